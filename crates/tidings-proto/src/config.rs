@@ -1,0 +1,174 @@
+//! Settings of a node.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// Settings of a node, with defaults for all of them. Read from TOML or JSON; durations are texts such as `"30s"`.
+///
+/// ```
+/// # use tidings_proto::config::GossipConfig;
+/// let config = GossipConfig { active_view_size: 12, ..GossipConfig::default() };
+/// assert!(config.validate().is_ok());
+/// assert!(GossipConfig { active_view_size: 3, ..config }.validate().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GossipConfig {
+    /// Neighbours kept in the network's overlay, and at most in each topic's: 8 to 12. More makes paths shorter
+    /// and costs links.
+    pub active_view_size: usize,
+    /// Peers remembered per overlay as spare neighbours: 64 to 128.
+    pub passive_view_size: usize,
+    /// How often each link is probed.
+    #[serde(with = "text_duration")]
+    pub probe_interval: Duration,
+    /// How long a suspected neighbour may take to refute.
+    #[serde(with = "text_duration")]
+    pub suspect_timeout: Duration,
+    /// How long a presence beacon lives.
+    #[serde(with = "text_duration")]
+    pub presence_beacon_ttl: Duration,
+    /// How often neighbours compare their histories.
+    #[serde(with = "text_duration")]
+    pub anti_entropy_interval: Duration,
+    /// Hops of a friend-of-a-friend walk.
+    pub foaf_ttl: usize,
+    /// Peers asked at each hop of such a walk.
+    pub foaf_fanout: usize,
+    /// Messages kept in memory per topic for neighbours that missed them: 16 to 10 000 000.
+    pub message_cache_size: usize,
+    /// How long they are kept: 1 s to 24 h.
+    #[serde(with = "text_duration")]
+    pub message_cache_ttl: Duration,
+    /// Batches older than this are refused: 1 min to 30 days.
+    #[serde(with = "text_duration")]
+    pub history_max_age: Duration,
+    /// Bytes kept in memory per topic: 1 MiB to 16 GiB.
+    pub history_max_bytes: u64,
+    /// How long delivery waits for a missing message of the same author before it reports a gap: 0 s to 10 min.
+    #[serde(with = "text_duration")]
+    pub gap_wait: Duration,
+    /// Links held at most: 16 to 4096.
+    pub max_links: usize,
+}
+
+impl Default for GossipConfig {
+    fn default() -> Self {
+        GossipConfig {
+            active_view_size: 10,
+            passive_view_size: 96,
+            probe_interval: Duration::from_secs(1),
+            suspect_timeout: Duration::from_secs(3),
+            presence_beacon_ttl: Duration::from_secs(15 * 60),
+            anti_entropy_interval: Duration::from_secs(30),
+            foaf_ttl: 3,
+            foaf_fanout: 3,
+            message_cache_size: 10_000,
+            message_cache_ttl: Duration::from_secs(5 * 60),
+            history_max_age: Duration::from_secs(60 * 60),
+            history_max_bytes: 64 << 20,
+            gap_wait: Duration::from_secs(10),
+            max_links: 128,
+        }
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Outside its range.
+    #[error("{field} is {value}, it must be from {min} to {max}")]
+    OutOfRange {
+        /// The field.
+        field: &'static str,
+        /// What it was set to.
+        value: String,
+        /// The least allowed.
+        min: String,
+        /// The most allowed.
+        max: String,
+    },
+    /// Not in force in this version.
+    #[error("{field} is not in force in this version: leave it out, or at its default of {default}")]
+    NotInForce {
+        /// The field.
+        field: &'static str,
+        /// The only value accepted.
+        default: String,
+    },
+}
+
+impl GossipConfig {
+    /// Checks every field. The error names the first one that is wrong.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let count = |field, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            Err(ConfigError::OutOfRange { field, value: value.to_string(), min: min.to_string(), max: max.to_string() })
+        };
+        let time = |field, value: Duration, min: Duration, max: Duration| {
+            if (min..=max).contains(&value) {
+                return Ok(());
+            }
+            let t = text_duration::text;
+            Err(ConfigError::OutOfRange { field, value: t(value), min: t(min), max: t(max) })
+        };
+        let secs = Duration::from_secs;
+        count("active_view_size", self.active_view_size as u64, 8, 12)?;
+        count("passive_view_size", self.passive_view_size as u64, 64, 128)?;
+        count("message_cache_size", self.message_cache_size as u64, 16, 10_000_000)?;
+        time("message_cache_ttl", self.message_cache_ttl, secs(1), secs(24 * 3600))?;
+        time("history_max_age", self.history_max_age, secs(60), secs(30 * 24 * 3600))?;
+        count("history_max_bytes", self.history_max_bytes, 1 << 20, 16 << 30)?;
+        time("gap_wait", self.gap_wait, Duration::ZERO, secs(600))?;
+        count("max_links", self.max_links as u64, 16, 4096)?;
+
+        let default = GossipConfig::default();
+        let only_default = |field, same: bool, default: String| {
+            if same { Ok(()) } else { Err(ConfigError::NotInForce { field, default }) }
+        };
+        let d = &default;
+        let t = text_duration::text;
+        only_default("probe_interval", self.probe_interval == d.probe_interval, t(d.probe_interval))?;
+        only_default("suspect_timeout", self.suspect_timeout == d.suspect_timeout, t(d.suspect_timeout))?;
+        only_default("presence_beacon_ttl", self.presence_beacon_ttl == d.presence_beacon_ttl, t(d.presence_beacon_ttl))?;
+        only_default(
+            "anti_entropy_interval",
+            self.anti_entropy_interval == d.anti_entropy_interval,
+            t(d.anti_entropy_interval),
+        )?;
+        only_default("foaf_ttl", self.foaf_ttl == d.foaf_ttl, d.foaf_ttl.to_string())?;
+        only_default("foaf_fanout", self.foaf_fanout == d.foaf_fanout, d.foaf_fanout.to_string())?;
+        Ok(())
+    }
+
+    /// [`GossipConfig::gap_wait`] as the core counts time.
+    pub fn gap_wait_span(&self) -> Span {
+        self.gap_wait.into()
+    }
+}
+
+/// Durations as people write them: `500ms`, `30s`, `15m`, `1h`, and sums such as `1h 30m`.
+mod text_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn text(d: Duration) -> String {
+        humantime::format_duration(d).to_string()
+    }
+
+    pub(super) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&text(*d))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let s = String::deserialize(d)?;
+        humantime::parse_duration(&s)
+            .map_err(|e| D::Error::custom(format!("{s:?} is no duration such as \"500ms\", \"30s\" or \"15m\": {e}")))
+    }
+}

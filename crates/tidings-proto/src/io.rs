@@ -1,0 +1,348 @@
+//! What a driver hands in and what it carries out.
+
+use bytes::Bytes;
+
+use crate::config::GossipConfig;
+use crate::identity::{Addr, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use crate::pubsub::Delivery;
+use crate::time::Span;
+use crate::wire::{Frame, Lane, LinkRefusal};
+
+/// Names one command of the driver, so that its answer can be told apart. The driver chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Names one storage request of the core. The core chooses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreTicket(pub u64);
+
+/// Something that happened outside the core.
+#[derive(Debug)]
+pub enum Input {
+    /// A complete frame arrived on a stream lane. `from` is the handshake's word, never the message's.
+    Frame {
+        /// The peer at the other end of the link.
+        from: NodeId,
+        /// The lane it came on.
+        lane: Lane,
+        /// The whole frame.
+        bytes: Bytes,
+    },
+    /// A datagram arrived.
+    Datagram {
+        /// The peer at the other end of the link.
+        from: NodeId,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// A link came up; both ends have proven their identity and the network.
+    LinkUp {
+        /// Whom it leads to.
+        peer: NodeId,
+        /// The address the peer was reached at, or came from.
+        addr: Option<Addr>,
+        /// Whether we dialed it.
+        outbound: bool,
+        /// Round-trip time measured by the transport, if it knows one already.
+        rtt: Option<Span>,
+    },
+    /// A link ended. Frames sent on it may be lost.
+    LinkDown {
+        /// Whom it led to.
+        peer: NodeId,
+        /// Why.
+        reason: LinkRefusal,
+    },
+    /// A dial asked for by [`Output::Dial`] failed.
+    DialFailed {
+        /// Who could not be reached.
+        peer: NodeId,
+        /// Why.
+        reason: LinkRefusal,
+    },
+    /// Bytes accepted by [`Output::Send`] have left the send queue.
+    SendCredit {
+        /// To whom.
+        peer: NodeId,
+        /// On which lane.
+        lane: Lane,
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The program wants something; answered by [`Output::Reply`] with the same ticket.
+    Command {
+        /// Names the answer.
+        ticket: Ticket,
+        /// What is wanted.
+        command: Command,
+    },
+    /// A [`Output::Store`] was carried out, or failed.
+    Stored {
+        /// Which.
+        ticket: StoreTicket,
+        /// How it went.
+        result: Result<(), StoreError>,
+    },
+    /// A [`Output::Load`] was carried out, or failed.
+    Loaded {
+        /// Which.
+        ticket: StoreTicket,
+        /// What was found, in key order.
+        result: Result<Vec<(Bytes, Bytes)>, StoreError>,
+    },
+    /// The deadline passed. Late, early and spurious ticks do no harm.
+    Tick,
+}
+
+/// Why a storage request failed. The core carries on without durability and says so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("storage failed: {0}")]
+pub struct StoreError(pub String);
+
+/// What a program can ask of a node.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Add bootstrap peers and join the network through them. They are never forgotten.
+    Join {
+        /// Whom to ask.
+        peers: Vec<PeerAddr>,
+    },
+    /// Replace the bootstrap peers.
+    SetBootstrap {
+        /// The new ones.
+        peers: Vec<PeerAddr>,
+    },
+    /// The addresses this node can be reached at.
+    SetAddrs {
+        /// All of them.
+        addrs: Vec<Addr>,
+    },
+    /// Take part in a topic and receive its messages.
+    Subscribe {
+        /// Which.
+        topic: TopicId,
+    },
+    /// Stop receiving a topic's messages and stop carrying its frames.
+    Unsubscribe {
+        /// Which.
+        topic: TopicId,
+    },
+    /// Publish one message.
+    Publish {
+        /// On which topic.
+        topic: TopicId,
+        /// What.
+        message: Outgoing,
+    },
+    /// Say goodbye to every neighbour. The node does nothing afterwards.
+    Leave,
+}
+
+/// A message on its way out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outgoing {
+    /// What the subscribers get.
+    pub payload: Bytes,
+    /// Encoded headers, at most [`crate::pubsub::MAX_HEADERS`] bytes; empty for none.
+    pub headers: Bytes,
+}
+
+/// The answer to a [`Command`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Carried out.
+    Done,
+    /// The message is signed and on its way.
+    Published(Published),
+    /// The command was refused; nothing changed.
+    Refused(CommandError),
+}
+
+/// What became of a published message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Its id.
+    pub id: MessageId,
+    /// The author's epoch.
+    pub epoch: u64,
+    /// Its sequence number within the epoch, from 1.
+    pub seq: u64,
+    /// How many neighbours took it: those it was sent to at once, not those it was announced to.
+    pub neighbors: usize,
+}
+
+/// Why a command was refused. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The payload is longer than a message may be.
+    #[error("the payload has {size} bytes, the limit is {limit}: split it, or send it as a file elsewhere")]
+    PayloadTooLarge {
+        /// Its length.
+        size: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// The headers are longer than they may be.
+    #[error("the message's headers have {size} bytes, the limit is {limit}")]
+    HeadersTooLarge {
+        /// Their length.
+        size: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
+    /// Too much waits to be sent on this topic.
+    #[error("{waiting} bytes wait to be published on this topic, the limit is {limit}: slow down, or wait for a neighbour")]
+    QueueFull {
+        /// Bytes waiting.
+        waiting: usize,
+        /// The most that may wait.
+        limit: usize,
+    },
+    /// Too many topics.
+    #[error("this node takes part in {limit} topics already: leave one first")]
+    TooManyTopics {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// The node has said goodbye.
+    #[error("the node is shutting down")]
+    Leaving,
+}
+
+/// Something the driver is to carry out.
+#[derive(Debug)]
+pub enum Output {
+    /// Queue a frame on a link's lane. The core keeps within [`Lane::budget`].
+    Send {
+        /// To whom.
+        peer: NodeId,
+        /// On which lane.
+        lane: Lane,
+        /// What.
+        frame: Frame,
+    },
+    /// Send a datagram; it may be lost.
+    Datagram {
+        /// To whom.
+        peer: NodeId,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Bring up a link; answered by `LinkUp` or `DialFailed`.
+    Dial {
+        /// To whom.
+        peer: NodeId,
+        /// Where it may be found.
+        addrs: Vec<Addr>,
+    },
+    /// End a link; queued frames still leave. Answered by `LinkDown`.
+    Close {
+        /// Which.
+        peer: NodeId,
+        /// Why, for the other end.
+        reason: LinkRefusal,
+    },
+    /// Something happened that the program may want to know.
+    Event(Event),
+    /// The answer to a command.
+    Reply {
+        /// Which.
+        ticket: Ticket,
+        /// How it went.
+        reply: Reply,
+    },
+    /// Write records so that they survive the death of the process, all or none; answered by `Stored`.
+    Store {
+        /// Names the answer.
+        ticket: StoreTicket,
+        /// Key and value; `None` deletes.
+        records: Vec<(Bytes, Option<Bytes>)>,
+    },
+    /// Read every record whose key starts with `prefix`; answered by `Loaded`.
+    Load {
+        /// Names the answer.
+        ticket: StoreTicket,
+        /// The prefix.
+        prefix: Bytes,
+    },
+}
+
+/// An overlay: the network's own, or one topic's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Overlay {
+    /// The network's overlay: every node is in it.
+    Root,
+    /// A topic's overlay: its subscribers and publishers.
+    Topic(TopicId),
+}
+
+/// Why a neighbour is one no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LeaveReason {
+    /// It said goodbye.
+    Goodbye,
+    /// Its link failed or went silent.
+    Link(LinkRefusal),
+    /// It, or we, made room for another.
+    Replaced,
+    /// It, or we, left the topic.
+    Unsubscribed,
+}
+
+/// What happened to the node, for the program.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Messages of one author, in order.
+    Delivered(Delivery),
+    /// Messages that could not be had in time.
+    Gap {
+        /// Of which topic.
+        topic: TopicId,
+        /// Whose.
+        author: NodeId,
+        /// Of which of the author's epochs.
+        epoch: u64,
+        /// The first sequence number missed.
+        from: u64,
+        /// The last one missed.
+        to: u64,
+    },
+    /// A peer became a neighbour in an overlay.
+    PeerJoined {
+        /// Who.
+        peer: NodeId,
+        /// In which overlay.
+        overlay: Overlay,
+    },
+    /// A neighbour left an overlay's active view.
+    PeerLeft {
+        /// Who.
+        peer: NodeId,
+        /// Which overlay.
+        overlay: Overlay,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A record could not be written: messages flow on, but a restart may repeat or miss some.
+    StorageFailed {
+        /// What the storage said.
+        error: StoreError,
+    },
+}
+
+/// What a node is made from.
+#[derive(Clone, Debug)]
+pub struct NodeSetup {
+    /// The node's key.
+    pub secret: SecretKey,
+    /// The network it belongs to.
+    pub network: Network,
+    /// Its settings, already validated.
+    pub config: GossipConfig,
+    /// Seeds every random stream of the node.
+    pub seed: [u8; 32],
+}
