@@ -1,2 +1,78 @@
-//! x
-fn main(){}
+//! The `tidings` command.
+
+mod args;
+mod client;
+mod commands;
+mod error;
+mod out;
+mod rundir;
+mod talk;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tokio::runtime;
+
+use crate::args::{Cli, Command};
+use crate::error::{CliError, one_line};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return command_line(&e),
+    };
+    // Where nobody asked for a log, errors alone are shown.
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TIDINGS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("off"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError::OutputClosed) => ExitCode::SUCCESS,
+        Err(e) => {
+            out::note(&format!("tidings: {}", one_line(&e.to_string())));
+            ExitCode::from(e.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), CliError> {
+    let json = cli.json;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::Node(format!("can't start: {e}")))?;
+    runtime.block_on(async {
+        match &cli.command {
+            Command::Id(args) => commands::id(args, json).await,
+            Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Peers(args) => commands::peers(args, json).await,
+            Command::Topics(args) => commands::topics(args, json).await,
+            Command::Status(args) => commands::status(args, json).await,
+            Command::Pub(args) => talk::publish(args, json).await,
+            Command::Sub(args) => talk::subscribe(args, json).await,
+            Command::Down(args) => commands::down(args, json).await,
+        }
+    })
+}
+
+/// Help and version go out as they are; what is wrong with a command line becomes one line.
+fn command_line(e: &clap::Error) -> ExitCode {
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // A closed pipe is no reason to complain.
+            let _ = e.print();
+            ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2))
+        }
+        _ => {
+            let text = e.render().to_string();
+            let said = text.split("\n\nUsage:").next().unwrap_or(&text);
+            let said = said.split("\n\nFor more information").next().unwrap_or(said);
+            let said = one_line(said.strip_prefix("error: ").unwrap_or(said));
+            let asked: Vec<String> = std::env::args().skip(1).take(1).filter(|a| !a.starts_with('-')).collect();
+            let help = [&["tidings".to_owned()], &asked[..], &["--help".to_owned()]].concat().join(" ");
+            out::note(&format!("tidings: {said}: see {help}"));
+            ExitCode::from(2)
+        }
+    }
+}

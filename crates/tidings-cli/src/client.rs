@@ -1,0 +1,146 @@
+//! The other end of the local API: how a command asks the running node.
+
+use std::path::PathBuf;
+
+use futures_util::{Stream, StreamExt};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde_json::Value;
+
+use crate::args::DataArgs;
+use crate::error::{CliError, one_line};
+use crate::rundir::{ApiFile, data_dir};
+
+/// A way to the node of one data directory.
+pub(crate) struct Client {
+    dir: PathBuf,
+    api: ApiFile,
+    base: Url,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// Finds the node; it need not answer yet.
+    pub(crate) fn open(args: &DataArgs) -> Result<Self, CliError> {
+        let dir = data_dir(args)?;
+        let api = ApiFile::read(&dir)?.ok_or_else(|| CliError::NotRunning { dir: dir.clone() })?;
+        let base = Url::parse(&api.url).map_err(|_| CliError::NotRunning { dir: dir.clone() })?;
+        // A proxy from the environment must not get between a command and the node beside it.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .map_err(|e| CliError::Node(format!("can't speak HTTP: {}", one_line(&e.to_string()))))?;
+        Ok(Client { dir, api, base, http })
+    }
+
+    /// The node's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.api.pid
+    }
+
+    /// The node's directory.
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.http.request(method, url).bearer_auth(&self.api.token)
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
+    }
+
+    fn messages_url(&self, topic: &str) -> Result<Url, CliError> {
+        // URLs swallow these two as path segments, however they are written.
+        if matches!(topic, "" | "." | "..") {
+            return Err(CliError::Usage(format!("{topic:?} can't be used as a topic here: choose another name")));
+        }
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(["v1", "topics", topic, "messages"]);
+        }
+        Ok(url)
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, CliError> {
+        let gone = || CliError::NotRunning { dir: self.dir.clone() };
+        let response = request.send().await.map_err(|e| if e.is_connect() { gone() } else { CliError::NodeLeft })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        // A token this run's node does not know: the file is a dead node's, and its port has found another owner.
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(gone());
+        }
+        let body = response.bytes().await.map_err(|_| CliError::NodeLeft)?;
+        let said = serde_json::from_slice::<Value>(&body).ok();
+        match said.as_ref().and_then(|v| v["error"].as_str()) {
+            Some(error) => Err(CliError::Refused(one_line(error))),
+            None => Err(gone()),
+        }
+    }
+
+    async fn value(&self, request: RequestBuilder) -> Result<Value, CliError> {
+        let body = self.send(request).await?.bytes().await.map_err(|_| CliError::NodeLeft)?;
+        serde_json::from_slice(&body).map_err(|_| CliError::NotRunning { dir: self.dir.clone() })
+    }
+
+    /// `GET path`.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.value(self.request(Method::GET, self.url(path))).await
+    }
+
+    /// Publishes one message.
+    pub(crate) async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<Value, CliError> {
+        let url = self.messages_url(topic)?;
+        self.value(self.request(Method::POST, url).body(payload)).await
+    }
+
+    /// Subscribes; the node listens by the time this returns.
+    pub(crate) async fn messages(&self, topic: &str, count: Option<u64>) -> Result<Lines, CliError> {
+        let mut url = self.messages_url(topic)?;
+        if let Some(count) = count {
+            url.query_pairs_mut().append_pair("count", &count.to_string());
+        }
+        let response = self.send(self.request(Method::GET, url)).await?;
+        Ok(Lines::new(response))
+    }
+
+    /// Asks the node to stop and waits until it no longer holds the connection.
+    pub(crate) async fn down(&self) -> Result<(), CliError> {
+        let response = self.send(self.request(Method::POST, self.url("/v1/down"))).await?;
+        let mut rest = response.bytes_stream();
+        // The answer ends, or breaks off, when the process does.
+        while let Some(Ok(_)) = rest.next().await {}
+        Ok(())
+    }
+}
+
+/// A streamed answer, line by line.
+pub(crate) struct Lines {
+    chunks: std::pin::Pin<Box<dyn Stream<Item = reqwest::Result<axum::body::Bytes>> + Send>>,
+    pending: Vec<u8>,
+}
+
+impl Lines {
+    fn new(response: Response) -> Self {
+        Lines { chunks: Box::pin(response.bytes_stream()), pending: Vec::new() }
+    }
+
+    /// The next line, without its line feed; `None` at the end of the answer.
+    pub(crate) async fn next(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.pending.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.pending.drain(..=end).collect();
+                return Some(String::from_utf8_lossy(&line[..end]).into_owned());
+            }
+            match self.chunks.next().await {
+                Some(Ok(chunk)) => self.pending.extend_from_slice(&chunk),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}
