@@ -135,7 +135,11 @@ impl GossipConfig {
         let t = text_duration::text;
         only_default("probe_interval", self.probe_interval == d.probe_interval, t(d.probe_interval))?;
         only_default("suspect_timeout", self.suspect_timeout == d.suspect_timeout, t(d.suspect_timeout))?;
-        only_default("presence_beacon_ttl", self.presence_beacon_ttl == d.presence_beacon_ttl, t(d.presence_beacon_ttl))?;
+        only_default(
+            "presence_beacon_ttl",
+            self.presence_beacon_ttl == d.presence_beacon_ttl,
+            t(d.presence_beacon_ttl),
+        )?;
         only_default(
             "anti_entropy_interval",
             self.anti_entropy_interval == d.anti_entropy_interval,

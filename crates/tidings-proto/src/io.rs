@@ -192,7 +192,9 @@ pub enum CommandError {
         limit: usize,
     },
     /// Too much waits to be sent on this topic.
-    #[error("{waiting} bytes wait to be published on this topic, the limit is {limit}: slow down, or wait for a neighbour")]
+    #[error(
+        "{waiting} bytes wait to be published on this topic, the limit is {limit}: slow down, or wait for a neighbour"
+    )]
     QueueFull {
         /// Bytes waiting.
         waiting: usize,

@@ -1,12 +1,23 @@
 //! The protocols of Tidings as a pure function of state, time and input.
 //!
-//! No socket, clock, thread, random source or file is touched here: a driver feeds [`wire`] frames and time in, and
-//! carries out what comes back. The same code runs under the deterministic simulator and under tokio.
+//! No socket, clock, thread, random source or file is touched here: a driver feeds [`io::Input`]s and time into a
+//! [`node::Node`] and carries out the [`io::Output`]s that come back. The same code runs under the deterministic
+//! simulator with thousands of nodes and under tokio with one.
 
 pub mod config;
+pub mod counters;
 pub mod crypto;
+pub mod deadlines;
 pub mod identity;
 pub mod io;
+pub mod layer;
+pub mod links;
+pub mod membership;
+pub mod node;
 pub mod pubsub;
+pub mod rng;
 pub mod time;
+pub mod topology;
 pub mod wire;
+
+pub use node::Node;

@@ -170,12 +170,7 @@ impl Batch {
     }
 
     /// Hashes and verifies a batch whose header has been read.
-    pub fn verify(
-        bytes: Bytes,
-        peeked: Peeked,
-        network: &BatchKey,
-        crypto: &dyn Crypto,
-    ) -> Result<Batch, BatchError> {
+    pub fn verify(bytes: Bytes, peeked: Peeked, network: &BatchKey, crypto: &dyn Crypto) -> Result<Batch, BatchError> {
         let body_at = 2 + peeked.header_len + SIGNATURE_LEN;
         let body = bytes.slice(body_at..);
         let id = network.batch_id(&bytes[2..2 + peeked.header_len], &body);

@@ -1,8 +1,339 @@
 //! Publish and subscribe: signed batches over Plumtree.
+//!
+//! Plumtree (Leitão, Pereira, Rodrigues, SRDS 2007): each topic's neighbours are *eager* (batches are pushed to them
+//! at once) or *lazy* (batches are only announced). Eager links form a tree; announcements repair it.
+//!
+//! What differs, and why:
+//! - *The unit is a signed batch* ([`batch`]), not a message; the author's bytes are forwarded unchanged.
+//! - *The first batch builds the tree.* Until a topic has seen one, all links are eager: the flood reaches each node
+//!   first along the shortest path, and prunes leave exactly that tree. From then on new links begin *lazy*: an eager
+//!   one would close a cycle, and the prunes that break it can break the tree when publishers rotate.
+//! - *Exchange by measured delay, not by hops.* Announcements say how long they were held back, so a node knows when
+//!   a lazy neighbour's copy would have come. Only a neighbour that beats the same parent many times in a row
+//!   replaces it. A shared tree thus stays put while publishers rotate, which is what it is judged on.
+//! - *Announcements are batched* every [`plumtree::IHAVE_EVERY`] and name batches by 16 bytes.
+//! - *How long an announced batch is waited for* follows from how late the tree was before.
+//! - *Missing ranges are asked for by number* (`Fetch`) besides by id: order per author shows what is missing.
+//!
+//! Invariants: duplicates are recognised before anything is hashed or verified; nothing is verified twice, delivered
+//! twice, or forwarded unverified; only members of a topic carry its frames; what was delivered is stored before the
+//! program sees it; a number is never used twice, because the epoch is stored before the first batch leaves.
+//!
+//! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`. Timers, per topic: `Announce`, `Repair` (grafts and
+//! fetches), `Gap`, `Trim` and `Idle`.
 
+mod author;
 mod batch;
+mod intervals;
+mod message_log;
+mod persist;
+mod plumtree;
+mod publish;
+mod repair;
+mod tree;
 
 pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
+pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::identity::{Network, NodeId, TopicId};
+use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
+use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
+use crate::time::{Span, Time};
+use crate::wire::Message;
+use author::Author;
+use message_log::MessageLog;
+use tree::{Patience, Peer};
+
+/// Authors remembered per topic. More, and the one not heard for longest is forgotten: its old batches are refused
+/// by their age alone (some 300 bytes each; a guess).
+const MAX_AUTHORS: usize = 16_384;
+/// A topic entered only to publish is left after this long without publishing.
+const IDLE: Span = Span::from_secs(300);
+
+/// The timers of publish and subscribe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Send a topic's waiting announcements.
+    Announce(TopicId),
+    /// Ask for a topic's missing batches.
+    Repair(TopicId),
+    /// Look at a topic's gaps.
+    Gap(TopicId),
+    /// Drop what is too old from a topic's log.
+    Trim(TopicId),
+    /// Leave a topic that nobody subscribed and nobody publishes on.
+    Idle(TopicId),
+    /// Sign what was held back for a moment so that a batch could form.
+    Seal(TopicId),
+}
+
+/// What publish and subscribe is asked to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Receive a topic's messages.
+    Subscribe(Ticket, TopicId),
+    /// Receive them no longer.
+    Unsubscribe(Ticket, TopicId),
+    /// Publish a message.
+    Publish(Ticket, TopicId, Outgoing),
+    /// The node says goodbye.
+    Leave,
+}
+
+/// A topic as seen from outside.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct TopicInfo {
+    /// Which.
+    #[serde(serialize_with = "crate::node::as_text")]
+    pub topic: TopicId,
+    /// Whether its messages are delivered here; otherwise this node only publishes on it.
+    pub subscribed: bool,
+    /// Neighbours in its overlay.
+    pub neighbors: usize,
+    /// Those whose links are in the tree.
+    pub eager: usize,
+    /// Spare neighbours.
+    pub passive: usize,
+    /// Estimated number of members, this node included.
+    pub members_estimate: f64,
+    /// Authors heard.
+    pub authors: usize,
+    /// Messages kept for neighbours.
+    pub cached_messages: usize,
+    /// Their bytes.
+    pub cached_bytes: u64,
+    /// Messages waiting to be signed and sent.
+    pub waiting: usize,
+}
+
+/// One topic.
+#[derive(Debug)]
+struct Topic {
+    id: TopicId,
+    subscribed: bool,
+    peers: Vec<Peer>,
+    /// A batch has travelled: the tree exists, new links begin lazy.
+    built: bool,
+    authors: BTreeMap<NodeId, Author>,
+    log: MessageLog,
+    repair: repair::Repair,
+    patience: Patience,
+    outbox: publish::Outbox,
+    joined: Time,
+    swapped: Time,
+    last_published: Time,
+}
+
+/// The publish and subscribe layer.
+#[derive(Debug)]
+pub struct PubSub {
+    topics: BTreeMap<TopicId, Topic>,
+    key: KeyBox,
+    persist: persist::Persist,
+    leaving: bool,
+    entering: BTreeMap<RequestTicket, TopicId>,
+}
+
+/// Keeps the batch key out of `Debug`.
+struct KeyBox(BatchKey);
+
+impl std::fmt::Debug for KeyBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BatchKey(…)")
+    }
+}
+
+impl PubSub {
+    pub(crate) fn new(network: &Network) -> Self {
+        PubSub {
+            topics: BTreeMap::new(),
+            key: KeyBox(BatchKey::new(network)),
+            persist: persist::Persist::default(),
+            leaving: false,
+            entering: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
+        self.persist.begin(cx);
+    }
+
+    pub(crate) fn loaded(&self) -> bool {
+        self.persist.loaded()
+    }
+
+    pub(crate) fn on_loaded(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: StoreTicket,
+        result: Result<Vec<(Bytes, Bytes)>, StoreError>,
+    ) {
+        self.persist.on_loaded(cx, ticket, result);
+    }
+
+    pub(crate) fn on_stored(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<(), StoreError>) {
+        self.persist.on_stored(cx, ticket, result);
+    }
+
+    /// The topics this node is in.
+    pub fn topics(&self) -> impl Iterator<Item = TopicInfo> + '_ {
+        self.topics.values().map(|t| TopicInfo {
+            topic: t.id,
+            subscribed: t.subscribed,
+            neighbors: t.peers.len(),
+            eager: t.peers.iter().filter(|p| p.eager).count(),
+            passive: 0,
+            members_estimate: 0.0,
+            authors: t.authors.len(),
+            cached_messages: t.log.messages(),
+            cached_bytes: t.log.bytes(),
+            waiting: t.outbox.len(),
+        })
+    }
+
+    fn topic(&mut self, cx: &mut Cx<'_>, id: TopicId) -> &mut Topic {
+        if !self.topics.contains_key(&id) {
+            let ticket = cx.request(Request::Enter(id));
+            self.entering.insert(ticket, id);
+            let topic = Topic {
+                id,
+                subscribed: false,
+                peers: Vec::new(),
+                built: false,
+                authors: self.persist.authors(&id, cx.now.mono),
+                log: MessageLog::default(),
+                repair: repair::Repair::default(),
+                patience: Patience::default(),
+                outbox: publish::Outbox::default(),
+                joined: cx.now.mono,
+                swapped: Time::default(),
+                last_published: cx.now.mono,
+            };
+            self.topics.insert(id, topic);
+        }
+        self.topics.entry(id).or_insert_with(|| unreachable!("inserted above"))
+    }
+
+    fn leave_topic(&mut self, cx: &mut Cx<'_>, id: TopicId) {
+        let Some(mut t) = self.topics.remove(&id) else { return };
+        t.outbox.refuse_all(cx, &CommandError::Leaving);
+        self.persist.put_back(&id, t.authors, cx.now.wall);
+        for timer in
+            [Timer::Announce(id), Timer::Repair(id), Timer::Gap(id), Timer::Trim(id), Timer::Idle(id), Timer::Seal(id)]
+        {
+            cx.deadlines.cancel(TimerKey::PubSub(timer));
+        }
+        cx.request(Request::Exit(id));
+    }
+
+    /// A message of a peer, with the raw payload behind it.
+    pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: Bytes) {
+        match message {
+            Message::Gossip(m) => self.on_gossip(cx, from, m, payload),
+            other => self.on_message(cx, from, other),
+        }
+    }
+}
+
+impl Layer for PubSub {
+    type Message = Message;
+    type Command = Command;
+    type Timer = Timer;
+
+    fn on_message(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message) {
+        match message {
+            Message::IHave(m) => self.on_ihave(cx, from, m),
+            Message::Graft(m) => self.on_graft(cx, from, m),
+            Message::Prune(m) => self.on_prune(cx, from, m),
+            Message::Fetch(m) => self.on_fetch(cx, from, m),
+            _ => cx.counters.frames_unexpected += 1,
+        }
+    }
+
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
+        match command {
+            Command::Subscribe(ticket, id) => {
+                let t = self.topic(cx, id);
+                t.subscribed = true;
+                cx.deadlines.cancel(TimerKey::PubSub(Timer::Idle(id)));
+                cx.reply(ticket, Reply::Done);
+            }
+            Command::Unsubscribe(ticket, id) => {
+                self.leave_topic(cx, id);
+                cx.reply(ticket, Reply::Done);
+            }
+            Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message),
+            Command::Leave => {
+                self.leaving = true;
+                for t in self.topics.values_mut() {
+                    t.outbox.refuse_all(cx, &CommandError::Leaving);
+                }
+            }
+        }
+    }
+
+    fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
+        match *signal {
+            Signal::NeighborUp { overlay: Overlay::Topic(t), peer } => self.on_neighbor_up(cx, t, peer),
+            Signal::NeighborDown { overlay: Overlay::Topic(t), peer, .. } => self.on_neighbor_down(cx, t, peer),
+            _ => {}
+        }
+    }
+
+    fn on_done(&mut self, cx: &mut Cx<'_>, ticket: RequestTicket, done: Done) {
+        let Some(id) = self.entering.remove(&ticket) else { return };
+        if done == Done::Full {
+            if let Some(mut t) = self.topics.remove(&id) {
+                let limit = crate::membership::MAX_TOPICS;
+                t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
+            }
+        }
+    }
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        match timer {
+            Timer::Announce(id) => self.announce(cx, id),
+            Timer::Repair(id) => self.repair(cx, id),
+            Timer::Gap(id) => self.look_at_gaps(cx, id),
+            Timer::Trim(id) => {
+                if let Some(t) = self.topics.get_mut(&id) {
+                    t.trim(cx);
+                }
+            }
+            Timer::Idle(id) => {
+                if self.topics.get(&id).is_some_and(|t| !t.subscribed && cx.now.mono.since(t.last_published) >= IDLE) {
+                    self.leave_topic(cx, id);
+                }
+            }
+            // Sealing happens whenever the node has nothing else to do; the timer only wakes it.
+            Timer::Seal(_) => {}
+        }
+    }
+}
+
+impl Topic {
+    fn trim(&mut self, cx: &mut Cx<'_>) {
+        self.log.trim(cx.config, cx.now.mono);
+        if let Some(at) = self.log.expires(cx.config) {
+            // Once a second is enough; the size limits hold at all times.
+            let at = at.max(cx.now.mono + Span::from_secs(1));
+            cx.deadlines.set(TimerKey::PubSub(Timer::Trim(self.id)), at);
+        }
+    }
+
+    fn peer(&mut self, id: &NodeId) -> Option<&mut Peer> {
+        self.peers.iter_mut().find(|p| p.id == *id)
+    }
+
+    fn gap_event(&self, r: &crate::wire::Range) -> Event {
+        Event::Gap { topic: self.id, author: r.author, epoch: r.epoch, from: r.from, to: r.to }
+    }
+}

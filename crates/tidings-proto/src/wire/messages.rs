@@ -233,10 +233,10 @@ pub struct Gossip {
     /// Links travelled, this one included. The one thing relays write.
     #[n(0)]
     pub hop: u16,
-    /// Which of the topic's trees it travels.
+    /// Sent because it was asked for, not because the link is in the tree.
     #[n(1)]
     #[cbor(default)]
-    pub tree: u8,
+    pub pulled: bool,
 }
 
 /// One announced batch.
@@ -252,10 +252,6 @@ pub struct Announced {
     /// How long ago the announcer had it, in units of 100 µs.
     #[n(2)]
     pub held: u32,
-    /// The tree it travelled.
-    #[n(3)]
-    #[cbor(default)]
-    pub tree: u8,
 }
 
 /// Announces batches on lazy links.
@@ -281,26 +277,19 @@ pub struct Graft {
     #[n(1)]
     #[cbor(default)]
     pub ids: Vec<ShortId>,
-    /// The tree the link becomes part of; absent: none, only the batches are wanted.
+    /// The link becomes part of the tree; otherwise only the batches are wanted.
     #[n(2)]
-    pub tree: Option<u8>,
+    #[cbor(default)]
+    pub eager: bool,
 }
 
-/// Takes a link out of a tree: only announcements travel it from now on.
+/// Takes a link out of the tree: only announcements travel it from now on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Prune {
     /// Of which topic.
     #[n(0)]
     pub topic: TopicId,
-    /// Which tree.
-    #[n(1)]
-    #[cbor(default)]
-    pub tree: u8,
-    /// Out of every tree of the topic.
-    #[n(2)]
-    #[cbor(default)]
-    pub all: bool,
 }
 
 /// A range of one author's sequence numbers.

@@ -1,0 +1,102 @@
+//! What a node counts: every drop, refusal and repair is visible here.
+
+use serde::Serialize;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counts since the node started. Every drop has one: nothing is lost quietly.
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+        #[non_exhaustive]
+        pub struct Counters {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// Adds another node's counts, for totals.
+            pub fn add(&mut self, other: &Counters) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// Frames received.
+    frames_in,
+    /// Frames sent.
+    frames_out,
+    /// Bytes of frames sent on the control lane.
+    control_bytes_out,
+    /// Bytes of frames sent on the data lane.
+    data_bytes_out,
+    /// Frames of another wire version, too long, or cut wrongly.
+    frames_malformed,
+    /// Frames with a tag this version does not know, skipped.
+    frames_unknown,
+    /// Frames on a lane they do not belong on.
+    frames_wrong_lane,
+    /// Frames not sent because the link was gone.
+    frames_unsendable,
+    /// Control frames not sent because the lane was full.
+    control_overflow,
+    /// Messages refused because they were not asked for, or made no sense in the state.
+    frames_unexpected,
+    /// Turns that hit the routing budget and went on in the next.
+    turns_over_budget,
+    /// Links refused because as many as allowed were there.
+    links_refused,
+    /// Links closed because neither end had a use for them.
+    links_reaped,
+    /// Joins and neighbour requests put off by rate limits.
+    joins_limited,
+    /// Neighbours that made room for others.
+    neighbors_replaced,
+    /// Messages published here.
+    published,
+    /// Messages delivered to the program.
+    delivered,
+    /// Batches sent to neighbours, every copy counted.
+    batches_sent,
+    /// Batches received for the first time.
+    batches_received,
+    /// Batches received again.
+    batches_duplicate,
+    /// Batches received in answer to a request of ours.
+    batches_pulled,
+    /// Batches with a wrong signature.
+    batches_forged,
+    /// Batches not in the format.
+    batches_malformed,
+    /// Batches of a topic this node is not in.
+    batches_off_topic,
+    /// Batches older than the history, or from the future.
+    batches_out_of_time,
+    /// Batches that contradict what their author signed before.
+    batches_contradictory,
+    /// Batches refused for want of room, fetched again later.
+    batches_shed,
+    /// Announcements received.
+    ihaves_received,
+    /// Announcements dropped for want of room.
+    ihaves_shed,
+    /// Batches asked for after an announcement.
+    grafts_sent,
+    /// Links taken out of the tree.
+    prunes_sent,
+    /// Links exchanged for a faster one.
+    swaps,
+    /// Ranges of missing messages asked for.
+    fetches_sent,
+    /// Batches served from the log.
+    batches_served,
+    /// Requests for batches the log no longer has.
+    log_misses,
+    /// Gaps reported to the program.
+    gaps,
+    /// Messages given up on, in those gaps.
+    messages_missed,
+    /// Records that could not be written.
+    storage_failures,
+    /// Authors forgotten for want of room.
+    authors_forgotten,
+}

@@ -1,0 +1,207 @@
+//! The contract between the node and its layers.
+//!
+//! Layers never call each other. Facts go up as [`Signal`]s, which every layer sees; work goes down as
+//! [`Request`]s, each to one layer, which answers with a [`Done`] under the same ticket where one is expected.
+//! The node drains both first in, first out, and routes; it holds no policy.
+
+use std::collections::VecDeque;
+
+use crate::config::GossipConfig;
+use crate::counters::Counters;
+use crate::crypto::Crypto;
+use crate::deadlines::Deadlines;
+use crate::identity::{Addr, NodeId, PeerAddr, TopicId};
+use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
+use crate::links::{Claim, Claimed, Links};
+use crate::time::Now;
+use crate::topology::Topology;
+use crate::wire::{Lane, LinkRefusal, Message};
+use crate::{membership, pubsub};
+
+/// A fact, told to every layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The links: one came up.
+    LinkUp {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// The links: one ended, or a dial failed.
+    LinkDown {
+        /// To whom.
+        peer: NodeId,
+        /// Why.
+        reason: LinkRefusal,
+        /// It had never come up.
+        dial: bool,
+    },
+    /// The links: bytes left a lane that may have been full.
+    Credit {
+        /// To whom.
+        peer: NodeId,
+    },
+    /// Membership: a peer became a neighbour.
+    NeighborUp {
+        /// In which overlay.
+        overlay: Overlay,
+        /// Who.
+        peer: NodeId,
+    },
+    /// Membership: a neighbour is one no longer.
+    NeighborDown {
+        /// In which overlay.
+        overlay: Overlay,
+        /// Who.
+        peer: NodeId,
+        /// Why.
+        reason: LeaveReason,
+    },
+}
+
+/// Work for one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Membership: enter a topic's overlay.
+    Enter(TopicId),
+    /// Membership: leave a topic's overlay.
+    Exit(TopicId),
+}
+
+/// The outcome of a [`Request`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Carried out.
+    Ok,
+    /// Refused: as many overlays as allowed.
+    Full,
+}
+
+/// Names a request, for its [`Done`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestTicket(pub u64);
+
+/// Every timer of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKey {
+    /// Close links nobody claims.
+    Reap,
+    /// Membership's.
+    Membership(membership::Timer),
+    /// Publish and subscribe's.
+    PubSub(pubsub::Timer),
+}
+
+/// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
+pub trait Layer {
+    /// The messages it understands.
+    type Message;
+    /// What the program or another layer may ask of it.
+    type Command;
+    /// Its timers.
+    type Timer;
+
+    /// A message of a peer.
+    fn on_message(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Self::Message);
+    /// Work to do.
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: Self::Command);
+    /// A fact.
+    fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal);
+    /// A request of this layer is finished.
+    fn on_done(&mut self, cx: &mut Cx<'_>, ticket: RequestTicket, done: Done);
+    /// A timer is due.
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Self::Timer);
+}
+
+/// What a layer can see and do during one call.
+pub struct Cx<'a> {
+    /// The time of this turn.
+    pub now: Now,
+    /// This node.
+    pub me: NodeId,
+    /// Its settings.
+    pub config: &'a GossipConfig,
+    /// Its seed, for the layer's own random streams.
+    pub seed: &'a [u8; 32],
+    /// The crypto port.
+    pub crypto: &'a dyn Crypto,
+    /// Where this node can be reached.
+    pub own_addrs: &'a [Addr],
+    /// Known peers.
+    pub topology: &'a mut Topology,
+    /// What is counted.
+    pub counters: &'a mut Counters,
+    pub(crate) links: &'a mut Links,
+    pub(crate) deadlines: &'a mut Deadlines<TimerKey>,
+    pub(crate) queues: &'a mut Queues,
+}
+
+/// What a turn leaves behind.
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) out: VecDeque<Output>,
+    pub(crate) signals: VecDeque<Signal>,
+    pub(crate) requests: VecDeque<(RequestTicket, Request)>,
+    pub(crate) next_request: u64,
+}
+
+impl Cx<'_> {
+    /// The links, to look at.
+    pub fn links(&self) -> &Links {
+        self.links
+    }
+
+    /// This node, as messages carry it.
+    pub fn own_address(&self) -> PeerAddr {
+        crate::wire::own_address(self.me, self.own_addrs)
+    }
+
+    /// Claims a link, dialing it if there is none.
+    pub fn claim(&mut self, peer: NodeId, claim: Claim) -> Claimed {
+        let addrs = self.topology.addrs(&peer);
+        self.links.claim(&mut self.queues.out, self.counters, peer, claim, addrs)
+    }
+
+    /// Gives a claim back.
+    pub fn release(&mut self, peer: NodeId, claim: Claim) {
+        self.links.release(&mut self.queues.out, self.counters, peer, claim);
+    }
+
+    /// Sends a message on the control lane. Returns whether it was handed to the link.
+    pub fn send(&mut self, peer: NodeId, message: impl Into<Message>) -> bool {
+        let frame = message.into().frame();
+        self.links.send(&mut self.queues.out, self.counters, peer, Lane::Control, frame)
+    }
+
+    /// Sends a frame on a lane, if it has room. Returns whether it was handed to the link.
+    pub fn send_frame(&mut self, peer: NodeId, lane: Lane, frame: crate::wire::Frame) -> bool {
+        self.links.send(&mut self.queues.out, self.counters, peer, lane, frame)
+    }
+
+    /// Tells every layer a fact.
+    pub fn signal(&mut self, signal: Signal) {
+        self.queues.signals.push_back(signal);
+    }
+
+    /// Asks a layer for work.
+    pub fn request(&mut self, request: Request) -> RequestTicket {
+        let ticket = RequestTicket(self.queues.next_request);
+        self.queues.next_request += 1;
+        self.queues.requests.push_back((ticket, request));
+        ticket
+    }
+
+    /// Tells the program what happened.
+    pub fn event(&mut self, event: Event) {
+        self.queues.out.push_back(Output::Event(event));
+    }
+
+    /// Answers a command of the program.
+    pub fn reply(&mut self, ticket: Ticket, reply: Reply) {
+        self.queues.out.push_back(Output::Reply { ticket, reply });
+    }
+
+    /// Hands the driver something else to carry out.
+    pub(crate) fn output(&mut self, output: Output) {
+        self.queues.out.push_back(output);
+    }
+}

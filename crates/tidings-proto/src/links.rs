@@ -1,0 +1,319 @@
+//! The links of a node, shared by its layers through counted claims.
+//!
+//! A layer claims a link for an overlay and releases it; the link is dialed at the first claim. It closes when
+//! neither end holds a claim: the end that lets go says `Release`, and whoever receives or sends one while holding
+//! none itself closes. So leaving one topic never cuts a link that another topic, here or there, still needs.
+//!
+//! Invariants: a link with a claim is never closed by us; at most `max` links exist; bytes sent on a lane never
+//! exceed [`Lane::budget`] beyond what the driver reported as written.
+
+use std::collections::BTreeMap;
+
+use crate::counters::Counters;
+use crate::identity::{Addr, NodeId};
+use crate::io::{Output, Overlay};
+use crate::time::{Span, Time};
+use crate::wire::{Frame, Lane, LinkRefusal, Message, Release};
+
+/// A link nobody claims and nothing arrives on is closed after this (a guess: longer than any handshake takes).
+const UNCLAIMED: Span = Span::from_secs(20);
+/// Links beyond the limit that may exist for a moment, so that a newcomer can be told that we are full.
+const SLACK: usize = 8;
+
+/// Who holds a link open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// The layer, by number.
+    pub layer: u8,
+    /// For which overlay.
+    pub overlay: Overlay,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Dialing,
+    Up,
+    /// Closed by us; a claim made meanwhile dials again when the end is reported.
+    Closing,
+}
+
+#[derive(Debug)]
+struct Link {
+    state: State,
+    claims: Vec<Claim>,
+    peer_released: bool,
+    outbound: bool,
+    credit: [usize; 3],
+    last_heard: Time,
+    redial: Vec<Addr>,
+}
+
+/// Why a link cannot be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// It is up.
+    Up,
+    /// It is being dialed.
+    Dialing,
+    /// As many links as allowed are there.
+    Full,
+    /// There is no link, and no address to dial.
+    NoAddress,
+}
+
+/// The table of links.
+#[derive(Debug)]
+pub struct Links {
+    map: BTreeMap<NodeId, Link>,
+    max: usize,
+}
+
+impl Links {
+    pub(crate) fn new(max: usize) -> Self {
+        Links { map: BTreeMap::new(), max }
+    }
+
+    /// Whether frames can be sent to `peer`.
+    pub fn is_up(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.state == State::Up)
+    }
+
+    /// Whether we dialed `peer`.
+    pub fn outbound(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.outbound)
+    }
+
+    /// Links that exist or are being dialed.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// The peers with a link that is up, in id order.
+    pub fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.map.iter().filter(|(_, l)| l.state == State::Up).map(|(p, _)| *p)
+    }
+
+    /// Who holds the link to `peer` open.
+    pub fn claims(&self, peer: &NodeId) -> &[Claim] {
+        self.map.get(peer).map_or(&[], |l| &l.claims)
+    }
+
+    /// Bytes that can be sent to `peer` on `lane` now.
+    pub fn credit(&self, peer: &NodeId, lane: Lane) -> usize {
+        match self.map.get(peer) {
+            Some(l) if l.state == State::Up && (lane as usize) < 3 => l.credit[lane as usize],
+            _ => 0,
+        }
+    }
+
+    /// Claims the link to `peer`, dialing it if there is none.
+    pub(crate) fn claim(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        claim: Claim,
+        addrs: &[Addr],
+    ) -> Claimed {
+        if let Some(l) = self.map.get_mut(&peer) {
+            if !l.claims.contains(&claim) {
+                l.claims.push(claim);
+            }
+            return match l.state {
+                State::Up => Claimed::Up,
+                State::Dialing => Claimed::Dialing,
+                State::Closing => {
+                    l.redial = addrs.to_vec();
+                    Claimed::Dialing
+                }
+            };
+        }
+        if addrs.is_empty() {
+            return Claimed::NoAddress;
+        }
+        if self.map.len() >= self.max {
+            counters.links_refused += 1;
+            return Claimed::Full;
+        }
+        self.map.insert(
+            peer,
+            Link {
+                state: State::Dialing,
+                claims: vec![claim],
+                peer_released: false,
+                outbound: true,
+                credit: [0; 3],
+                last_heard: Time::default(),
+                redial: Vec::new(),
+            },
+        );
+        out.extend([Output::Dial { peer, addrs: addrs.to_vec() }]);
+        Claimed::Dialing
+    }
+
+    /// Gives a claim back; the link closes when neither end has one left.
+    pub(crate) fn release(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        claim: Claim,
+    ) {
+        let Some(l) = self.map.get_mut(&peer) else { return };
+        let before = l.claims.len();
+        l.claims.retain(|c| *c != claim);
+        if l.claims.len() == before || !l.claims.is_empty() || l.state != State::Up {
+            return;
+        }
+        self.let_go(out, counters, peer);
+    }
+
+    fn let_go(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, peer: NodeId) {
+        self.send(out, counters, peer, Lane::Control, Message::Release(Release {}).frame());
+        if self.map.get(&peer).is_some_and(|l| l.peer_released) {
+            self.close(out, peer, LinkRefusal::Closed);
+            counters.links_reaped += 1;
+        }
+    }
+
+    pub(crate) fn close(&mut self, out: &mut impl Extend<Output>, peer: NodeId, reason: LinkRefusal) {
+        if let Some(l) = self.map.get_mut(&peer).filter(|l| l.state == State::Up) {
+            l.state = State::Closing;
+            out.extend([Output::Close { peer, reason }]);
+        }
+    }
+
+    /// The peer has no claim left.
+    pub(crate) fn on_release(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, peer: NodeId) {
+        let Some(l) = self.map.get_mut(&peer) else { return };
+        l.peer_released = true;
+        if l.claims.is_empty() {
+            self.close(out, peer, LinkRefusal::Closed);
+            counters.links_reaped += 1;
+        }
+    }
+
+    pub(crate) fn on_frame(&mut self, peer: &NodeId, now: Time) {
+        if let Some(l) = self.map.get_mut(peer) {
+            l.last_heard = now;
+            l.peer_released = false;
+        }
+    }
+
+    pub(crate) fn on_credit(&mut self, peer: &NodeId, lane: Lane, bytes: usize) {
+        if let (Some(l), true) = (self.map.get_mut(peer), (lane as usize) < 3) {
+            let c = &mut l.credit[lane as usize];
+            *c = c.saturating_add(bytes).min(lane.budget());
+        }
+    }
+
+    /// A link came up. Returns false if it is refused because there are too many.
+    pub(crate) fn on_up(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        outbound: bool,
+        now: Time,
+    ) -> bool {
+        let full = self.map.len() >= self.max;
+        let over = self.map.len() >= self.max + SLACK;
+        let credit = Lane::STREAMS.map(Lane::budget);
+        match self.map.get_mut(&peer) {
+            Some(l) => {
+                l.state = State::Up;
+                l.outbound = outbound;
+                l.credit = credit;
+                l.last_heard = now;
+                l.peer_released = false;
+            }
+            None if over || (full && !outbound) => {
+                counters.links_refused += 1;
+                out.extend([Output::Close { peer, reason: LinkRefusal::Full }]);
+                return false;
+            }
+            None => {
+                self.map.insert(
+                    peer,
+                    Link {
+                        state: State::Up,
+                        claims: Vec::new(),
+                        peer_released: false,
+                        outbound,
+                        credit,
+                        last_heard: now,
+                        redial: Vec::new(),
+                    },
+                );
+            }
+        }
+        if outbound && self.map.get(&peer).is_some_and(|l| l.claims.is_empty()) {
+            self.let_go(out, counters, peer);
+        }
+        true
+    }
+
+    /// A link ended, or could not be dialed. Returns false if it is being dialed again for a newer claim.
+    pub(crate) fn on_down(&mut self, out: &mut impl Extend<Output>, peer: NodeId) -> bool {
+        let Some(l) = self.map.get_mut(&peer) else { return true };
+        if l.state == State::Closing && !l.claims.is_empty() && !l.redial.is_empty() {
+            l.state = State::Dialing;
+            l.outbound = true;
+            let addrs = std::mem::take(&mut l.redial);
+            out.extend([Output::Dial { peer, addrs }]);
+            return false;
+        }
+        self.map.remove(&peer);
+        true
+    }
+
+    /// Closes links that neither end has claimed for a while.
+    pub(crate) fn reap(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, now: Time) {
+        let idle: Vec<NodeId> = self
+            .map
+            .iter()
+            .filter(|(_, l)| l.state == State::Up && l.claims.is_empty() && now.since(l.last_heard) > UNCLAIMED)
+            .map(|(p, _)| *p)
+            .collect();
+        for peer in idle {
+            self.close(out, peer, LinkRefusal::Closed);
+            counters.links_reaped += 1;
+        }
+    }
+
+    /// Sends a frame. Returns whether it was handed to the driver.
+    pub(crate) fn send(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        lane: Lane,
+        frame: Frame,
+    ) -> bool {
+        let len = frame.len();
+        let Some(l) = self.map.get_mut(&peer).filter(|l| l.state == State::Up) else {
+            counters.frames_unsendable += 1;
+            return false;
+        };
+        let credit = &mut l.credit[lane as usize];
+        if *credit < len {
+            if lane == Lane::Control {
+                counters.control_overflow += 1;
+            }
+            return false;
+        }
+        *credit -= len;
+        counters.frames_out += 1;
+        match lane {
+            Lane::Control => counters.control_bytes_out += len as u64,
+            _ => counters.data_bytes_out += len as u64,
+        }
+        out.extend([Output::Send { peer, lane, frame }]);
+        true
+    }
+}

@@ -1,0 +1,133 @@
+//! Keeping an active view full: spares first, then bootstrap peers and walks, with back-off.
+
+use crate::identity::NodeId;
+use crate::io::Overlay;
+use crate::layer::{Cx, TimerKey};
+use crate::membership::view::Asked;
+use crate::membership::{Membership, Timer, claim, target};
+use crate::time::{Span, Time};
+
+/// Requests at once while there is some neighbour, and while there is none.
+const PARALLEL: usize = 3;
+const PARALLEL_URGENT: usize = 8;
+/// Bootstrap peers visited at once.
+const VISITS: usize = 3;
+/// The longest waits between attempts to fill a nearly full view, and between visits to the bootstrap peers.
+const FILL_MOST: u64 = 16_000;
+const VISIT_MOST: u64 = 30_000;
+/// How often a view is looked at when nothing is due.
+const IDLE: Span = Span::from_secs(10);
+
+impl Membership {
+    pub(super) fn tend(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        self.give_up(cx, overlay);
+        self.fill(cx, overlay);
+        self.seek(cx, overlay);
+        self.rearm(cx, overlay);
+    }
+
+    /// Requests that took too long count as failed.
+    fn give_up(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        let now = cx.now.mono;
+        let late: Vec<NodeId> = v.pending.iter().filter(|p| p.deadline <= now).map(|p| p.peer).collect();
+        for peer in late {
+            v.take_pending(&peer);
+            v.forget(&peer);
+            if !v.is_active(&peer) {
+                cx.release(peer, claim(overlay));
+            }
+        }
+    }
+
+    /// Asks spares to become neighbours while there is room.
+    fn fill(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let now = cx.now.mono;
+        let known = match overlay {
+            Overlay::Topic(t) => self.neighbors_in(t),
+            Overlay::Root => Vec::new(),
+        };
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        for peer in known {
+            v.remember(peer, cx.me, cx.config.passive_view_size);
+        }
+        let target = target(v, cx.config, cx.now);
+        if v.room(target) == 0 || v.fill_at > now {
+            return;
+        }
+        let parallel = if v.active.is_empty() { PARALLEL_URGENT } else { PARALLEL };
+        let under_way = v.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
+        let want = v.room(target).min(parallel.saturating_sub(under_way));
+        let mut ready: Vec<NodeId> =
+            v.passive.iter().filter(|s| s.not_before <= now && v.pending(&s.id).is_none()).map(|s| s.id).collect();
+        let all = ready.len();
+        v.rng.sample(&mut ready, all);
+        if matches!(overlay, Overlay::Topic(_)) {
+            // A link that exists costs nothing.
+            ready.sort_by_key(|p| !cx.links.is_up(p));
+        }
+        ready.truncate(want);
+        let asked = ready.len();
+        for peer in ready {
+            self.ask(cx, overlay, peer, Asked::Neighbor);
+        }
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        if asked > 0 {
+            v.attempts = v.attempts.saturating_add(1);
+            // The last place or two of a view are often not to be had: others are full as well. Don't insist.
+            let nearly = v.active.len() + 2 > target;
+            let wait = match v.attempts {
+                _ if v.active.is_empty() => 100,
+                n if nearly => (500u64 << n.min(6)).min(FILL_MOST),
+                n => (100u64 << n.min(6)).min(FILL_MOST / 4),
+            };
+            v.fill_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
+        }
+    }
+
+    /// Without neighbours and without spares: to the bootstrap peers, and on a walk for a topic's members.
+    fn seek(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let now = cx.now.mono;
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        let busy = v.pending.iter().any(|p| matches!(p.asked, Asked::Join | Asked::Neighbor));
+        if !v.active.is_empty() || busy || v.visit_at > now {
+            return;
+        }
+        let wait = (500u64 << v.visits.min(6)).min(VISIT_MOST);
+        v.visits = v.visits.saturating_add(1);
+        v.visit_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
+        for s in &mut v.passive {
+            s.not_before = Time::default();
+        }
+        let mut ways: Vec<NodeId> = self.bootstrap.iter().map(|b| b.id).collect();
+        v.rng.sample(&mut ways, VISITS);
+        for b in self.bootstrap.iter().filter(|b| ways.contains(&b.id)) {
+            cx.topology.claim(b);
+        }
+        for peer in ways {
+            self.ask(cx, overlay, peer, Asked::Join);
+        }
+        if let Overlay::Topic(topic) = overlay {
+            self.walk(cx, topic);
+        }
+    }
+
+    fn rearm(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let now = cx.now.mono;
+        let Some(v) = self.views.get(&overlay) else { return };
+        let target = target(v, cx.config, cx.now);
+        let mut next = now + IDLE;
+        if let Some(p) = v.pending.iter().map(|p| p.deadline).min() {
+            next = next.min(p);
+        }
+        if v.active.is_empty() {
+            next = next.min(v.visit_at);
+        }
+        if v.room(target) > 0 && !v.passive.is_empty() {
+            next = next.min(v.fill_at);
+        }
+        // Never at once again: everything that could be done now has been.
+        let soon = now + Span::from_millis(20);
+        cx.deadlines.set(TimerKey::Membership(Timer::Tend(overlay)), next.max(soon));
+    }
+}

@@ -1,0 +1,303 @@
+//! Membership: who is a neighbour of whom, in the network's overlay and in each topic's.
+//!
+//! HyParView (Leitão, Pereira, Rodrigues, DSN 2007): a small active view of neighbours over open links, and a larger
+//! passive view of spares, refreshed by shuffles. Each overlay has its own two views; their links are shared.
+//!
+//! What differs, and why:
+//! - *Joins split edges instead of evicting.* In the paper a full node that accepts a newcomer drops a random
+//!   neighbour, which is left with a hole. Here it hands that neighbour to the newcomer: x–y becomes x–n–y. Degrees
+//!   stay what they were, and the newcomer gets two neighbours at once. The older half of a view is never split, and
+//!   splits are rate-limited, so that a flood of strangers cannot turn a view over.
+//! - *Promotion only after an accepted `Neighbor`.* A peer is active when both said so, never on a guess.
+//! - *Addresses travel* with `Join`, `ForwardJoin`, `Neighbor` and `Shuffle`: what a peer says of itself over its own
+//!   link stands, what others say fills in.
+//! - *The answer to a shuffle goes back the way it came*, along links that exist: no dial per shuffle.
+//! - *A topic's view holds* min(`active_view_size`, 4 + ⌈ln members⌉), members being estimated by a sketch that
+//!   travels with these messages ([`size`]).
+//! - *A topic's members are found* among the neighbours' topic lists, at the bootstrap peers, and by a bounded walk
+//!   of the network's overlay that a member ends by letting the seeker in.
+//!
+//! Invariants: an active view never exceeds its target, the passive view never `passive_view_size`; no node is in its
+//! own views; a peer is never both active and passive; every active or pending peer is covered by a claim on its
+//! link; the bootstrap peers are never forgotten, and a node without neighbours goes back to them for ever, with
+//! jittered back-off.
+//!
+//! Messages: `Join`, `ForwardJoin`, `Neighbor`, `NeighborReply`, `Disconnect`, `Shuffle`, `ShuffleReply`, `Topics`,
+//! `TopicWalk`, `TopicPeers`. Timers: `Tend` (fill, give up on requests, visit bootstrap peers) and `Shuffle`, per
+//! overlay.
+
+mod fill;
+mod hyparview;
+mod size;
+mod topics;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::identity::{NodeId, PeerAddr, TopicId};
+use crate::io::{LeaveReason, Overlay};
+use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
+use crate::links::Claim;
+use crate::time::{Now, Span};
+use crate::wire::Message;
+use view::View;
+
+/// Topics a node takes part in at most (each costs up to `active_view_size` claims and two views; a guess).
+pub const MAX_TOPICS: usize = 1024;
+/// Bootstrap peers kept at most.
+pub const MAX_BOOTSTRAP: usize = 64;
+/// How often known peers that no view refers to are forgotten.
+const SWEEP: Span = Span::from_secs(60);
+
+/// This layer's number on its claims.
+const LAYER: u8 = 1;
+
+/// Membership's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// Fill an overlay's active view, give up on requests, visit bootstrap peers.
+    Tend(Overlay),
+    /// Shuffle an overlay's passive view.
+    Shuffle(Overlay),
+    /// Forget peers that nothing refers to.
+    Sweep,
+}
+
+/// What membership is asked to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Add bootstrap peers and go to them.
+    Join(Vec<PeerAddr>),
+    /// Replace the bootstrap peers.
+    SetBootstrap(Vec<PeerAddr>),
+    /// A request of another layer.
+    Request(RequestTicket, Request),
+    /// Say goodbye everywhere.
+    Leave,
+}
+
+/// The membership layer.
+#[derive(Debug)]
+pub struct Membership {
+    views: BTreeMap<Overlay, View>,
+    bootstrap: Vec<PeerAddr>,
+    /// The topics of the network overlay's neighbours.
+    topics: BTreeMap<NodeId, BTreeSet<TopicId>>,
+    walks: view::Tokens,
+    done: Vec<(RequestTicket, Done)>,
+}
+
+/// What a view looks like from outside.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ViewInfo {
+    /// Neighbours, oldest first.
+    pub active: Vec<NodeId>,
+    /// Spares.
+    pub passive: Vec<NodeId>,
+    /// How many neighbours it wants.
+    pub target: usize,
+    /// Estimated number of members.
+    pub members: f64,
+}
+
+impl Membership {
+    pub(crate) fn new(me: NodeId, seed: &[u8; 32], now: Now) -> Self {
+        let mut views = BTreeMap::new();
+        views.insert(Overlay::Root, View::new(Overlay::Root, me, seed, now));
+        Membership {
+            views,
+            bootstrap: Vec::new(),
+            topics: BTreeMap::new(),
+            // Walks we answer or pass on for others: a seeker sends a few a minute (a guess).
+            walks: view::Tokens::new(64, Span::from_millis(100), now.mono),
+            done: Vec::new(),
+        }
+    }
+
+    /// The neighbours in an overlay, oldest first; empty if this node is not in it.
+    pub fn active(&self, overlay: Overlay) -> Vec<NodeId> {
+        let Some(v) = self.views.get(&overlay) else { return Vec::new() };
+        let mut by_age: Vec<_> = v.active.iter().map(|a| (a.since, a.id)).collect();
+        by_age.sort_unstable();
+        by_age.into_iter().map(|(_, p)| p).collect()
+    }
+
+    /// The spares in an overlay.
+    pub fn passive(&self, overlay: Overlay) -> Vec<NodeId> {
+        self.views.get(&overlay).map_or(Vec::new(), |v| v.passive.iter().map(|s| s.id).collect())
+    }
+
+    /// Everything about one overlay; `None` if this node is not in it.
+    pub fn view(&self, overlay: Overlay, config: &crate::config::GossipConfig, now: Now) -> Option<ViewInfo> {
+        let v = self.views.get(&overlay)?;
+        Some(ViewInfo {
+            active: self.active(overlay),
+            passive: self.passive(overlay),
+            target: target(v, config, now),
+            members: v.size.estimate(now.wall),
+        })
+    }
+
+    /// The overlays this node is in.
+    pub fn overlays(&self) -> impl Iterator<Item = Overlay> + '_ {
+        self.views.keys().copied()
+    }
+
+    /// The bootstrap peers.
+    pub fn bootstrap(&self) -> &[PeerAddr] {
+        &self.bootstrap
+    }
+
+    pub(crate) fn take_done(&mut self) -> Vec<(RequestTicket, Done)> {
+        std::mem::take(&mut self.done)
+    }
+
+    fn sweep(&mut self, cx: &mut Cx<'_>) {
+        cx.deadlines.set(TimerKey::Membership(Timer::Sweep), cx.now.mono + SWEEP);
+        let mut keep: BTreeSet<NodeId> = cx.links.up().collect();
+        keep.extend(self.bootstrap.iter().map(|b| b.id));
+        for v in self.views.values() {
+            keep.extend(v.active.iter().map(|a| a.id));
+            keep.extend(v.passive.iter().map(|s| s.id));
+            keep.extend(v.pending.iter().map(|p| p.peer));
+        }
+        cx.topology.retain(&keep);
+    }
+
+    fn set_bootstrap(&mut self, cx: &mut Cx<'_>, peers: Vec<PeerAddr>, replace: bool) {
+        if replace {
+            self.bootstrap.clear();
+        }
+        for p in peers {
+            if p.id == cx.me {
+                continue;
+            }
+            cx.topology.claim(&p);
+            self.bootstrap.retain(|b| b.id != p.id);
+            if self.bootstrap.len() < MAX_BOOTSTRAP {
+                self.bootstrap.push(p);
+            }
+        }
+        for v in self.views.values_mut() {
+            v.visits = 0;
+            v.visit_at = cx.now.mono;
+            cx.deadlines.set(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
+        }
+    }
+}
+
+/// How many neighbours a view wants.
+fn target(view: &View, config: &crate::config::GossipConfig, now: Now) -> usize {
+    match view.overlay {
+        Overlay::Root => config.active_view_size,
+        Overlay::Topic(_) => {
+            let members = view.size.estimate(now.wall).max(1.0);
+            config.active_view_size.min(4 + members.ln().ceil() as usize)
+        }
+    }
+}
+
+fn claim(overlay: Overlay) -> Claim {
+    Claim { layer: LAYER, overlay }
+}
+
+fn overlay_of(wire: crate::wire::WireOverlay) -> Overlay {
+    wire.map_or(Overlay::Root, Overlay::Topic)
+}
+
+fn wire_of(overlay: Overlay) -> crate::wire::WireOverlay {
+    match overlay {
+        Overlay::Root => None,
+        Overlay::Topic(t) => Some(t),
+    }
+}
+
+impl Layer for Membership {
+    type Message = Message;
+    type Command = Command;
+    type Timer = Timer;
+
+    fn on_message(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message) {
+        match message {
+            Message::Join(m) => self.on_join(cx, from, m),
+            Message::ForwardJoin(m) => self.on_forward_join(cx, from, m),
+            Message::Neighbor(m) => self.on_neighbor(cx, from, m),
+            Message::NeighborReply(m) => self.on_neighbor_reply(cx, from, m),
+            Message::Disconnect(m) => self.on_disconnect(cx, from, m),
+            Message::Shuffle(m) => self.on_shuffle(cx, from, m),
+            Message::ShuffleReply(m) => self.on_shuffle_reply(cx, from, m),
+            Message::Topics(m) => self.on_topics(cx, from, m),
+            Message::TopicWalk(m) => self.on_topic_walk(cx, from, m),
+            Message::TopicPeers(m) => self.on_topic_peers(cx, from, m),
+            _ => cx.counters.frames_unexpected += 1,
+        }
+    }
+
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
+        match command {
+            Command::Join(peers) => self.set_bootstrap(cx, peers, false),
+            Command::SetBootstrap(peers) => self.set_bootstrap(cx, peers, true),
+            Command::Request(ticket, Request::Enter(topic)) => {
+                let done = self.enter(cx, topic);
+                self.done.push((ticket, done));
+            }
+            Command::Request(ticket, Request::Exit(topic)) => {
+                self.exit(cx, topic);
+                self.done.push((ticket, Done::Ok));
+            }
+            Command::Leave => self.leave(cx),
+        }
+    }
+
+    fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
+        match *signal {
+            Signal::LinkUp { peer } => self.on_link_up(cx, peer),
+            Signal::LinkDown { peer, reason, dial } => self.on_link_down(cx, peer, reason, dial),
+            Signal::NeighborUp { overlay: Overlay::Root, peer } => self.tell_topics(cx, peer),
+            Signal::NeighborDown { overlay: Overlay::Root, peer, .. } => {
+                self.topics.remove(&peer);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_done(&mut self, _: &mut Cx<'_>, _: RequestTicket, _: Done) {}
+
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        match timer {
+            Timer::Tend(overlay) => self.tend(cx, overlay),
+            Timer::Shuffle(overlay) => self.shuffle(cx, overlay),
+            Timer::Sweep => self.sweep(cx),
+        }
+    }
+}
+
+impl Membership {
+    /// Says goodbye in every overlay. The node closes the links afterwards.
+    fn leave(&mut self, cx: &mut Cx<'_>) {
+        for v in self.views.values_mut() {
+            for a in std::mem::take(&mut v.active) {
+                let bye = crate::wire::Disconnect { overlay: wire_of(v.overlay), reason: view::GOODBYE, instead: None };
+                cx.send(a.id, bye);
+            }
+            v.pending.clear();
+            v.passive.clear();
+            cx.deadlines.cancel(TimerKey::Membership(Timer::Tend(v.overlay)));
+            cx.deadlines.cancel(TimerKey::Membership(Timer::Shuffle(v.overlay)));
+        }
+        self.bootstrap.clear();
+        let all: Vec<NodeId> = cx.links.up().collect();
+        for peer in all {
+            cx.links.close(&mut cx.queues.out, peer, crate::wire::LinkRefusal::Goodbye);
+        }
+    }
+
+    /// The reason to report for a `Disconnect` of this wire reason.
+    fn leave_reason(reason: u8) -> LeaveReason {
+        match reason {
+            view::LEFT => LeaveReason::Unsubscribed,
+            view::GOODBYE => LeaveReason::Goodbye,
+            _ => LeaveReason::Replaced,
+        }
+    }
+}

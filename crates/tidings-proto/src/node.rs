@@ -1,0 +1,421 @@
+//! The node: the layers side by side, and the table that routes between them. Holds no policy.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+
+use crate::config::GossipConfig;
+use crate::counters::Counters;
+use crate::crypto::Crypto;
+use crate::deadlines::Deadlines;
+use crate::identity::{Addr, NodeId, PeerAddr};
+use crate::io::{Command, Input, NodeSetup, Output, Overlay, Reply};
+use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
+use crate::links::Links;
+use crate::membership::{self, Membership, ViewInfo};
+use crate::pubsub::{self, PubSub, TopicInfo};
+use crate::time::{Now, Span, Time};
+use crate::topology::Topology;
+use crate::wire::{Lane, Message, WireError};
+
+/// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
+/// node routes a few dozen; thousands mean that two layers answer each other without end.
+const HOPS: usize = 4_096;
+/// Frames held back until storage has been read.
+const HELD: usize = 4_096;
+/// How often unclaimed links are looked for.
+const REAP: Span = Span::from_secs(5);
+
+/// Why the node wants to be woken.
+pub type Reason = TimerKey;
+
+/// What was wrong with an input. It was dropped and counted; the node goes on unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The frame could not be read.
+    #[error("from {from:?}: {error}")]
+    Wire {
+        /// Who sent it.
+        from: NodeId,
+        /// What is wrong with it.
+        error: WireError,
+    },
+    /// The frame came on a lane it does not belong on.
+    #[error("from {from:?}: a {name} frame on lane {lane:?}")]
+    Lane {
+        /// Who sent it.
+        from: NodeId,
+        /// What it is.
+        name: &'static str,
+        /// Where it came.
+        lane: Lane,
+    },
+    /// More came before storage was read than can be held back.
+    #[error("from {from:?}: a frame before the node was ready")]
+    NotReady {
+        /// Who sent it.
+        from: NodeId,
+    },
+}
+
+/// A peer as this node knows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Who.
+    #[serde(serialize_with = "as_text")]
+    pub id: NodeId,
+    /// Where it can be reached.
+    #[serde(serialize_with = "all_as_text")]
+    pub addrs: Vec<Addr>,
+    /// Whether a link to it is up.
+    pub linked: bool,
+    /// Whether we dialed it.
+    pub outbound: bool,
+    /// Round-trip time, if measured.
+    #[serde(serialize_with = "as_ms")]
+    #[serde(rename = "rtt_ms")]
+    pub rtt: Option<Span>,
+    /// The overlays it is a neighbour in.
+    #[serde(skip)]
+    pub active_in: Vec<Overlay>,
+}
+
+/// A node: feed it inputs, carry out its outputs, wake it at its deadline.
+///
+/// Per turn: [`Node::handle`] for each input at hand, then [`Node::poll`] until `None`. What was published in a turn
+/// is signed together when `poll` has nothing else left, so a driver that drains its queues before polling gets
+/// batches for free.
+pub struct Node {
+    id: NodeId,
+    now: Now,
+    config: GossipConfig,
+    seed: [u8; 32],
+    crypto: Arc<dyn Crypto>,
+    own_addrs: Vec<Addr>,
+    topology: Topology,
+    counters: Counters,
+    links: Links,
+    deadlines: Deadlines<TimerKey>,
+    queues: Queues,
+    membership: Membership,
+    pubsub: PubSub,
+    held: VecDeque<Input>,
+    left: bool,
+}
+
+macro_rules! cx {
+    ($node:ident) => {
+        Cx {
+            now: $node.now,
+            me: $node.id,
+            config: &$node.config,
+            seed: &$node.seed,
+            crypto: &*$node.crypto,
+            own_addrs: &$node.own_addrs,
+            topology: &mut $node.topology,
+            counters: &mut $node.counters,
+            links: &mut $node.links,
+            deadlines: &mut $node.deadlines,
+            queues: &mut $node.queues,
+        }
+    };
+}
+
+impl Node {
+    /// A node that has not met anybody. It first asks for what is stored, and carries on when it is `Loaded`.
+    pub fn new(setup: NodeSetup, crypto: Arc<dyn Crypto>, now: Now) -> Self {
+        let id = crypto.node_id();
+        let mut node = Node {
+            id,
+            now,
+            membership: Membership::new(id, &setup.seed, now),
+            pubsub: PubSub::new(&setup.network),
+            links: Links::new(setup.config.max_links),
+            config: setup.config,
+            seed: setup.seed,
+            crypto,
+            own_addrs: Vec::new(),
+            topology: Topology::default(),
+            counters: Counters::default(),
+            deadlines: Deadlines::default(),
+            queues: Queues::default(),
+            held: VecDeque::new(),
+            left: false,
+        };
+        node.deadlines.set(TimerKey::Reap, now.mono + REAP);
+        node.deadlines.set(TimerKey::Membership(membership::Timer::Sweep), now.mono + Span::from_secs(60));
+        node.pubsub.begin(&mut cx!(node));
+        node
+    }
+
+    /// Takes in one input. An error says what was dropped; the node's state is as if it had never come.
+    pub fn handle(&mut self, now: Now, input: Input) -> Result<(), Error> {
+        self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
+        let result = self.take(input);
+        self.fire();
+        self.route();
+        result
+    }
+
+    fn take(&mut self, input: Input) -> Result<(), Error> {
+        if !self.pubsub.loaded() {
+            match input {
+                Input::Loaded { .. } | Input::Stored { .. } | Input::Tick => {}
+                Input::Frame { from, .. } if self.held.len() >= HELD => {
+                    self.counters.frames_unexpected += 1;
+                    return Err(Error::NotReady { from });
+                }
+                other => {
+                    self.held.push_back(other);
+                    return Ok(());
+                }
+            }
+        }
+        match input {
+            Input::Frame { from, lane, bytes } => return self.on_frame(from, lane, bytes),
+            Input::Datagram { .. } => self.counters.frames_unknown += 1,
+            Input::LinkUp { peer, addr, outbound, rtt } => self.on_link_up(peer, addr, outbound, rtt),
+            Input::LinkDown { peer, reason } => {
+                if self.links.on_down(&mut self.queues.out, peer) {
+                    self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: false });
+                }
+            }
+            Input::DialFailed { peer, reason } => {
+                // A link that came up from the other side meanwhile stands.
+                if !self.links.is_up(&peer) && self.links.on_down(&mut self.queues.out, peer) {
+                    self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: true });
+                }
+            }
+            Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
+            Input::Command { ticket, command } => self.on_command(ticket, command),
+            Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
+            Input::Loaded { ticket, result } => {
+                self.pubsub.on_loaded(&mut cx!(self), ticket, result);
+                for held in std::mem::take(&mut self.held) {
+                    // Their errors are counted where they happen.
+                    let _ = self.take(held);
+                }
+            }
+            Input::Tick => {}
+        }
+        Ok(())
+    }
+
+    fn on_frame(&mut self, from: NodeId, lane: Lane, bytes: Bytes) -> Result<(), Error> {
+        self.counters.frames_in += 1;
+        if !self.links.is_up(&from) {
+            self.counters.frames_unexpected += 1;
+            return Ok(());
+        }
+        let (message, payload) = match Message::parse(bytes) {
+            Ok(Some(m)) => m,
+            Ok(None) => {
+                self.counters.frames_unknown += 1;
+                return Ok(());
+            }
+            Err(error) => {
+                self.counters.frames_malformed += 1;
+                return Err(Error::Wire { from, error });
+            }
+        };
+        let expected = if matches!(message, Message::Gossip(_)) { Lane::Data } else { Lane::Control };
+        if lane != expected {
+            self.counters.frames_wrong_lane += 1;
+            return Err(Error::Lane { from, name: message.name(), lane });
+        }
+        self.links.on_frame(&from, self.now.mono);
+        match message {
+            Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
+            Message::Gossip(_) | Message::IHave(_) | Message::Graft(_) | Message::Prune(_) | Message::Fetch(_) => {
+                self.pubsub.on_frame(&mut cx!(self), from, message, payload);
+            }
+            _ => self.membership.on_message(&mut cx!(self), from, message),
+        }
+        Ok(())
+    }
+
+    fn on_link_up(&mut self, peer: NodeId, addr: Option<Addr>, outbound: bool, rtt: Option<Span>) {
+        if peer == self.id || self.left {
+            self.queues.out.push_back(Output::Close { peer, reason: crate::wire::LinkRefusal::Goodbye });
+            return;
+        }
+        if self.links.on_up(&mut self.queues.out, &mut self.counters, peer, outbound, self.now.mono) {
+            self.topology.reached(peer, addr.filter(|_| outbound), rtt);
+            self.queues.signals.push_back(Signal::LinkUp { peer });
+        }
+    }
+
+    fn on_command(&mut self, ticket: crate::io::Ticket, command: Command) {
+        let mut done = true;
+        match command {
+            Command::Join { peers } => {
+                self.membership.on_command(&mut cx!(self), membership::Command::Join(peers));
+            }
+            Command::SetBootstrap { peers } => {
+                self.membership.on_command(&mut cx!(self), membership::Command::SetBootstrap(peers));
+            }
+            Command::SetAddrs { addrs } => self.own_addrs = addrs,
+            Command::Subscribe { topic } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Subscribe(ticket, topic));
+                done = false;
+            }
+            Command::Unsubscribe { topic } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unsubscribe(ticket, topic));
+                done = false;
+            }
+            Command::Publish { topic, message } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Publish(ticket, topic, message));
+                done = false;
+            }
+            Command::Leave => {
+                // What was accepted for publishing still leaves before the links close.
+                while self.pubsub.flush(&mut cx!(self)) {}
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Leave);
+                self.membership.on_command(&mut cx!(self), membership::Command::Leave);
+                self.left = true;
+            }
+        }
+        if done {
+            self.queues.out.push_back(Output::Reply { ticket, reply: Reply::Done });
+        }
+    }
+
+    /// Fires what is due.
+    fn fire(&mut self) {
+        let mut left = HOPS;
+        while let Some(key) = self.deadlines.pop_due(self.now.mono) {
+            match key {
+                TimerKey::Reap => {
+                    self.links.reap(&mut self.queues.out, &mut self.counters, self.now.mono);
+                    self.deadlines.set(TimerKey::Reap, self.now.mono + REAP);
+                }
+                TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
+                TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
+            }
+            left -= 1;
+            if left == 0 {
+                self.counters.turns_over_budget += 1;
+                break;
+            }
+        }
+    }
+
+    /// Routes signals to every layer and requests to theirs, first in, first out.
+    fn route(&mut self) {
+        for _ in 0..HOPS {
+            if let Some(signal) = self.queues.signals.pop_front() {
+                self.membership.on_signal(&mut cx!(self), &signal);
+                self.pubsub.on_signal(&mut cx!(self), &signal);
+            } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
+                match request {
+                    Request::Enter(_) | Request::Exit(_) => {
+                        self.membership.on_command(&mut cx!(self), membership::Command::Request(ticket, request));
+                        for (ticket, done) in self.membership.take_done() {
+                            self.pubsub.on_done(&mut cx!(self), ticket, done);
+                        }
+                    }
+                }
+            } else {
+                return;
+            }
+        }
+        self.counters.turns_over_budget += 1;
+        self.deadlines.set(TimerKey::Reap, self.now.mono);
+    }
+
+    /// The next thing to carry out; `None` when the turn is over.
+    pub fn poll(&mut self) -> Option<Output> {
+        loop {
+            if let Some(out) = self.queues.out.pop_front() {
+                return Some(out);
+            }
+            if !self.pubsub.flush(&mut cx!(self)) {
+                return None;
+            }
+            self.route();
+        }
+    }
+
+    /// When the node wants an [`Input::Tick`], and why.
+    pub fn deadline(&self) -> Option<(Time, Reason)> {
+        self.deadlines.next()
+    }
+
+    /// This node's id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The neighbours in an overlay, oldest first.
+    pub fn active_view(&self, overlay: Overlay) -> Vec<NodeId> {
+        self.membership.active(overlay)
+    }
+
+    /// The spare neighbours in an overlay.
+    pub fn passive_view(&self, overlay: Overlay) -> Vec<NodeId> {
+        self.membership.passive(overlay)
+    }
+
+    /// Both views of an overlay, their target and the estimated number of members.
+    pub fn view(&self, overlay: Overlay) -> Option<ViewInfo> {
+        self.membership.view(overlay, &self.config, self.now)
+    }
+
+    /// `peer` with the addresses known of it.
+    pub fn peer_addr(&self, peer: &NodeId) -> PeerAddr {
+        self.topology.peer_addr(peer)
+    }
+
+    /// Linked peers and neighbours.
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.links
+            .up()
+            .map(|id| PeerInfo {
+                id,
+                addrs: self.topology.addrs(&id).to_vec(),
+                linked: true,
+                outbound: self.links.outbound(&id),
+                rtt: self.topology.rtt(&id),
+                active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
+            })
+            .collect()
+    }
+
+    /// The topics this node takes part in.
+    pub fn topics(&self) -> Vec<TopicInfo> {
+        self.pubsub
+            .topics()
+            .map(|t| match self.view(Overlay::Topic(t.topic)) {
+                Some(v) => TopicInfo { passive: v.passive.len(), members_estimate: v.members, ..t },
+                None => t,
+            })
+            .collect()
+    }
+
+    /// Links that are up or being dialed.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+/// Serializes an id as its hexadecimal text.
+pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(id)
+}
+
+fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(addrs.iter().map(ToString::to_string))
+}
+
+fn as_ms<S: Serializer>(rtt: &Option<Span>, s: S) -> Result<S::Ok, S::Error> {
+    rtt.map(|r| r.0 as f64 / 1000.0).serialize(s)
+}

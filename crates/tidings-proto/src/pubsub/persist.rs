@@ -1,0 +1,196 @@
+//! What survives the process: the epoch, the place of our own streams, and what was delivered of each author.
+//!
+//! Keys: `epoch`; `pub/` ‖ topic: where our stream on the topic stands; `seen/` ‖ topic ‖ author: a
+//! [`Record`](super::author::Record).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::author::{Author, Record};
+use super::batch::Position;
+use crate::identity::{NodeId, TopicId};
+use crate::io::{Event, Output, StoreError, StoreTicket};
+use crate::layer::Cx;
+use crate::time::{Time, UnixMillis};
+
+/// Records of authors not heard for this long beyond the history's age are deleted: their old batches are refused
+/// by age alone, by a margin for clocks that disagree (20 minutes).
+const MARGIN_MS: u64 = 20 * 60_000;
+/// Records kept of topics this node is not in now.
+const DORMANT: usize = 65_536;
+
+const LOAD: StoreTicket = StoreTicket(0);
+const EPOCH: StoreTicket = StoreTicket(1);
+
+/// The state of storage, and what waits for it.
+#[derive(Debug, Default)]
+pub(super) struct Persist {
+    loaded: bool,
+    /// Our epoch of this start, once it is stored.
+    epoch: Option<u64>,
+    next_epoch: u64,
+    /// What was delivered on topics this node is not in.
+    dormant: BTreeMap<(TopicId, NodeId), Record>,
+    /// Where our own streams stand.
+    own: BTreeMap<TopicId, Position>,
+    /// Records to write with this turn's deliveries.
+    dirty: BTreeMap<Bytes, Bytes>,
+    ready: Vec<Event>,
+    /// Deliveries that wait for their records.
+    writing: BTreeMap<StoreTicket, Vec<Event>>,
+    next_ticket: u64,
+}
+
+impl Persist {
+    /// Asks for what is stored.
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>) {
+        self.next_ticket = 2;
+        cx.output(Output::Load { ticket: LOAD, prefix: Bytes::new() });
+    }
+
+    /// Whether what is stored is known.
+    pub(super) fn loaded(&self) -> bool {
+        self.loaded
+    }
+
+    /// The epoch to publish in, once it is safe to.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
+    pub(super) fn on_loaded(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: StoreTicket,
+        result: Result<Vec<(Bytes, Bytes)>, StoreError>,
+    ) {
+        if ticket != LOAD || self.loaded {
+            return;
+        }
+        self.loaded = true;
+        let mut stored = 0;
+        match result {
+            Ok(records) => {
+                for (key, value) in records {
+                    self.take_in(cx, &key, &value, &mut stored);
+                }
+            }
+            Err(error) => fail(cx, error),
+        }
+        // The wall clock backs the stored number up: should the directory be restored from an old copy, numbers
+        // still do not repeat.
+        self.next_epoch = stored.saturating_add(1).max(cx.now.wall.0);
+        let value = Bytes::copy_from_slice(&self.next_epoch.to_le_bytes());
+        cx.output(Output::Store { ticket: EPOCH, records: vec![(Bytes::from_static(b"epoch"), Some(value))] });
+    }
+
+    fn take_in(&mut self, cx: &mut Cx<'_>, key: &Bytes, value: &Bytes, stored: &mut u64) {
+        let keep_ms = u64::try_from(cx.config.history_max_age.as_millis()).unwrap_or(u64::MAX);
+        if key.as_ref() == b"epoch" {
+            if let Ok(b) = value.as_ref().try_into() {
+                *stored = u64::from_le_bytes(b);
+            }
+        } else if let Some(topic) = key.strip_prefix(b"pub/").and_then(|t| t.try_into().ok()) {
+            if let Ok(p) = minicbor::decode::<Position>(value) {
+                *stored = (*stored).max(p.epoch);
+                self.own.insert(TopicId(topic), p);
+            }
+        } else if let Some(ids) = key.strip_prefix(b"seen/").filter(|k| k.len() == 64) {
+            let (mut t, mut a) = ([0; 32], [0; 32]);
+            t.copy_from_slice(&ids[..32]);
+            a.copy_from_slice(&ids[32..]);
+            let record = Record::parse(value)
+                .filter(|r| r.heard_ms().saturating_add(keep_ms).saturating_add(MARGIN_MS) > cx.now.wall.0);
+            match record {
+                Some(r) => {
+                    self.dormant.insert((TopicId(t), NodeId(a)), r);
+                }
+                None => {
+                    let ticket = self.ticket();
+                    self.writing.insert(ticket, Vec::new());
+                    cx.output(Output::Store { ticket, records: vec![(key.clone(), None)] });
+                }
+            }
+        }
+    }
+
+    fn ticket(&mut self) -> StoreTicket {
+        self.next_ticket += 1;
+        StoreTicket(self.next_ticket)
+    }
+
+    pub(super) fn on_stored(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            fail(cx, error);
+        }
+        if ticket == EPOCH {
+            self.epoch = Some(self.next_epoch);
+        }
+        for event in self.writing.remove(&ticket).unwrap_or_default() {
+            cx.event(event);
+        }
+    }
+
+    /// The authors known on a topic from before.
+    pub(super) fn authors(&mut self, topic: &TopicId, now: Time) -> BTreeMap<NodeId, Author> {
+        let range = (*topic, NodeId([0; 32]))..=(*topic, NodeId([255; 32]));
+        let keys: Vec<_> = self.dormant.range(range).map(|(k, _)| *k).collect();
+        keys.into_iter().filter_map(|k| Some((k.1, Author::restore(self.dormant.remove(&k)?, now)))).collect()
+    }
+
+    /// The topic was left: its authors are remembered, so that nothing is delivered twice if it is entered again.
+    pub(super) fn put_back(&mut self, topic: &TopicId, authors: BTreeMap<NodeId, Author>, wall: UnixMillis) {
+        for (id, a) in authors {
+            if self.dormant.len() >= DORMANT {
+                self.dormant.pop_first();
+            }
+            self.dormant.insert((*topic, id), a.record(wall.0).without_place());
+        }
+    }
+
+    /// The last place used in our own stream before this epoch.
+    pub(super) fn own(&self, topic: &TopicId) -> Option<Position> {
+        self.own.get(topic).copied().filter(|p| Some(p.epoch) != self.epoch)
+    }
+
+    /// Our stream on a topic stands here now.
+    pub(super) fn publish(&mut self, topic: &TopicId, at: Position) {
+        let mut value = Vec::with_capacity(20);
+        let done = minicbor::encode(at, &mut value);
+        debug_assert!(done.is_ok());
+        self.dirty.insert([b"pub/".as_slice(), topic.as_bytes()].concat().into(), value.into());
+    }
+
+    /// An author's deliveries, and its record to be stored before the program sees them.
+    pub(super) fn deliver(&mut self, topic: &TopicId, id: &NodeId, author: &Author, wall: UnixMillis, event: Event) {
+        self.ready.push(event);
+        self.note(topic, id, author, wall);
+    }
+
+    /// An author's record changed.
+    pub(super) fn note(&mut self, topic: &TopicId, id: &NodeId, author: &Author, wall: UnixMillis) {
+        let mut value = Vec::with_capacity(64);
+        let done = minicbor::encode(author.record(wall.0), &mut value);
+        debug_assert!(done.is_ok());
+        let key = [b"seen/".as_slice(), topic.as_bytes(), id.as_bytes()].concat();
+        self.dirty.insert(key.into(), value.into());
+    }
+
+    /// Writes what this turn changed; its deliveries follow when it is written. Returns whether there was anything.
+    pub(super) fn write(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.dirty.is_empty() {
+            return false;
+        }
+        let ticket = self.ticket();
+        let records = std::mem::take(&mut self.dirty).into_iter().map(|(k, v)| (k, Some(v))).collect();
+        self.writing.insert(ticket, std::mem::take(&mut self.ready));
+        cx.output(Output::Store { ticket, records });
+        true
+    }
+}
+
+fn fail(cx: &mut Cx<'_>, error: StoreError) {
+    cx.counters.storage_failures += 1;
+    cx.event(Event::StorageFailed { error });
+}

@@ -1,0 +1,424 @@
+//! The tree: pushing batches along eager links, announcing them on lazy ones, pruning, grafting, exchanging.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::author::{Author, Verdict};
+use super::batch::{Batch, Delivery};
+use super::message_log::{Entry, Known};
+use super::tree::{Peer, Queued};
+use super::{MAX_AUTHORS, PubSub, Timer, Topic};
+use crate::identity::{NodeId, TopicId};
+use crate::io::Event;
+use crate::layer::{Cx, TimerKey};
+use crate::time::{Span, Time};
+use crate::wire::{Announced, Gossip, Graft, IHave, Lane, MAX_IHAVES, Message, Prune};
+
+/// How often announcements are sent. They repair and improve the tree; a healthy tree does not wait for them, and
+/// on an idle machine each costs as much as a batch, so they are gathered (a guess: five a second and link).
+pub(super) const IHAVE_EVERY: Span = Span::from_millis(200);
+/// This many waiting announcements go out at once.
+const IHAVE_NOW: usize = 128;
+/// After a graft, duplicates from the new parent do not prune for this long: the old parent's are still on the way.
+const GRACE: Span = Span::from_secs(1);
+/// A prune is repeated when duplicates go on coming, at most this often.
+const PRUNE_AGAIN: Span = Span::from_secs(1);
+/// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
+/// row, at most once per [`SWAP_EVERY`] and topic (guesses, settled in simulation: below, rotating publishers and
+/// jitter make the tree flap).
+const FASTER: i64 = 2_000;
+const FASTER_TIMES: u8 = 8;
+const SWAP_EVERY: Span = Span::from_millis(500);
+/// A new neighbour is told of the batches of so long ago, at most so many: what it or we missed while the overlay
+/// was being repaired.
+const RECENT: Span = Span::from_secs(15);
+const RECENT_MOST: usize = 256;
+/// Batches signed further in the future than this are refused: clocks may be 10 minutes apart.
+const FUTURE_MS: u64 = 15 * 60_000;
+
+impl PubSub {
+    pub(super) fn on_gossip(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Gossip, payload: Bytes) {
+        let Ok(peeked) = Batch::peek(&payload) else {
+            cx.counters.batches_malformed += 1;
+            return;
+        };
+        let h = &peeked.header;
+        let Some(t) = self.topics.get_mut(&h.topic) else {
+            cx.counters.batches_off_topic += 1;
+            return;
+        };
+        if h.author == cx.me {
+            // Our own, come back: whatever it holds, we have it.
+            t.duplicate(cx, from, m.pulled);
+            return;
+        }
+        let verdict = t.authors.get(&h.author).map_or(Verdict::New, |a| a.judge(h));
+        match verdict {
+            Verdict::New => {}
+            Verdict::Seen => {
+                t.duplicate(cx, from, m.pulled);
+                return;
+            }
+            Verdict::Contradictory => {
+                cx.counters.batches_contradictory += 1;
+                return;
+            }
+            Verdict::Forgotten => {
+                cx.counters.batches_out_of_time += 1;
+                return;
+            }
+        }
+        let oldest = cx.now.wall.0.saturating_sub(u64::try_from(cx.config.history_max_age.as_millis()).unwrap_or(0));
+        if h.wall_ms < oldest || h.wall_ms > cx.now.wall.0 + FUTURE_MS {
+            cx.counters.batches_out_of_time += 1;
+            return;
+        }
+        let batch = match Batch::verify(payload, peeked, &self.key.0, cx.crypto) {
+            Ok(b) => Arc::new(b),
+            Err(_) => {
+                cx.counters.batches_forged += 1;
+                return;
+            }
+        };
+        cx.counters.batches_received += 1;
+        cx.counters.batches_pulled += u64::from(m.pulled);
+        let hop = m.hop.max(1);
+        t.take_in(cx, from, &batch, hop, m.pulled);
+        self.accept(cx, batch, hop);
+    }
+
+    /// Orders a new batch within its author's stream, and delivers what is next.
+    fn accept(&mut self, cx: &mut Cx<'_>, batch: Arc<Batch>, hop: u16) {
+        let (topic, id) = (batch.header().topic, batch.header().author);
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        if !t.authors.contains_key(&id) && t.authors.len() >= MAX_AUTHORS {
+            let oldest = t.authors.iter().filter(|(_, a)| !a.is_waiting()).min_by_key(|(_, a)| a.heard);
+            if let Some(oldest) = oldest.map(|(p, _)| *p) {
+                t.authors.remove(&oldest);
+                cx.counters.authors_forgotten += 1;
+            }
+        }
+        let author = t.authors.entry(id).or_insert_with(Author::default);
+        author.heard = cx.now.mono;
+        let mut ready = Vec::new();
+        let resumed = author.accept(batch, hop, &mut ready);
+        let mut gaps = Vec::new();
+        while author.overflows() {
+            gaps.extend(author.give_up(id, &mut ready));
+        }
+        if author.is_waiting() && author.gap.is_none() {
+            let patience = t.patience.wait();
+            author.gap = Some(super::repair::new_gap(cx, patience, resumed));
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), cx.now.mono + patience);
+        }
+        self.hand_over(cx, topic, id, gaps, ready);
+    }
+
+    /// Gives the program what is ready, gaps first, once it is stored.
+    pub(super) fn hand_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        topic: TopicId,
+        id: NodeId,
+        gaps: Vec<crate::wire::Range>,
+        ready: Vec<super::author::Ready>,
+    ) {
+        let Some(t) = self.topics.get(&topic) else { return };
+        let Some(author) = t.authors.get(&id) else { return };
+        for r in &gaps {
+            cx.counters.gaps += 1;
+            cx.counters.messages_missed += r.to - r.from + 1;
+            if t.subscribed {
+                self.persist.deliver(&topic, &id, author, cx.now.wall, t.gap_event(r));
+            }
+        }
+        for r in ready {
+            let delivery = Delivery::new(r.batch, r.late, false, r.hop);
+            cx.counters.delivered += delivery.len() as u64;
+            if t.subscribed {
+                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(delivery));
+            } else {
+                self.persist.note(&topic, &id, author, cx.now.wall);
+            }
+        }
+    }
+
+    pub(super) fn on_ihave(&mut self, cx: &mut Cx<'_>, from: NodeId, m: IHave) {
+        let Some(t) = self.topics.get_mut(&m.topic).filter(|t| t.peers.iter().any(|p| p.id == from)) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        cx.counters.ihaves_received += m.batches.len() as u64;
+        let now = cx.now.mono;
+        for a in &m.batches {
+            let held = Span(u64::from(a.held) * 100);
+            let there = now - held;
+            match t.log.known(&a.id).copied() {
+                Some(known) => t.compare(cx, from, known, there),
+                // What it had before we came is history: asked for, not pushed.
+                None if there < t.joined => {}
+                None => t.repair.announced(cx, from, a.id, there, t.patience.wait()),
+            }
+        }
+        t.arm_repair(cx);
+    }
+
+    pub(super) fn on_graft(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Graft) {
+        let Some(t) = self.topics.get_mut(&m.topic) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        let now = cx.now.mono;
+        let Some(p) = t.peer(&from) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        if m.eager {
+            p.eager = true;
+            p.grace = now + GRACE;
+        }
+        for id in &m.ids {
+            match t.log.get(id) {
+                Some(e) => {
+                    serve(cx, from, &e.batch, e.hop);
+                }
+                None => cx.counters.log_misses += 1,
+            }
+        }
+    }
+
+    pub(super) fn on_prune(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Prune) {
+        let Some(t) = self.topics.get_mut(&m.topic) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        if let Some(p) = t.peer(&from) {
+            p.eager = false;
+            t.keep_a_parent(cx);
+        }
+    }
+
+    pub(super) fn on_neighbor_up(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        if t.peers.iter().any(|p| p.id == peer) {
+            return;
+        }
+        let eager = !t.built || t.peers.is_empty();
+        t.peers.push(Peer::new(peer, eager));
+        if t.built && eager {
+            cx.counters.grafts_sent += 1;
+            cx.send(peer, Graft { topic, ids: Vec::new(), eager: true });
+        } else if t.built {
+            cx.counters.prunes_sent += 1;
+            cx.send(peer, Prune { topic });
+        }
+        t.send_unsent(cx);
+        let since = cx.now.mono - RECENT;
+        let recent: Vec<Queued> = t
+            .log
+            .recent(since, RECENT_MOST)
+            .map(|e| Queued { id: e.batch.short_id(), hop: e.hop, received: e.received })
+            .collect();
+        if let Some(p) = t.peer(&peer).filter(|_| !recent.is_empty()) {
+            p.queue.extend(recent.into_iter().rev());
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(topic)), cx.now.mono);
+        }
+    }
+
+    pub(super) fn on_neighbor_down(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let Some(at) = t.peers.iter().position(|p| p.id == peer) else { return };
+        let gone = t.peers.remove(at);
+        t.repair.forget(&peer);
+        if !gone.eager {
+            return;
+        }
+        // If it was where batches came from, the way is cut: take another at once, rather than wait for an
+        // announcement to go unanswered.
+        let newest = t.peers.iter().filter(|p| p.eager).filter_map(|p| p.brought).max();
+        if gone.brought.is_some() && gone.brought >= newest {
+            t.graft_best(cx);
+        }
+        t.keep_a_parent(cx);
+    }
+
+    pub(super) fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let now = cx.now.mono;
+        let id = t.id;
+        let mut left = false;
+        for p in &mut t.peers {
+            while !p.queue.is_empty() {
+                let n = p.queue.len().min(MAX_IHAVES);
+                let batches = p.queue[..n]
+                    .iter()
+                    .map(|q| Announced {
+                        id: q.id,
+                        hop: q.hop.saturating_add(1),
+                        held: u32::try_from(now.since(q.received).0 / 100).unwrap_or(u32::MAX),
+                    })
+                    .collect();
+                if !cx.send(p.id, IHave { topic: id, batches }) {
+                    left = true;
+                    break;
+                }
+                p.queue.drain(..n);
+            }
+        }
+        if left {
+            cx.deadlines.set(TimerKey::PubSub(Timer::Announce(topic)), now + IHAVE_EVERY);
+        }
+    }
+}
+
+/// Sends a batch that was asked for. Returns whether the link had room.
+pub(super) fn serve(cx: &mut Cx<'_>, to: NodeId, batch: &Arc<Batch>, hop: u16) -> bool {
+    let frame = Message::from(Gossip { hop: hop.saturating_add(1), pulled: true }).frame_with(batch.bytes().clone());
+    let sent = cx.send_frame(to, Lane::Data, frame);
+    if sent {
+        cx.counters.batches_served += 1;
+        cx.counters.batches_sent += 1;
+    } else {
+        cx.counters.batches_shed += 1;
+    }
+    sent
+}
+
+impl Topic {
+    /// Logs a new batch, passes it on, and learns from who brought it.
+    fn take_in(&mut self, cx: &mut Cx<'_>, from: NodeId, batch: &Arc<Batch>, hop: u16, pulled: bool) {
+        let now = cx.now.mono;
+        self.built = true;
+        let id = batch.short_id();
+        let known = Known { received: now, from: Some(from), pulled };
+        self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
+        if !cx.deadlines.armed(&TimerKey::PubSub(Timer::Trim(self.id))) {
+            self.trim(cx);
+        }
+        let announcers = self.repair.arrived(&id);
+        if let (Some(first), false) = (announcers.iter().map(|a| a.heard).min(), pulled) {
+            self.patience.note(now.since(first));
+        }
+        for a in announcers {
+            self.compare(cx, a.peer, known, a.there);
+        }
+        if let Some(p) = self.peer(&from) {
+            p.brought = Some(now);
+            if !pulled {
+                p.eager = true;
+            }
+        }
+        self.disseminate(cx, batch, hop.saturating_add(1), Some(from));
+    }
+
+    /// Pushes a batch to the eager neighbours and announces it to the others. Returns how many took it.
+    pub(super) fn disseminate(&mut self, cx: &mut Cx<'_>, batch: &Arc<Batch>, hop: u16, but: Option<NodeId>) -> usize {
+        let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
+        let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono };
+        let (mut took, mut soonest) = (0, None);
+        for p in self.peers.iter_mut().filter(|p| Some(p.id) != but) {
+            if p.eager {
+                if cx.send_frame(p.id, Lane::Data, frame.clone()) {
+                    took += 1;
+                    continue;
+                }
+                // No room on its lane: it learns of the batch, and asks for it when it can.
+                cx.counters.batches_shed += 1;
+            }
+            if p.queue.len() >= MAX_IHAVES * 4 {
+                p.queue.remove(0);
+                cx.counters.ihaves_shed += 1;
+            }
+            p.queue.push(queued);
+            let wait = if p.queue.len() >= IHAVE_NOW { Span::ZERO } else { IHAVE_EVERY };
+            soonest = Some(soonest.map_or(wait, |s: Span| s.min(wait)));
+        }
+        cx.counters.batches_sent += took as u64;
+        if let Some(wait) = soonest {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(self.id)), cx.now.mono + wait);
+        }
+        took
+    }
+
+    /// A batch came again.
+    fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool) {
+        cx.counters.batches_duplicate += 1;
+        let (now, topic) = (cx.now.mono, self.id);
+        let Some(p) = self.peer(&from) else { return };
+        if pulled || now < p.grace {
+            return;
+        }
+        if p.eager || now.since(p.pruned) > PRUNE_AGAIN {
+            p.eager = false;
+            p.pruned = now;
+            cx.counters.prunes_sent += 1;
+            cx.send(from, Prune { topic });
+            self.keep_a_parent(cx);
+        }
+    }
+
+    /// A lazy neighbour had a batch that we have: would its copy have come earlier? If it would again and again,
+    /// it takes the parent's place.
+    fn compare(&mut self, cx: &mut Cx<'_>, from: NodeId, known: Known, there: Time) {
+        let lag = there.0 as i64 - known.received.0 as i64;
+        let (now, topic) = (cx.now.mono, self.id);
+        let Some(parent) = known.from.filter(|p| *p != from && !known.pulled) else { return };
+        let swapped = self.swapped;
+        let Some(p) = self.peer(&from).filter(|p| !p.eager) else { return };
+        p.note_lag(lag);
+        let faster = lag < -FASTER;
+        let wins = match p.rival {
+            Some((rival, wins)) if rival == parent => {
+                if faster {
+                    wins.saturating_add(1)
+                } else {
+                    0
+                }
+            }
+            Some((_, 1..)) => return,
+            _ => u8::from(faster),
+        };
+        p.rival = Some((parent, wins));
+        if wins < FASTER_TIMES || now.since(swapped) < SWAP_EVERY {
+            return;
+        }
+        p.rival = None;
+        let Some(old) = self.peer(&parent).filter(|p| p.eager) else { return };
+        old.eager = false;
+        old.pruned = now;
+        if let Some(p) = self.peer(&from) {
+            p.eager = true;
+            p.grace = now + GRACE;
+        }
+        self.swapped = now;
+        cx.counters.swaps += 1;
+        cx.send(from, Graft { topic, ids: Vec::new(), eager: true });
+        cx.send(parent, Prune { topic });
+    }
+
+    /// A node without an eager link hears nothing until an announcement goes unanswered: take one.
+    fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
+        if self.built && !self.peers.iter().any(|p| p.eager) {
+            self.graft_best(cx);
+        }
+    }
+
+    /// Makes the lazy neighbour whose copies come earliest eager.
+    fn graft_best(&mut self, cx: &mut Cx<'_>) {
+        let (now, topic) = (cx.now.mono, self.id);
+        let best = self
+            .peers
+            .iter()
+            .filter(|p| !p.eager)
+            .min_by_key(|p| (p.lag.unwrap_or(i64::MAX), cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id))
+            .map(|p| p.id);
+        let Some(best) = best else { return };
+        if let Some(p) = self.peer(&best) {
+            p.eager = true;
+            p.grace = now + GRACE;
+        }
+        cx.counters.grafts_sent += 1;
+        cx.send(best, Graft { topic, ids: Vec::new(), eager: true });
+    }
+}

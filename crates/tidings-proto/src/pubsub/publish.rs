@@ -1,0 +1,191 @@
+//! The author's side: numbers, batches, and how much may wait.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, Position};
+use super::message_log::{Entry, Known};
+use super::{IDLE, PubSub, Timer, Topic};
+use crate::identity::TopicId;
+use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
+use crate::layer::{Cx, TimerKey};
+use crate::time::{Span, Time};
+use crate::wire::Lane;
+
+/// Bytes and messages of one topic that may wait to be signed and sent.
+pub const MAX_WAITING_BYTES: usize = 4 << 20;
+/// See [`MAX_WAITING_BYTES`].
+pub const MAX_WAITING_MESSAGES: usize = 16_384;
+
+/// A body from which a batch is worth sending without delay, and how long a smaller one may wait for company while
+/// earlier batches are still on their way out of this node. A message alone never waits.
+const FULL_ENOUGH: usize = 32 * 1024;
+const COMPANY: Span = Span::from_micros(2_000);
+/// Unsent bytes on a neighbour's data lane above which it counts as busy.
+const BUSY: usize = 64 * 1024;
+
+/// What waits to be published on a topic.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: VecDeque<(Ticket, Outgoing)>,
+    bytes: usize,
+    since: Time,
+    next_seq: u64,
+    /// Batches signed while there was no neighbour.
+    unsent: VecDeque<Arc<Batch>>,
+    unsent_bytes: usize,
+}
+
+impl Outbox {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn refuse_all(&mut self, cx: &mut Cx<'_>, why: &CommandError) {
+        for (ticket, _) in self.waiting.drain(..) {
+            cx.reply(ticket, Reply::Refused(why.clone()));
+        }
+        self.bytes = 0;
+    }
+
+    fn take(&mut self) -> (Vec<Ticket>, Vec<Outgoing>) {
+        let (mut tickets, mut messages, mut len) = (Vec::new(), Vec::new(), 0);
+        while let Some((_, m)) = self.waiting.front() {
+            let size = m.payload.len() + m.headers.len();
+            if !messages.is_empty() && (len + size > MAX_BODY || messages.len() == MAX_MESSAGES) {
+                break;
+            }
+            len += size;
+            if let Some((ticket, m)) = self.waiting.pop_front() {
+                tickets.push(ticket);
+                messages.push(m);
+            }
+        }
+        self.bytes -= len;
+        (tickets, messages)
+    }
+}
+
+impl PubSub {
+    pub(super) fn publish(&mut self, cx: &mut Cx<'_>, ticket: Ticket, id: TopicId, message: Outgoing) {
+        let refuse = |cx: &mut Cx<'_>, why| cx.reply(ticket, Reply::Refused(why));
+        if self.leaving {
+            return refuse(cx, CommandError::Leaving);
+        }
+        let (size, headers) = (message.payload.len(), message.headers.len());
+        if size > MAX_MESSAGE {
+            return refuse(cx, CommandError::PayloadTooLarge { size, limit: MAX_MESSAGE });
+        }
+        if headers > MAX_HEADERS {
+            return refuse(cx, CommandError::HeadersTooLarge { size: headers, limit: MAX_HEADERS });
+        }
+        let t = self.topic(cx, id);
+        let o = &mut t.outbox;
+        let bytes = o.bytes + o.unsent_bytes + size + headers;
+        if bytes > MAX_WAITING_BYTES || o.waiting.len() + o.unsent.len() >= MAX_WAITING_MESSAGES {
+            return refuse(cx, CommandError::QueueFull { waiting: bytes, limit: MAX_WAITING_BYTES });
+        }
+        if o.waiting.is_empty() {
+            o.since = cx.now.mono;
+        }
+        o.bytes += size + headers;
+        o.waiting.push_back((ticket, message));
+        t.last_published = cx.now.mono;
+        if !t.subscribed {
+            cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), cx.now.mono + IDLE);
+        }
+    }
+
+    /// Signs and sends what waits; called when the node has nothing else to do. Returns whether anything was done.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
+        let mut did = false;
+        if let Some(epoch) = self.persist.epoch() {
+            let ready: Vec<TopicId> =
+                self.topics.values().filter(|t| !t.outbox.waiting.is_empty()).map(|t| t.id).collect();
+            for id in ready {
+                while self.topics.get_mut(&id).is_some_and(|t| t.may_seal(cx)) {
+                    self.seal(cx, id, epoch);
+                    did = true;
+                }
+            }
+        }
+        self.persist.write(cx) || did
+    }
+
+    fn seal(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64) {
+        let Some(t) = self.topics.get_mut(&id) else { return };
+        let (tickets, messages) = t.outbox.take();
+        let first_seq = t.outbox.next_seq.max(1);
+        let header = BatchHeader {
+            topic: id,
+            author: cx.me,
+            epoch,
+            first_seq,
+            wall_ms: cx.now.wall.0,
+            previous: self.persist.own(&id),
+            payloads: messages.iter().map(|m| m.payload.len() as u32).collect(),
+            headers: if messages.iter().all(|m| m.headers.is_empty()) {
+                Vec::new()
+            } else {
+                messages.iter().map(|m| m.headers.len() as u32).collect()
+            },
+        };
+        t.outbox.next_seq = first_seq + messages.len() as u64;
+        self.persist.publish(&id, Position { epoch, seq: t.outbox.next_seq - 1 });
+        let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
+        cx.counters.published += messages.len() as u64;
+        let known = Known { received: cx.now.mono, from: None, pulled: false };
+        t.log.add(cx.config, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
+        t.trim(cx);
+        let neighbors = t.disseminate(cx, &batch, 1, None);
+        if t.peers.is_empty() {
+            t.outbox.unsent_bytes += batch.bytes().len();
+            t.outbox.unsent.push_back(batch.clone());
+        } else {
+            t.built = true;
+        }
+        for (i, ticket) in tickets.into_iter().enumerate() {
+            let seq = first_seq + i as u64;
+            cx.reply(ticket, Reply::Published(Published { id: batch.message_id(i), epoch, seq, neighbors }));
+        }
+        if t.subscribed {
+            cx.event(Event::Delivered(Delivery::new(batch, false, true, 0)));
+        }
+    }
+}
+
+impl Topic {
+    /// Whether what waits should be signed now. It waits for company while the neighbours are busy with earlier
+    /// batches, and without a limit while most of them can take no more: that is how a fast publisher is slowed down.
+    fn may_seal(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.outbox.waiting.is_empty() {
+            return false;
+        }
+        if self.peers.is_empty() {
+            return true;
+        }
+        let need = self.outbox.bytes.min(MAX_BODY) + 4096 + self.outbox.waiting.len().min(MAX_MESSAGES) * 6;
+        let eager: Vec<usize> =
+            self.peers.iter().filter(|p| p.eager).map(|p| cx.links().credit(&p.id, Lane::Data)).collect();
+        let able = eager.iter().filter(|c| **c >= need).count();
+        if able * 2 < eager.len() {
+            return false;
+        }
+        let busy = eager.iter().any(|c| *c + BUSY < Lane::Data.budget());
+        let due = self.outbox.since + COMPANY;
+        if !busy || self.outbox.bytes >= FULL_ENOUGH || due <= cx.now.mono {
+            return true;
+        }
+        cx.deadlines.set(TimerKey::PubSub(Timer::Seal(self.id)), due);
+        false
+    }
+
+    /// The first neighbour is here: what was published before goes out.
+    pub(super) fn send_unsent(&mut self, cx: &mut Cx<'_>) {
+        self.outbox.unsent_bytes = 0;
+        for batch in std::mem::take(&mut self.outbox.unsent) {
+            self.disseminate(cx, &batch, 1, None);
+            self.built = true;
+        }
+    }
+}

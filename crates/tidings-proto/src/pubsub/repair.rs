@@ -1,0 +1,215 @@
+//! What is missing: announced batches that did not come, and numbers left out in an author's stream.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::author::Gap;
+use super::plumtree::serve;
+use super::{PubSub, Timer, Topic};
+use crate::identity::{NodeId, TopicId};
+use crate::layer::{Cx, TimerKey};
+use crate::time::{Span, Time};
+use crate::wire::{Fetch, Graft, MAX_RANGES, ShortId};
+
+/// Announced batches waited for at once, per topic; more are taken up when announced again.
+const MAX_MISSING: usize = 8_192;
+/// Announcers remembered per missing batch.
+const MAX_ANNOUNCERS: usize = 8;
+/// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
+const TRIES: usize = 8;
+const AGAIN: Span = Span::from_millis(500);
+/// Batches asked for in one graft, so that the answer fits a lane.
+const ASK_AT_ONCE: usize = 32;
+/// Batches served for one fetch.
+const SERVE: usize = 64;
+/// How long a gap from before this start is waited for: neighbours either still have it or never will.
+const RESUMED_WAIT: Span = Span::from_secs(1);
+/// Time between requests for the same range.
+const FETCH_AGAIN: Span = Span::from_millis(700);
+
+/// Who announced a missing batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announcer {
+    pub(super) peer: NodeId,
+    /// When it had the batch.
+    pub(super) there: Time,
+    /// When we heard so.
+    pub(super) heard: Time,
+}
+
+#[derive(Debug)]
+struct Missing {
+    announcers: Vec<Announcer>,
+    tries: usize,
+    at: Time,
+}
+
+/// The announced batches a topic waits for.
+#[derive(Debug, Default)]
+pub(super) struct Repair {
+    missing: BTreeMap<ShortId, Missing>,
+    due: BTreeSet<(Time, ShortId)>,
+}
+
+impl Repair {
+    /// A batch we do not have was announced.
+    pub(super) fn announced(&mut self, cx: &mut Cx<'_>, peer: NodeId, id: ShortId, there: Time, patience: Span) {
+        let heard = cx.now.mono;
+        let announcer = Announcer { peer, there, heard };
+        if let Some(m) = self.missing.get_mut(&id) {
+            if m.announcers.len() < MAX_ANNOUNCERS && m.announcers.iter().all(|a| a.peer != peer) {
+                m.announcers.push(announcer);
+            }
+            return;
+        }
+        if self.missing.len() >= MAX_MISSING {
+            cx.counters.ihaves_shed += 1;
+            return;
+        }
+        let at = heard + patience;
+        self.missing.insert(id, Missing { announcers: vec![announcer], tries: 0, at });
+        self.due.insert((at, id));
+    }
+
+    /// The batch is here.
+    pub(super) fn arrived(&mut self, id: &ShortId) -> Vec<Announcer> {
+        let Some(m) = self.missing.remove(id) else { return Vec::new() };
+        self.due.remove(&(m.at, *id));
+        m.announcers
+    }
+
+    pub(super) fn forget(&mut self, peer: &NodeId) {
+        for m in self.missing.values_mut() {
+            m.announcers.retain(|a| a.peer != *peer);
+        }
+    }
+
+    fn next(&self) -> Option<Time> {
+        self.due.first().map(|d| d.0)
+    }
+
+    /// What to ask of whom now.
+    fn take_due(&mut self, now: Time) -> BTreeMap<NodeId, Vec<ShortId>> {
+        let mut asks: BTreeMap<NodeId, Vec<ShortId>> = BTreeMap::new();
+        while let Some((at, id)) = self.due.first().copied().filter(|d| d.0 <= now) {
+            self.due.remove(&(at, id));
+            let Some(m) = self.missing.get_mut(&id) else { continue };
+            let turn = m.tries;
+            m.tries += 1;
+            if m.announcers.is_empty() || turn >= TRIES {
+                self.missing.remove(&id);
+                continue;
+            }
+            let peer = m.announcers[turn % m.announcers.len()].peer;
+            m.at = now + AGAIN;
+            self.due.insert((m.at, id));
+            asks.entry(peer).or_default().push(id);
+        }
+        asks
+    }
+}
+
+/// A gap was found just now.
+pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, resumed: bool) -> Gap {
+    let wait = cx.config.gap_wait_span();
+    let wait = if resumed { wait.min(RESUMED_WAIT) } else { wait };
+    let ask = if resumed { Span::ZERO } else { patience };
+    Gap { deadline: cx.now.mono + wait, ask_at: cx.now.mono + ask, asked: 0 }
+}
+
+impl Topic {
+    pub(super) fn arm_repair(&self, cx: &mut Cx<'_>) {
+        if let Some(at) = self.repair.next() {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Repair(self.id)), at);
+        }
+    }
+}
+
+impl PubSub {
+    /// Asks for announced batches that did not come. The first request also takes the link into the tree: that the
+    /// batch did not come means the tree is broken. If it was only slow, a prune follows.
+    pub(super) fn repair(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let now = cx.now.mono;
+        for (peer, ids) in t.repair.take_due(now) {
+            let Some(p) = t.peer(&peer) else { continue };
+            p.eager = true;
+            p.grace = now + Span::from_millis(500);
+            for part in ids.chunks(ASK_AT_ONCE) {
+                cx.counters.grafts_sent += 1;
+                cx.send(peer, Graft { topic, ids: part.to_vec(), eager: true });
+            }
+        }
+        t.arm_repair(cx);
+    }
+
+    /// Asks for missing numbers, and reports those that were waited for long enough.
+    pub(super) fn look_at_gaps(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let now = cx.now.mono;
+        let waiting: Vec<NodeId> = t.authors.iter().filter(|(_, a)| a.is_waiting()).map(|(id, _)| *id).collect();
+        let mut next: Option<Time> = None;
+        let mut over = Vec::new();
+        for id in waiting {
+            let Some(a) = t.authors.get_mut(&id) else { continue };
+            let Some(gap) = &mut a.gap else { continue };
+            if gap.deadline <= now {
+                over.push(id);
+                continue;
+            }
+            if gap.ask_at <= now {
+                gap.ask_at = now + FETCH_AGAIN;
+                let turn = gap.asked;
+                gap.asked += 1;
+                let mut ranges = a.missing(id);
+                ranges.truncate(MAX_RANGES);
+                // Two neighbours at a time, others each time, those the batches come from first.
+                t.peers.sort_by_key(|p| (std::cmp::Reverse(p.brought), p.id));
+                let n = t.peers.len().max(1);
+                for i in 0..n.min(2) {
+                    let Some(p) = t.peers.get((turn * 2 + i) % n) else { break };
+                    cx.counters.fetches_sent += 1;
+                    cx.send(p.id, Fetch { topic, ranges: ranges.clone() });
+                }
+            }
+            if let Some(g) = &t.authors.get(&id).and_then(|a| a.gap) {
+                let at = g.deadline.min(g.ask_at);
+                next = Some(next.map_or(at, |n| n.min(at)));
+            }
+        }
+        for id in over {
+            let Some(t) = self.topics.get_mut(&topic) else { return };
+            let Some(a) = t.authors.get_mut(&id) else { continue };
+            let mut ready = Vec::new();
+            let missed = a.give_up(id, &mut ready);
+            if a.is_waiting() {
+                let patience = t.patience.wait();
+                a.gap = Some(new_gap(cx, patience, false));
+                next = Some(next.map_or(now + patience, |n| n.min(now + patience)));
+            }
+            self.hand_over(cx, topic, id, missed, ready);
+        }
+        if let Some(at) = next {
+            cx.deadlines.set(TimerKey::PubSub(Timer::Gap(topic)), at);
+        }
+    }
+
+    pub(super) fn on_fetch(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Fetch) {
+        let Some(t) = self.topics.get_mut(&m.topic).filter(|t| t.peers.iter().any(|p| p.id == from)) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        let mut left = SERVE;
+        for r in &m.ranges {
+            let found = t.log.range(r, left);
+            if found.is_empty() {
+                cx.counters.log_misses += 1;
+            }
+            left -= found.len();
+            for e in found {
+                if !serve(cx, from, &e.batch, e.hop) {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! A topic's neighbours and which of their links are in the tree.
+
+use crate::identity::NodeId;
+use crate::time::{Span, Time};
+use crate::wire::ShortId;
+
+/// An announcement waiting to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queued {
+    pub(super) id: ShortId,
+    pub(super) hop: u16,
+    pub(super) received: Time,
+}
+
+/// A neighbour on a topic.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) id: NodeId,
+    /// Whether batches travel this link at once (eager), or are announced on it (lazy).
+    pub(super) eager: bool,
+    /// Announcements waiting.
+    pub(super) queue: Vec<Queued>,
+    /// Until then a duplicate from it does not prune: the link was just grafted.
+    pub(super) grace: Time,
+    /// When it was last told to prune.
+    pub(super) pruned: Time,
+    /// The neighbour it would have beaten, and how many times in a row.
+    pub(super) rival: Option<(NodeId, u8)>,
+    /// How much later than ours its copies come, in microseconds, smoothed; negative if earlier. None if unknown.
+    pub(super) lag: Option<i64>,
+    /// When it last brought a batch first.
+    pub(super) brought: Option<Time>,
+}
+
+impl Peer {
+    pub(super) fn new(id: NodeId, eager: bool) -> Self {
+        Peer {
+            id,
+            eager,
+            queue: Vec::new(),
+            grace: Time::default(),
+            pruned: Time::default(),
+            rival: None,
+            lag: None,
+            brought: None,
+        }
+    }
+
+    /// Notes how much later than ours its copy of a batch came, or would have come over an eager link.
+    pub(super) fn note_lag(&mut self, us: i64) {
+        self.lag = Some(match self.lag {
+            None => us,
+            // A weight of one in eight: a few batches settle it, one slow one does not.
+            Some(old) => old + (us - old) / 8,
+        });
+    }
+}
+
+/// How long announced batches are waited for before they are asked for: learned from how long the tree takes after
+/// an announcement that overtook it.
+#[derive(Debug)]
+pub(super) struct Patience {
+    longest: Span,
+}
+
+/// The bounds of [`Patience::wait`], and where it starts (guesses: below the least, a busy machine looks like a
+/// broken tree; above the most, nobody would wait).
+const LEAST: Span = Span::from_millis(150);
+const MOST: Span = Span::from_secs(2);
+const START: Span = Span::from_millis(250);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience { longest: START }
+    }
+}
+
+impl Patience {
+    /// A batch came over the tree so long after its announcement.
+    pub(super) fn note(&mut self, after: Span) {
+        let faded = self.longest.0 - self.longest.0 / 32;
+        self.longest = Span(faded.max(after.0).min(MOST.0));
+    }
+
+    /// How long to wait for the tree.
+    pub(super) fn wait(&self) -> Span {
+        Span((self.longest.0 + self.longest.0 / 2).clamp(LEAST.0, MOST.0))
+    }
+}
