@@ -14,6 +14,7 @@
 //! 5. What a peer can make us hold is bounded: unread frames by its inbox budget (then its streams are no longer
 //!    read and flow control holds it back), unsent ones by [`Lane::budget`].
 
+mod cutter;
 mod error;
 mod hub;
 mod inbox;

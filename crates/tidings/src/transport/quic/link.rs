@@ -1,0 +1,251 @@
+//! One link over one QUIC connection: a task that watches over it, and one for each lane in use and direction.
+//!
+//! A lane is a unidirectional stream for each direction, opened at its first frame and kept as long as the link.
+//! Its first byte is the lane's; frames follow back to back.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use iroh::endpoint::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
+use tidings_proto::identity::Addr;
+use tidings_proto::wire::{Lane, LinkRefusal, MAX_DATAGRAM};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::codes;
+use crate::transport::SendError;
+use crate::transport::cutter::Cutter;
+use crate::transport::hub::{Carried, Carrier, Hub, Link, Refusal};
+use crate::transport::stats::add;
+
+/// How long a closing link may take to flush its control lane: a few round trips on a slow path (a guess).
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// Chunks taken from a stream at once; each is at most one packet's payload.
+const CHUNKS: usize = 16;
+
+impl Carrier for Connection {
+    fn datagram(&self, bytes: Bytes) -> Result<(), SendError> {
+        let len = bytes.len();
+        let max = self.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM);
+        if len > max {
+            return Err(SendError::TooLarge { len, max });
+        }
+        self.send_datagram(bytes).map_err(|error| match error {
+            SendDatagramError::ConnectionLost(_) => SendError::NotLinked,
+            _ => SendError::TooLarge { len, max },
+        })
+    }
+
+    fn rtt(&self) -> Duration {
+        let paths = self.paths();
+        let rtt = paths.iter().find(|path| path.is_selected()).or(paths.iter().next()).map(|path| path.rtt());
+        rtt.unwrap_or_default()
+    }
+
+    fn addr(&self) -> Option<Addr> {
+        let paths = self.paths();
+        let path = paths.iter().find(|path| path.is_selected()).or(paths.iter().next())?;
+        match path.remote_addr() {
+            iroh::TransportAddr::Ip(addr) => Some(Addr::Socket(*addr)),
+            _ => None,
+        }
+    }
+
+    fn wire_bytes(&self) -> (u64, u64) {
+        let stats = self.stats();
+        (stats.udp_tx.bytes, stats.udp_rx.bytes)
+    }
+}
+
+/// The two control streams of a connection whose hellos were exchanged on them.
+pub(super) struct Control {
+    pub(super) send: SendStream,
+    pub(super) recv: RecvStream,
+}
+
+/// What one side of a lane ended with.
+enum Ended {
+    /// The stream or the connection ended; the watcher knows why.
+    Stream,
+    /// The peer broke the protocol.
+    Broken(LinkRefusal),
+}
+
+/// Carries the link until it ends.
+pub(super) async fn run(hub: Arc<Hub>, conn: Connection, carried: Carried, control: Control) {
+    let link = &carried.link;
+    let mut readers = JoinSet::new();
+    let mut writers = JoinSet::new();
+    writers.spawn(write_lane(link.clone(), Lane::Control, conn.clone(), Some(control.send)));
+    readers.spawn(read_lane(hub.clone(), link.clone(), Lane::Control, control.recv));
+    let refusal = watch(&hub, &conn, link, &mut readers, &mut writers).await;
+    match refusal {
+        Some(refusal) => {
+            if !link.flow.is_down() {
+                // The peer broke the protocol: nothing it sends counts any more.
+                let Refusal::Link(reason) = refusal else { return };
+                hub.ended(link, reason);
+            } else {
+                flush(link, &mut writers).await;
+            }
+            conn.close(codes::code(refusal), b"");
+        }
+        None => {
+            link.flow.drain();
+            while readers.join_next().await.is_some() {}
+            let error = conn.closed().await;
+            let reason = match codes::refusal(&error) {
+                Refusal::Link(reason) => reason,
+                Refusal::Duplicate => LinkRefusal::Closed,
+            };
+            hub.ended(link, reason);
+        }
+    }
+}
+
+/// Serves the connection; `None` when it is gone, otherwise why it must be closed.
+async fn watch(
+    hub: &Arc<Hub>,
+    conn: &Connection,
+    link: &Arc<Link>,
+    readers: &mut JoinSet<Ended>,
+    writers: &mut JoinSet<()>,
+) -> Option<Refusal> {
+    let mut accept = pin!(conn.accept_uni());
+    let mut datagram = pin!(conn.read_datagram());
+    loop {
+        tokio::select! {
+            biased;
+            () = link.wake.notified() => {
+                let (lanes, close) = link.take_work();
+                // Control has its writer from the start: the hello went out on its stream.
+                for lane in lanes.into_iter().filter(|lane| *lane != Lane::Control) {
+                    writers.spawn(write_lane(link.clone(), lane, conn.clone(), None));
+                }
+                if close.is_some() {
+                    return close;
+                }
+            }
+            received = &mut datagram => {
+                let Ok(bytes) = received else { return None };
+                datagram.set(conn.read_datagram());
+                add(&hub.counters.datagrams_in, 1);
+                if !link.queue.datagram(&link.flow, bytes) {
+                    add(&hub.counters.datagrams_dropped, 1);
+                }
+            }
+            stream = &mut accept => {
+                let Ok(recv) = stream else { return None };
+                accept.set(conn.accept_uni());
+                readers.spawn(read_stream(hub.clone(), link.clone(), recv));
+            }
+            Some(ended) = readers.join_next(), if !readers.is_empty() => {
+                if let Ok(Ended::Broken(reason)) = ended {
+                    return Some(Refusal::Link(reason));
+                }
+            }
+        }
+    }
+}
+
+/// Waits, for a bounded time, until the peer has what is queued on the control lane.
+async fn flush(link: &Link, writers: &mut JoinSet<()>) {
+    for lane in &link.lanes {
+        lane.finish();
+    }
+    let control_done = async {
+        // Data and bulk may end first, or never: only control is waited for.
+        while !link.lanes[Lane::Control as usize].is_flushed() {
+            if writers.join_next().await.is_none() {
+                return;
+            }
+        }
+    };
+    // Past the time, what is left is lost, as the peer is not taking it.
+    let _ = timeout(FLUSH, control_done).await;
+}
+
+/// Opens the lane's stream if need be, and writes what is queued.
+async fn write_lane(link: Arc<Link>, lane: Lane, conn: Connection, stream: Option<SendStream>) {
+    let queue = &link.lanes[lane as usize];
+    let stream = match stream {
+        Some(stream) => Some(stream),
+        None => open_lane(&conn, lane).await,
+    };
+    drop(conn);
+    // Without a stream the connection is gone: the watcher sees it too.
+    let Some(mut stream) = stream else { return };
+    let mut pieces = Vec::new();
+    while queue.ready().await {
+        queue.take(&mut pieces);
+        let mut rest = &mut pieces[..];
+        while !rest.is_empty() {
+            let Ok(written) = stream.write_many_chunks(&mut rest).await else { return };
+            queue.written(written);
+            link.queue.credit(&link.flow, lane, written);
+        }
+        pieces.clear();
+    }
+    if lane == Lane::Control && stream.finish().is_ok() {
+        let _ = stream.stopped().await;
+        queue.set_flushed();
+    }
+}
+
+/// A new stream for a lane, its lane byte written.
+pub(super) async fn open_lane(conn: &Connection, lane: Lane) -> Option<SendStream> {
+    let mut stream = conn.open_uni().await.ok()?;
+    // Control first, bulk last.
+    stream.set_priority(-(lane as i32)).ok()?;
+    stream.write_all(&[lane as u8]).await.ok()?;
+    Some(stream)
+}
+
+/// Reads a stream the peer opened, if it is one of ours.
+async fn read_stream(hub: Arc<Hub>, link: Arc<Link>, mut recv: RecvStream) -> Ended {
+    let mut lane = [0];
+    if recv.read_exact(&mut lane).await.is_err() {
+        return Ended::Stream;
+    }
+    match Lane::from_byte(lane[0]) {
+        Some(lane @ (Lane::Data | Lane::Bulk)) if link.claim_stream(lane) => read_lane(hub, link, lane, recv).await,
+        // A second stream for a lane would break its order.
+        Some(Lane::Control | Lane::Data | Lane::Bulk) => Ended::Broken(LinkRefusal::Protocol),
+        _ => {
+            // For a newer peer's sake; dropping the stream tells it to stop.
+            add(&hub.counters.unknown_streams, 1);
+            Ended::Stream
+        }
+    }
+}
+
+async fn read_lane(hub: Arc<Hub>, link: Arc<Link>, lane: Lane, mut recv: RecvStream) -> Ended {
+    let mut cutter = Cutter::default();
+    let mut frames = Vec::new();
+    loop {
+        link.flow.may_read(lane).await;
+        let mut chunks = [const { Bytes::new() }; CHUNKS];
+        let read = match recv.read_many_chunks(&mut chunks).await {
+            Ok(Some(read)) => read,
+            Ok(None) | Err(ReadError::ConnectionLost(_)) => return Ended::Stream,
+            Err(_) => return Ended::Broken(LinkRefusal::Protocol),
+        };
+        let cut = chunks[..read].iter_mut().try_for_each(|chunk| cutter.feed(std::mem::take(chunk), &mut frames));
+        add(&hub.counters.frames_in, frames.len());
+        add(&hub.counters.frame_bytes_in, frames.iter().map(Bytes::len).sum());
+        link.queue.frames(&link.flow, lane, frames.drain(..));
+        if let Err(error) = cut {
+            tracing::debug!(peer = %link.peer().short(), %error, "closing the link: not a frame");
+            return Ended::Broken(match error {
+                tidings_proto::wire::WireError::Version(_) => LinkRefusal::Version,
+                _ => LinkRefusal::Protocol,
+            });
+        }
+        if frames.capacity() > 64 {
+            frames = Vec::new();
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Links over QUIC, by way of iroh: TLS 1.3 with the hybrid key exchange X25519MLKEM768 and nothing else, no relays,
+//! no look-up services. `docs/protocol.md` describes the handshake and the streams byte by byte.
+
+mod codes;
+mod config;
+
+mod handshake;
+mod hello;
+mod link;
+
+pub use config::QuicConfig;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use iroh::Endpoint;
+use iroh::endpoint::Incoming;
+use rustls::NamedGroup;
+use tidings_proto::identity::{Addr, Network, NodeId};
+use tidings_proto::wire::{Frame, Lane, LinkRefusal};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, broadcast};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::hub::{Hub, Refusal};
+use super::inbox::parking::{Mutex, lock};
+use super::{Inbox, LinkLimits, SendError, Transport, TransportError, TransportEvent, TransportStats};
+use handshake::Established;
+
+/// Incoming handshakes at once: at 2 ms of processor time each (measured), a tenth of a second's worth. Past it
+/// connections are refused before any of that is spent.
+const MAX_HANDSHAKES: usize = 64;
+
+/// How long saying goodbye may take in all.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+struct Inner {
+    hub: Arc<Hub>,
+    endpoint: Endpoint,
+    network: Network,
+    dial_timeout: Duration,
+    handshakes: Arc<Semaphore>,
+    runtime: Handle,
+    /// Everything this transport runs; emptied when it is dropped.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Inner {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_on(task, &self.runtime);
+    }
+}
+
+/// Links over QUIC. Made by [`QuicTransport::bind`]; dropping it ends every task it started.
+pub struct QuicTransport {
+    inner: Arc<Inner>,
+}
+
+impl QuicTransport {
+    /// Binds the socket. No link comes up before [`Transport::attach`]. Must be called within a tokio runtime.
+    pub async fn bind(config: QuicConfig) -> Result<Arc<QuicTransport>, TransportError> {
+        let endpoint = config::bind(&config).await?;
+        let inner = Arc::new(Inner {
+            hub: Arc::new(Hub::new(NodeId(*endpoint.id().as_bytes()))),
+            endpoint,
+            network: config.network,
+            dial_timeout: config.dial_timeout,
+            handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
+            runtime: Handle::current(),
+            tasks: Mutex::default(),
+        });
+        inner.spawn(accept_all(inner.clone()));
+        Ok(Arc::new(QuicTransport { inner }))
+    }
+
+    /// The key exchange group of the link to `peer`, as TLS negotiated it.
+    pub fn negotiated_group(&self, peer: NodeId) -> Option<NamedGroup> {
+        // Checked at link-up: a link with any other does not exist.
+        self.inner.hub.is_outbound(peer).map(|_| handshake::KEY_EXCHANGE)
+    }
+
+    /// The bound socket addresses.
+    pub fn bound_sockets(&self) -> Vec<SocketAddr> {
+        self.inner.endpoint.bound_sockets()
+    }
+}
+
+async fn accept_all(inner: Arc<Inner>) {
+    while let Some(incoming) = inner.endpoint.accept().await {
+        let permit = inner.handshakes.clone().try_acquire_owned();
+        let (true, Ok(permit)) = (inner.hub.is_attached(), permit) else {
+            inner.hub.refused(None, Refusal::Link(LinkRefusal::Full));
+            incoming.refuse();
+            continue;
+        };
+        let task = accept_one(inner.clone(), incoming, permit);
+        inner.spawn(task);
+    }
+}
+
+async fn accept_one(inner: Arc<Inner>, incoming: Incoming, permit: tokio::sync::OwnedSemaphorePermit) {
+    let mut peer = None;
+    let handshake = async {
+        let conn = incoming.await.map_err(|error| {
+            tracing::debug!(%error, "an incoming handshake failed");
+            codes::connecting(&error)
+        })?;
+        peer = Some(NodeId(*conn.remote_id().as_bytes()));
+        handshake::accept(&inner, conn).await
+    };
+    // Twice the dialer's patience: it may have begun waiting for our own dial to end.
+    let result = timeout(inner.dial_timeout * 2, handshake).await;
+    drop(permit);
+    match result {
+        Ok(Ok(link)) => carry(&inner, link).await,
+        Ok(Err(refusal)) => inner.hub.refused(peer, refusal),
+        Err(_) => inner.hub.refused(peer, Refusal::Link(LinkRefusal::Timeout)),
+    }
+}
+
+async fn carry(inner: &Inner, link: Established) {
+    link::run(inner.hub.clone(), link.conn, link.carried, link.control).await;
+}
+
+impl Transport for QuicTransport {
+    fn local_peer_id(&self) -> NodeId {
+        self.inner.hub.me
+    }
+
+    fn local_addrs(&self) -> Vec<Addr> {
+        let known = self.inner.endpoint.addr();
+        let mut addrs: Vec<Addr> = known.ip_addrs().map(|addr| Addr::Socket(*addr)).collect();
+        if addrs.is_empty() {
+            let bound = self.inner.endpoint.bound_sockets();
+            addrs = bound.into_iter().filter(|addr| !addr.ip().is_unspecified()).map(Addr::Socket).collect();
+        }
+        addrs
+    }
+
+    fn subscribe_events(&self) -> broadcast::Receiver<TransportEvent> {
+        self.inner.hub.subscribe()
+    }
+
+    fn attach(&self, limits: LinkLimits) -> Inbox {
+        self.inner.hub.attach(limits)
+    }
+
+    fn dial(&self, peer: NodeId, addrs: Vec<Addr>) {
+        let Some(dial) = self.inner.hub.begin_dial(peer) else { return };
+        let inner = self.inner.clone();
+        self.inner.spawn(async move {
+            let result = timeout(inner.dial_timeout, handshake::dial(&inner, &dial, addrs)).await;
+            match result.unwrap_or(Err(Refusal::Link(LinkRefusal::Timeout))) {
+                Ok(link) => {
+                    inner.hub.end_dial(&dial, Ok(()));
+                    drop(dial);
+                    carry(&inner, link).await;
+                }
+                Err(refusal) => inner.hub.end_dial(&dial, Err(refusal)),
+            }
+        });
+    }
+
+    fn close(&self, peer: NodeId, reason: LinkRefusal) {
+        self.inner.hub.close(peer, reason);
+    }
+
+    fn try_send_frame(&self, peer: NodeId, lane: Lane, frame: Frame) -> Result<(), SendError> {
+        self.inner.hub.try_send(peer, lane, frame)
+    }
+
+    fn detach(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.inner.hub.detach();
+            // Whoever has not heard by then will notice the silence.
+            let _ = timeout(GOODBYE, self.inner.hub.idle()).await;
+        })
+    }
+
+    fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.detach().await;
+            self.inner.endpoint.close().await;
+            lock(&self.inner.tasks).abort_all();
+        })
+    }
+
+    fn stats(&self) -> TransportStats {
+        self.inner.hub.stats()
+    }
+
+    fn rtt(&self, peer: NodeId) -> Option<Duration> {
+        Some(self.inner.hub.link(peer)?.carrier.rtt())
+    }
+}
+
+impl Drop for QuicTransport {
+    fn drop(&mut self) {
+        self.inner.hub.detach();
+        lock(&self.inner.tasks).abort_all();
+        let endpoint = self.inner.endpoint.clone();
+        if !endpoint.is_closed() {
+            // Only tells the peers; nothing waits for it.
+            self.inner.runtime.spawn(async move { endpoint.close().await });
+        }
+    }
+}
