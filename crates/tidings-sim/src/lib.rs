@@ -1,1 +1,19 @@
-//! x
+//! The deterministic network: the production core under simulated links, clocks and disks.
+//!
+//! A run is named by its scenario, options and seed, and repeats to the same trace hash on every machine. Every
+//! scenario starts from nodes that know one address each: a random node that started earlier. Nothing writes a view,
+//! a cache or a roster.
+
+mod figures;
+mod latency;
+mod network;
+mod options;
+mod runner;
+mod scenario;
+mod trace;
+
+pub use figures::{Figure, Summary};
+pub use latency::{Latency, LatencyError};
+pub use network::{CrashKind, Network};
+pub use options::{CryptoKind, Options, OptionsError, Publishers, Scenario, Seeds};
+pub use runner::{Failure, Report, run};

@@ -1,0 +1,46 @@
+//! Runs one scenario from the command line, for work on the core without building the whole binary.
+use tidings_sim::*;
+
+fn main() {
+    let a: Vec<String> = std::env::args().collect();
+    let get = |k: &str| a.iter().position(|x| x == k).and_then(|i| a.get(i + 1)).cloned();
+    let num = |k: &str, d: f64| get(k).map_or(d, |v| v.parse().expect("a number"));
+    let scenario = match a.get(1).map(String::as_str) {
+        Some("crash") => {
+            Scenario::Crash { fraction: num("--fraction", 0.5), restart: a.iter().any(|x| x == "--restart") }
+        }
+        _ => Scenario::Broadcast {
+            warmup: num("--warmup", 20.0) as usize,
+            messages: num("--messages", 100.0) as usize,
+            crash: num("--crash", 0.0),
+        },
+    };
+    let mut o = Options::new(scenario);
+    o.nodes = num("--nodes", 100.0) as usize;
+    o.seeds = get("--seeds").map_or(o.seeds, |s| s.parse().expect("seeds"));
+    o.latency = get("--latency").map_or(o.latency, |s| s.parse().expect("latency"));
+    o.jitter = num("--jitter", 0.0);
+    o.loss = num("--loss", 0.0);
+    if get("--publishers").as_deref() == Some("rotating") {
+        o.publishers = Publishers::Rotating;
+    }
+    if get("--crypto").as_deref() == Some("real") {
+        o.crypto = CryptoKind::Real;
+    }
+    let r = run(&o, &|_| {});
+    println!(
+        "{} nodes={} seeds={} wall={:.1}s rss={:.0}MB trace={}",
+        r.scenario,
+        r.nodes,
+        r.seeds,
+        r.wall_s,
+        r.peak_rss_mb,
+        &r.trace_hash[..16]
+    );
+    for (n, f) in &r.figures.0 {
+        println!("  {n:32} mean {:10.3} p50 {:10.3} p99 {:10.3} worst {:10.3}", f.mean, f.p50, f.p99, f.worst);
+    }
+    for f in r.failures.iter().take(5) {
+        println!("FAILED seed {}: {}", f.seed, f.why);
+    }
+}

@@ -1,0 +1,600 @@
+//! Discrete events in integer time: nodes, the links between them, their disks, and what goes wrong.
+//!
+//! The link model: the delay is drawn once per pair, `jitter` adds up to its share per frame; lanes are first-in
+//! first-out; bandwidth is unlimited. A lost packet of a stream delays its frame, and those behind it, by a
+//! retransmission time-out; a lost datagram is gone. A dial takes two round trips, as QUIC with a proof of the
+//! network does. A clean close takes one delay, and comes after the frames sent before it. A crashed node's links
+//! swallow frames until the idle time-out.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_proto::Node;
+use tidings_proto::config::GossipConfig;
+use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
+use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
+use tidings_proto::io::{Command, Event, Input, NodeSetup, Output, Reply, StoreError, Ticket};
+use tidings_proto::rng::Rng;
+use tidings_proto::time::{Now, Span, Time, UnixMillis};
+use tidings_proto::wire::{Frame, Lane, LinkRefusal};
+
+use crate::latency::Latency;
+use crate::options::{CryptoKind, Options};
+use crate::trace::Trace;
+
+/// The transport's idle time-out, as on QUIC.
+pub(crate) const IDLE: Span = Span::from_secs(5);
+/// How long a dial may take, as on QUIC.
+const DIAL: Span = Span::from_millis(1_000);
+/// Wall time at the start of every simulation: 2026-01-01.
+const WALL: u64 = 1_767_225_600_000;
+/// What each frame or datagram costs on the wire besides its own bytes.
+const PACKET: usize = 60;
+/// Sent bytes are reported as written in pieces of this size, to save events.
+const CREDIT: usize = 32 << 10;
+
+/// How a node goes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrashKind {
+    /// It dies without a word: its links swallow frames until the idle time-out.
+    Silent,
+    /// It says goodbye.
+    Goodbye,
+}
+
+enum What {
+    Frame { from: u32, conn: u64, lane: Lane, frame: Frame },
+    Accept { dialer: u32 },
+    Up { peer: u32, conn: u64, outbound: bool },
+    Down { peer: u32, conn: u64, reason: LinkRefusal },
+    DialFailed { peer: NodeId, attempt: u64 },
+    Tick,
+    Script(u64),
+}
+
+struct Scheduled {
+    at: u64,
+    order: u64,
+    node: u32,
+    what: What,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+impl Eq for Scheduled {}
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Scheduled {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// One end of a link.
+struct End {
+    conn: u64,
+    /// Nothing sent before arrives later than this, per lane.
+    last: [u64; 3],
+    unreported: [usize; 3],
+    /// When the frames sent so far have all arrived.
+    drained: u64,
+}
+
+struct Slot {
+    id: NodeId,
+    secret: SecretKey,
+    node: Option<Node>,
+    ends: BTreeMap<u32, End>,
+    dialing: BTreeMap<u32, u64>,
+    disk: BTreeMap<Bytes, Bytes>,
+    disk_fails: bool,
+    wake: u64,
+    starts: u64,
+    group: u8,
+}
+
+/// Something a node told its program.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Event(Event),
+    Reply(Ticket, Reply),
+    /// A step of the scenario is due.
+    Script(u64),
+}
+
+/// What was sent, in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Batches pushed or served, every copy.
+    pub(crate) payload_frames: u64,
+    /// Bytes on the control lane, packets included.
+    pub(crate) control_bytes: u64,
+}
+
+/// A simulated network of production nodes.
+pub struct Network {
+    seed: u64,
+    now: u64,
+    order: u64,
+    conns: u64,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    slots: Vec<Slot>,
+    by_id: BTreeMap<NodeId, u32>,
+    latency: Latency,
+    jitter: f64,
+    loss: f64,
+    crypto: CryptoKind,
+    network: tidings_proto::identity::Network,
+    config: GossipConfig,
+    rng: Rng,
+    trace: Trace,
+    told: Vec<(u32, Told)>,
+    /// Frames between the two sides of a partition, until it heals.
+    partitioned: bool,
+    held: Vec<Scheduled>,
+    pub(crate) traffic: Traffic,
+    pub(crate) events: u64,
+}
+
+impl Network {
+    /// An empty network.
+    pub fn new(options: &Options, seed: u64) -> Self {
+        let master = *blake3::keyed_hash(&[7; 32], &seed.to_le_bytes()).as_bytes();
+        Network {
+            seed,
+            now: 0,
+            order: 0,
+            conns: 0,
+            queue: BinaryHeap::new(),
+            slots: Vec::new(),
+            by_id: BTreeMap::new(),
+            latency: options.latency,
+            jitter: options.jitter,
+            loss: options.loss,
+            crypto: options.crypto,
+            network: tidings_proto::identity::Network::from_key(master),
+            config: GossipConfig::default(),
+            rng: Rng::derive(&master, "network", &[]),
+            trace: Trace::default(),
+            told: Vec::new(),
+            partitioned: false,
+            held: Vec::new(),
+            traffic: Traffic::default(),
+            events: 0,
+        }
+    }
+
+    /// Settings of the nodes started from now on.
+    pub fn set_config(&mut self, config: GossipConfig) {
+        self.config = config;
+    }
+
+    /// A random stream for the scenario, apart from the network's own.
+    pub fn script_rng(&self) -> Rng {
+        let master = *blake3::keyed_hash(&[8; 32], &self.seed.to_le_bytes()).as_bytes();
+        Rng::derive(&master, "scenario", &[])
+    }
+
+    /// Simulated time since the start.
+    pub fn now(&self) -> Time {
+        Time(self.now)
+    }
+
+    fn clocks(&self) -> Now {
+        Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
+    }
+
+    fn port(&self, secret: &SecretKey) -> Arc<dyn Crypto> {
+        match self.crypto {
+            CryptoKind::Sim => Arc::new(SimCrypto::new(secret)),
+            CryptoKind::Real => match AwsLc::new(secret) {
+                Some(c) => Arc::new(c),
+                None => Arc::new(SimCrypto::new(secret)),
+            },
+        }
+    }
+
+    /// Adds a node and starts it. It knows nobody.
+    pub fn add(&mut self) -> u32 {
+        let n = self.slots.len() as u32;
+        let mut key = [0; 32];
+        for part in key.chunks_mut(8) {
+            part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
+        }
+        let secret = SecretKey::from_bytes(key);
+        let id = self.port(&secret).node_id();
+        self.by_id.insert(id, n);
+        self.slots.push(Slot {
+            id,
+            secret,
+            node: None,
+            ends: BTreeMap::new(),
+            dialing: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            disk_fails: false,
+            wake: u64::MAX,
+            starts: 0,
+            group: 0,
+        });
+        self.start(n);
+        n
+    }
+
+    /// Starts a node that is down, with the key and the disk it had.
+    pub fn start(&mut self, n: u32) {
+        let now = self.clocks();
+        let slot = &mut self.slots[n as usize];
+        if slot.node.is_some() {
+            return;
+        }
+        slot.starts += 1;
+        let mut seed = blake3::Hasher::new_keyed(slot.secret.expose());
+        seed.update(&self.seed.to_le_bytes());
+        seed.update(&slot.starts.to_le_bytes());
+        let setup = NodeSetup {
+            secret: slot.secret.clone(),
+            network: self.network.clone(),
+            config: self.config.clone(),
+            seed: *seed.finalize().as_bytes(),
+        };
+        let crypto = self.port(&self.slots[n as usize].secret.clone());
+        self.slots[n as usize].node = Some(Node::new(setup, crypto, now));
+        self.turn(n, Input::Tick);
+        let addrs = vec![self.addr(n)];
+        self.command(n, Ticket(0), Command::SetAddrs { addrs });
+    }
+
+    fn addr(&self, n: u32) -> Addr {
+        let [_, a, b, c] = n.to_be_bytes();
+        Addr::Socket(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, a, b, c), 4_000)))
+    }
+
+    /// The address of a node, as a ticket would carry it.
+    pub fn peer_addr(&self, n: u32) -> PeerAddr {
+        PeerAddr { id: self.slots[n as usize].id, addrs: vec![self.addr(n)] }
+    }
+
+    /// A node's id.
+    pub fn id(&self, n: u32) -> NodeId {
+        self.slots[n as usize].id
+    }
+
+    /// The node with this id.
+    pub fn index(&self, id: &NodeId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    /// A running node; `None` if it is down.
+    pub fn node(&self, n: u32) -> Option<&Node> {
+        self.slots[n as usize].node.as_ref()
+    }
+
+    /// How many nodes were ever added.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Gives a node a command.
+    pub fn command(&mut self, n: u32, ticket: Ticket, command: Command) {
+        self.turn(n, Input::Command { ticket, command });
+    }
+
+    /// A node's disk fails, or works again.
+    pub fn set_disk_fails(&mut self, n: u32, fails: bool) {
+        self.slots[n as usize].disk_fails = fails;
+    }
+
+    /// Takes a node down.
+    pub fn stop(&mut self, n: u32, kind: CrashKind) {
+        if kind == CrashKind::Goodbye {
+            self.command(n, Ticket(0), Command::Leave);
+        }
+        self.slots[n as usize].node = None;
+        self.slots[n as usize].dialing.clear();
+        for (peer, end) in std::mem::take(&mut self.slots[n as usize].ends) {
+            // The other end notices when nothing comes for long enough.
+            let reason = LinkRefusal::Silent;
+            self.schedule(self.now + IDLE.0, peer, What::Down { peer: n, conn: end.conn, reason });
+        }
+        self.slots[n as usize].wake = u64::MAX;
+    }
+
+    /// Cuts the network in two: the nodes of `side`, and the others.
+    pub fn partition(&mut self, side: &[u32]) {
+        for n in side {
+            self.slots[*n as usize].group = 1;
+        }
+        self.partitioned = true;
+        for n in 0..self.slots.len() as u32 {
+            let cut: Vec<(u32, u64)> = self.slots[n as usize]
+                .ends
+                .iter()
+                .filter(|(p, _)| self.cut(n, **p))
+                .map(|(p, e)| (*p, e.conn))
+                .collect();
+            for (peer, conn) in cut {
+                self.schedule(self.now + IDLE.0, n, What::Down { peer, conn, reason: LinkRefusal::Silent });
+            }
+        }
+    }
+
+    /// Heals the partition. Links that did not time out go on where they were.
+    pub fn heal(&mut self) {
+        self.partitioned = false;
+        for s in &mut self.slots {
+            s.group = 0;
+        }
+        for mut h in std::mem::take(&mut self.held) {
+            h.at = self.now + self.latency.max_us;
+            self.order += 1;
+            h.order = self.order;
+            self.queue.push(Reverse(h));
+        }
+    }
+
+    fn cut(&self, a: u32, b: u32) -> bool {
+        self.partitioned && self.slots[a as usize].group != self.slots[b as usize].group
+    }
+
+    fn schedule(&mut self, at: u64, node: u32, what: What) {
+        self.order += 1;
+        self.queue.push(Reverse(Scheduled { at, order: self.order, node, what }));
+    }
+
+    /// Wakes the scenario after `after`, with a number of its own.
+    pub(crate) fn script(&mut self, after: Span, step: u64) {
+        self.schedule(self.now + after.0, u32::MAX, What::Script(step));
+    }
+
+    /// Runs until something is told, or until `until`. Returns false when the time is up.
+    pub(crate) fn step(&mut self, until: Time, told: &mut Vec<(u32, Told)>) -> bool {
+        while self.told.is_empty() {
+            match self.queue.peek() {
+                Some(Reverse(s)) if s.at <= until.0 => {}
+                _ => {
+                    self.now = self.now.max(until.0);
+                    return false;
+                }
+            }
+            let Some(Reverse(s)) = self.queue.pop() else { return false };
+            self.now = s.at;
+            self.carry(s);
+        }
+        told.append(&mut self.told);
+        true
+    }
+
+    /// The trace so far.
+    pub fn trace_hash(&self) -> [u8; 32] {
+        self.trace.finish()
+    }
+
+    fn carry(&mut self, s: Scheduled) {
+        let n = s.node;
+        self.events += 1;
+        match s.what {
+            What::Script(step) => self.told.push((u32::MAX, Told::Script(step))),
+            What::Tick => {
+                if self.slots[n as usize].wake == s.at {
+                    self.slots[n as usize].wake = u64::MAX;
+                    self.turn(n, Input::Tick);
+                }
+            }
+            What::Frame { from, conn, lane, frame } => {
+                if self.slots[n as usize].ends.get(&from).is_none_or(|e| e.conn != conn) {
+                    return;
+                }
+                if self.cut(n, from) {
+                    self.held.push(Scheduled { what: What::Frame { from, conn, lane, frame }, ..s });
+                    return;
+                }
+                self.trace.note(self.now, n, 1, &frame.head);
+                let from = self.slots[from as usize].id;
+                self.turn(n, Input::Frame { from, lane, bytes: joined(frame) });
+            }
+            What::Accept { dialer } => self.accept(n, dialer),
+            What::Up { peer, conn, outbound } => {
+                let slot = &mut self.slots[n as usize];
+                slot.dialing.remove(&peer);
+                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) || slot.node.is_none() {
+                    return;
+                }
+                let addr = Some(self.addr(peer));
+                let rtt = Some(Span(2 * self.latency.of(self.seed, n, peer)));
+                let peer = self.slots[peer as usize].id;
+                self.trace.note(self.now, n, 2, &peer.0);
+                self.turn(n, Input::LinkUp { peer, addr, outbound, rtt });
+            }
+            What::Down { peer, conn, reason } => {
+                let slot = &mut self.slots[n as usize];
+                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) {
+                    return;
+                }
+                // A partition that healed in time leaves the link as it was.
+                let lives = |a: &Slot| a.node.is_some() && a.ends.get(&n).is_some_and(|e| e.conn == conn);
+                if reason == LinkRefusal::Silent && lives(&self.slots[peer as usize]) && !self.cut(n, peer) {
+                    return;
+                }
+                self.slots[n as usize].ends.remove(&peer);
+                let peer = self.slots[peer as usize].id;
+                self.trace.note(self.now, n, 3, &peer.0);
+                self.turn(n, Input::LinkDown { peer, reason });
+            }
+            What::DialFailed { peer, attempt } => {
+                let p = self.by_id.get(&peer).copied().unwrap_or(u32::MAX);
+                let slot = &mut self.slots[n as usize];
+                if slot.dialing.get(&p) != Some(&attempt) {
+                    return;
+                }
+                slot.dialing.remove(&p);
+                self.trace.note(self.now, n, 4, &peer.0);
+                self.turn(n, Input::DialFailed { peer, reason: LinkRefusal::Timeout });
+            }
+        }
+    }
+
+    /// A dial reached its end: the acceptor is up now, the dialer one delay later.
+    fn accept(&mut self, n: u32, dialer: u32) {
+        let alive = |s: &Slot| s.node.is_some();
+        if !alive(&self.slots[n as usize]) || !alive(&self.slots[dialer as usize]) || self.cut(n, dialer) {
+            return;
+        }
+        if !self.slots[dialer as usize].dialing.contains_key(&n) {
+            return;
+        }
+        if let Some(end) = self.slots[n as usize].ends.get(&dialer) {
+            if self.slots[dialer as usize].ends.get(&n).is_some_and(|e| e.conn == end.conn) {
+                // Both dialed: the first link stands.
+                self.slots[dialer as usize].dialing.remove(&n);
+                return;
+            }
+            // A link from before the dialer's restart: the new one shows that it is gone.
+            self.slots[n as usize].ends.remove(&dialer);
+            let peer = self.slots[dialer as usize].id;
+            self.turn(n, Input::LinkDown { peer, reason: LinkRefusal::Silent });
+        }
+        self.conns += 1;
+        let conn = self.conns;
+        let delay = self.latency.of(self.seed, n, dialer);
+        let up = self.now + delay;
+        let end = |at| End { conn, last: [at; 3], unreported: [0; 3], drained: at };
+        self.slots[n as usize].ends.insert(dialer, end(up));
+        self.slots[dialer as usize].ends.insert(n, end(up));
+        self.slots[n as usize].dialing.remove(&dialer);
+        self.schedule(up, dialer, What::Up { peer: n, conn, outbound: true });
+        let peer = self.slots[dialer as usize].id;
+        self.trace.note(self.now, n, 2, &peer.0);
+        let (addr, rtt) = (Some(self.addr(dialer)), Some(Span(2 * delay)));
+        self.turn(n, Input::LinkUp { peer, addr, outbound: false, rtt });
+    }
+
+    /// One turn of a node: an input, then everything it wants done.
+    fn turn(&mut self, n: u32, input: Input) {
+        let now = self.clocks();
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let Some(node) = self.slots[n as usize].node.as_mut() else { return };
+            // What a node refuses, it counts.
+            let _ = node.handle(now, input);
+            while let Some(out) = self.slots[n as usize].node.as_mut().and_then(Node::poll) {
+                self.output(n, out, &mut inputs);
+            }
+        }
+        let slot = &mut self.slots[n as usize];
+        if let Some((at, _)) = slot.node.as_ref().and_then(Node::deadline) {
+            let at = at.0.max(self.now);
+            if at < slot.wake {
+                slot.wake = at;
+                self.schedule(at, n, What::Tick);
+            }
+        }
+    }
+
+    fn output(&mut self, n: u32, out: Output, inputs: &mut Vec<Input>) {
+        match out {
+            Output::Send { peer, lane, frame } => self.send(n, peer, lane, frame, inputs),
+            Output::Datagram { .. } => {}
+            Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
+            Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
+            Output::Event(e) => self.told.push((n, Told::Event(e))),
+            Output::Reply { ticket, reply } => self.told.push((n, Told::Reply(ticket, reply))),
+            Output::Store { ticket, records } => {
+                let slot = &mut self.slots[n as usize];
+                let result = if slot.disk_fails {
+                    Err(StoreError("the simulated disk fails".into()))
+                } else {
+                    for (k, v) in records {
+                        match v {
+                            Some(v) => slot.disk.insert(k, v),
+                            None => slot.disk.remove(&k),
+                        };
+                    }
+                    Ok(())
+                };
+                inputs.push(Input::Stored { ticket, result });
+            }
+            Output::Load { ticket, prefix } => {
+                let disk = &self.slots[n as usize].disk;
+                let found = disk.iter().filter(|(k, _)| k.starts_with(&prefix));
+                let found = found.map(|(k, v)| (k.clone(), v.clone())).collect();
+                inputs.push(Input::Loaded { ticket, result: Ok(found) });
+            }
+        }
+    }
+
+    fn send(&mut self, n: u32, peer: NodeId, lane: Lane, frame: Frame, inputs: &mut Vec<Input>) {
+        let Some(p) = self.by_id.get(&peer).copied() else { return };
+        let mut delay = self.latency.of(self.seed, n, p);
+        let rto = delay * 3 + 25_000;
+        if self.jitter > 0.0 {
+            delay += (delay as f64 * self.jitter * self.rng.unit()) as u64;
+        }
+        // Each loss costs a retransmission time-out: QUIC's probe after one and a half round trips and the peer's
+        // longest delay of an acknowledgement, doubled each time.
+        let mut wait = rto;
+        while self.loss > 0.0 && self.rng.unit() < self.loss {
+            delay += wait;
+            wait *= 2;
+        }
+        let len = frame.len();
+        match lane {
+            Lane::Data => self.traffic.payload_frames += 1,
+            _ => self.traffic.control_bytes += (len + PACKET) as u64,
+        }
+        let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { return };
+        let at = (self.now + delay).max(end.last[lane as usize]);
+        end.last[lane as usize] = at;
+        end.drained = end.drained.max(at);
+        let unreported = &mut end.unreported[lane as usize];
+        *unreported += len;
+        if *unreported >= CREDIT {
+            inputs.push(Input::SendCredit { peer, lane, bytes: std::mem::take(unreported) });
+        }
+        let conn = end.conn;
+        self.schedule(at, p, What::Frame { from: n, conn, lane, frame });
+    }
+
+    fn dial(&mut self, n: u32, peer: NodeId, addrs: &[Addr]) {
+        self.conns += 1;
+        let attempt = self.conns;
+        // Only who really listens at one of the addresses can answer.
+        let there = self.by_id.get(&peer).copied().filter(|p| addrs.contains(&self.addr(*p)));
+        let p = self.by_id.get(&peer).copied().unwrap_or(u32::MAX);
+        self.slots[n as usize].dialing.insert(p, attempt);
+        self.schedule(self.now + DIAL.0, n, What::DialFailed { peer, attempt });
+        if let Some(p) = there.filter(|p| !self.cut(n, *p)) {
+            let mut delay = 3 * self.latency.of(self.seed, n, p);
+            while self.loss > 0.0 && self.rng.unit() < self.loss {
+                delay += 2 * delay;
+            }
+            self.schedule(self.now + delay, p, What::Accept { dialer: n });
+        }
+    }
+
+    fn close(&mut self, n: u32, peer: NodeId, reason: LinkRefusal, inputs: &mut Vec<Input>) {
+        let Some(p) = self.by_id.get(&peer).copied() else { return };
+        let Some(end) = self.slots[n as usize].ends.remove(&p) else { return };
+        let at = (self.now + self.latency.of(self.seed, n, p)).max(end.drained);
+        // Frames that arrive in order before the close are still delivered; those of other lanes may be lost.
+        self.schedule(at, p, What::Down { peer: n, conn: end.conn, reason });
+        inputs.push(Input::LinkDown { peer, reason: LinkRefusal::Closed });
+    }
+}
+
+fn joined(frame: Frame) -> Bytes {
+    frame.to_bytes()
+}
