@@ -24,6 +24,8 @@ impl Client {
         let dir = data_dir(args)?;
         let api = ApiFile::read(&dir)?.ok_or_else(|| CliError::NotRunning { dir: dir.clone() })?;
         let base = Url::parse(&api.url).map_err(|_| CliError::NotRunning { dir: dir.clone() })?;
+        // The client wants a TLS library even where all it speaks is plain HTTP; one set already does as well.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // A proxy from the environment must not get between a command and the node beside it.
         let http = reqwest::Client::builder()
             .no_proxy()

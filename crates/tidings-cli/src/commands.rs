@@ -34,7 +34,7 @@ pub(crate) async fn peers(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = list(&answer["peers"])
         .map(|p| {
             let rtt = p["rtt_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-            vec![short(&p["id"]), text(&p["addr"]), rtt, joined(&p["topics"]), text(&p["state"])]
+            vec![short(&p["id"]), joined(&p["addrs"]), rtt, joined(&p["topics"]), text(&p["state"])]
         })
         .collect();
     if rows.is_empty() {
@@ -49,12 +49,13 @@ pub(crate) async fn topics(args: &DataArgs, json: bool) -> Result<(), CliError> 
     if json {
         return out::json(&answer);
     }
-    let rows: Vec<Vec<String>> =
-        list(&answer["topics"]).map(|t| vec![text(&t["topic"]), text(&t["neighbors"])]).collect();
+    let rows: Vec<Vec<String>> = list(&answer["topics"])
+        .map(|t| vec![text(&t["topic"]), text(&t["neighbors"]), text(&t["subscriptions"]), text(&t["cached_messages"])])
+        .collect();
     if rows.is_empty() {
         return out::line("no topics yet: take part in one with tidings sub TOPIC");
     }
-    out::table(Paint::stdout(), &["TOPIC", "NEIGHBORS"], &rows)
+    out::table(Paint::stdout(), &["TOPIC", "NEIGHBORS", "SUBSCRIPTIONS", "MESSAGES KEPT"], &rows)
 }
 
 /// `tidings status`.

@@ -1,4 +1,4 @@
-//! The `tidings` command.
+//! The `tidings` command: nodes, what they say to each other, and how they fare in simulation.
 
 mod args;
 mod client;
@@ -6,6 +6,7 @@ mod commands;
 mod error;
 mod out;
 mod rundir;
+mod sim;
 mod talk;
 
 use std::process::ExitCode;
@@ -52,6 +53,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Pub(args) => talk::publish(args, json).await,
             Command::Sub(args) => talk::subscribe(args, json).await,
             Command::Down(args) => commands::down(args, json).await,
+            Command::Sim(scenario) => sim::run(scenario, json),
         }
     })
 }

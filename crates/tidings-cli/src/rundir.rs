@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::args::DataArgs;
@@ -86,7 +87,7 @@ pub(crate) fn fresh_token() -> Result<String, CliError> {
     fs::File::open(source)
         .and_then(|mut f| f.read_exact(&mut bits))
         .map_err(|e| CliError::file("can't draw a random token from", source, e))?;
-    Ok(bits.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(HEXLOWER.encode(&bits))
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! The command line.
 
+mod sim;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+
+pub(crate) use sim::{Crypto, Network, SimScenario};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
 #[derive(Debug, Parser)]
@@ -47,6 +51,9 @@ pub(crate) enum Command {
     /// Stop the node and wait until it is gone
     #[command(after_help = "Example:\n  tidings down --data ~/node-a")]
     Down(DataArgs),
+    /// Simulate a network: thousands of nodes, repeatable from a seed
+    #[command(subcommand, after_help = "Example:\n  tidings sim broadcast --nodes 1000 --seeds 1..4")]
+    Sim(SimScenario),
 }
 
 /// Whose node.
@@ -55,6 +62,15 @@ pub(crate) struct DataArgs {
     /// The node's directory [default: $TIDINGS_DATA, or ~/.local/share/tidings]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+}
+
+/// Who publishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Publishers {
+    /// One node.
+    One,
+    /// All, in turn.
+    Rotating,
 }
 
 /// `tidings pub`.

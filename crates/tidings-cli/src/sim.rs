@@ -1,0 +1,86 @@
+//! `tidings sim`: the deterministic simulator, from the command line.
+
+use std::sync::{Mutex, PoisonError};
+
+use tidings_sim::{CryptoKind, Options, Publishers, Report, Scenario};
+
+use crate::args::{self, Crypto, Network, SimScenario};
+use crate::error::CliError;
+use crate::out::{self, Paint, Progress};
+
+/// Runs a scenario over its seeds.
+pub(crate) fn run(scenario: &SimScenario, json: bool) -> Result<(), CliError> {
+    let options = options(scenario)?;
+    let progress = Mutex::new(Progress::new(json));
+    let seeds = options.seeds.iter().count();
+    let show = |done: usize| {
+        let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.show(&format!("{done} of {seeds} seeds"));
+    };
+    show(0);
+    let report = tidings_sim::run(&options, &show);
+    drop(progress);
+    if json {
+        out::json(&report)?
+    } else {
+        print(&report)?
+    }
+    match report.failures.first() {
+        None => Ok(()),
+        Some(first) => Err(CliError::Failed(format!(
+            "{} of {seeds} seeds failed; seed {}: {}: run it again with {}",
+            report.failed_seeds.len(),
+            first.seed,
+            first.why,
+            first.replay
+        ))),
+    }
+}
+
+fn options(scenario: &SimScenario) -> Result<Options, CliError> {
+    let (scenario, network) = match scenario {
+        SimScenario::Broadcast(a) => {
+            (Scenario::Broadcast { warmup: a.warmup, messages: a.messages, crash: a.crash }, &a.network)
+        }
+        SimScenario::Crash(a) => (Scenario::Crash { fraction: a.fraction, restart: a.restart }, &a.network),
+    };
+    let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
+    let mut options = Options::new(scenario);
+    options.nodes = nodes;
+    options.seeds = seeds;
+    options.latency = latency;
+    options.jitter = jitter;
+    options.loss = loss;
+    options.crypto = match crypto {
+        Crypto::Real => CryptoKind::Real,
+        Crypto::Sim => CryptoKind::Sim,
+    };
+    options.publishers = match publishers {
+        args::Publishers::One => Publishers::One,
+        args::Publishers::Rotating => Publishers::Rotating,
+    };
+    options.validate().map_err(|e| CliError::Usage(e.to_string()))?;
+    Ok(options)
+}
+
+fn print(report: &Report) -> Result<(), CliError> {
+    let paint = Paint::stdout();
+    let verdict = match report.failed_seeds.len() {
+        0 => paint.good("the invariants held for every seed"),
+        n => paint.bad(&format!("the invariants did not hold for {n} seeds")),
+    };
+    out::line(&format!("{}, {} nodes, seeds {}: {verdict}", report.scenario, report.nodes, report.seeds))?;
+    let figure = |v: f64| {
+        let digits = if v == 0.0 || v.abs() >= 100.0 { 1 } else { 4 };
+        if v.is_finite() { format!("{v:.digits$}") } else { "-".to_owned() }
+    };
+    let rows: Vec<Vec<String>> = report
+        .figures
+        .0
+        .iter()
+        .map(|(name, f)| vec![(*name).to_owned(), figure(f.mean), figure(f.p50), figure(f.p99), figure(f.worst)])
+        .collect();
+    out::table(paint, &["FIGURE", "MEAN", "P50", "P99", "WORST"], &rows)?;
+    out::line(&format!("{} {} (crypto {})", paint.dim("trace"), report.trace_hash, report.crypto))?;
+    out::line(&format!("{} {:.1} s, peak {:.0} MB", paint.dim("took "), report.wall_s, report.peak_rss_mb))
+}
