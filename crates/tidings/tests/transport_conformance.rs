@@ -432,6 +432,12 @@ async fn a_dial_to_nobody_fails_in_time<F: Factory>(factory: F) {
     assert_eq!(a.t.stats().dials_failed[&LinkRefusal::Timeout], 1);
 }
 
+async fn a_dial_to_oneself_fails<F: Factory>(factory: F) {
+    let mut a = node(&factory, 1).await;
+    a.t.dial(a.id(), a.t.local_addrs());
+    assert_eq!(a.dial_failed().await, (a.id(), LinkRefusal::WrongPeer));
+}
+
 async fn observers_see_links_come_and_go<F: Factory>(factory: F) {
     let (mut a, mut b) = (node(&factory, 1).await, node(&factory, 2).await);
     let mut events = a.t.subscribe_events();
@@ -485,5 +491,6 @@ suite! {
     a_peer_restarted_with_its_key_replaces_its_link,
     a_restarted_peer_can_be_dialed_the_other_way,
     a_dial_to_nobody_fails_in_time,
+    a_dial_to_oneself_fails,
     observers_see_links_come_and_go,
 }

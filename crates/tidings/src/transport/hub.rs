@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, NodeId};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
 use tokio::sync::{Notify, broadcast};
@@ -56,6 +57,10 @@ pub(super) trait Carrier: Send + Sync {
     fn addr(&self) -> Option<Addr>;
     /// Bytes (sent, received) on the wire so far.
     fn wire_bytes(&self) -> (u64, u64);
+    /// The key exchange it was made with, if there was one.
+    fn key_exchange(&self) -> Option<NamedGroup> {
+        None
+    }
 }
 
 /// One link that is, or was, up.
@@ -67,7 +72,6 @@ pub(super) struct Link {
     /// Lanes in need of a writer, or a close to carry out.
     pub(super) wake: Notify,
     work: Mutex<Work>,
-    outbound: bool,
     peer_stamp: Stamp,
 }
 
@@ -226,7 +230,7 @@ impl Hub {
     }
 
     pub(super) fn is_attached(&self) -> bool {
-        lock(&self.table).attachment.is_some()
+        lock(&self.table).attachment.as_ref().is_some_and(|attachment| !attachment.queue.is_ended())
     }
 
     /// Begins a dial, unless there is a reason not to.
@@ -300,7 +304,7 @@ impl Hub {
         let Some(Attachment { queue, limits }) = &table.attachment else {
             return Err(Refusal::Link(LinkRefusal::Goodbye));
         };
-        if dial.is_some_and(|dial| !Arc::ptr_eq(&dial.queue, queue)) {
+        if queue.is_ended() || dial.is_some_and(|dial| !Arc::ptr_eq(&dial.queue, queue)) {
             return Err(Refusal::Link(LinkRefusal::Goodbye));
         }
         let flow = Arc::new(Flow::new(peer, limits));
@@ -325,7 +329,6 @@ impl Hub {
             carrier,
             wake: Notify::new(),
             work: Mutex::default(),
-            outbound,
             peer_stamp,
         });
         table.links.insert(peer, link.clone());
@@ -421,10 +424,5 @@ impl Hub {
             stats.wire_bytes_in += into;
         }
         stats
-    }
-
-    /// Whether this node dialed the link; for diagnosis.
-    pub(super) fn is_outbound(&self, peer: NodeId) -> Option<bool> {
-        self.link(peer).map(|link| link.outbound)
     }
 }

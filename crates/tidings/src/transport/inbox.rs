@@ -283,6 +283,11 @@ impl Queue {
         }
     }
 
+    /// Has the attachment ended, or its inbox been dropped?
+    pub(super) fn is_ended(&self) -> bool {
+        lock(&self.state).ended
+    }
+
     /// What is queued can still be taken, nothing is added.
     pub(super) fn end(&self) {
         let waker = {

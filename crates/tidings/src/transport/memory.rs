@@ -165,6 +165,9 @@ pub struct MemoryTransport {
 
 async fn connect(node: &Arc<Node>, dial: &Dial) -> Result<(), Refusal> {
     let me = node.hub.me;
+    if dial.peer == me {
+        return Err(Refusal::Link(LinkRefusal::WrongPeer));
+    }
     let nobody = Refusal::Link(LinkRefusal::Timeout);
     let target = node.peers.find(dial.peer).ok_or(nobody)?;
     let answer = async {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use iroh::endpoint::{Connection, ReadExactError, RecvStream};
 use iroh::{EndpointAddr, EndpointId};
-use noq::crypto::rustls::HandshakeData;
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, NodeId};
 use tidings_proto::wire::{ALPN, Lane, LinkRefusal};
@@ -12,10 +11,10 @@ use tidings_proto::wire::{ALPN, Lane, LinkRefusal};
 use super::hello::{Proofs, Role};
 use super::link::{Control, open_lane};
 use super::{Inner, codes};
-use crate::transport::hub::{Candidate, Carried, Dial, Refusal};
+use crate::transport::hub::{Candidate, Carried, Carrier, Dial, Refusal};
 
 /// The only key exchange a link may rest on: X25519 with ML-KEM-768.
-pub(super) const KEY_EXCHANGE: NamedGroup = NamedGroup::X25519MLKEM768;
+const KEY_EXCHANGE: NamedGroup = NamedGroup::X25519MLKEM768;
 
 /// A connection that has become a link.
 pub(super) struct Established {
@@ -24,19 +23,16 @@ pub(super) struct Established {
     pub(super) control: Control,
 }
 
-/// The key exchange a connection was made with.
-pub(super) fn group(conn: &Connection) -> Option<NamedGroup> {
-    let data = conn.handshake_data()?.downcast::<HandshakeData>().ok()?;
-    data.negotiated_key_exchange_group
-}
-
 fn check_group(conn: &Connection) -> Result<(), Refusal> {
     // Neither end offers any other group; this stands should a TLS library ever do.
-    if group(conn) == Some(KEY_EXCHANGE) { Ok(()) } else { Err(Refusal::Link(LinkRefusal::Protocol)) }
+    if conn.key_exchange() == Some(KEY_EXCHANGE) { Ok(()) } else { Err(Refusal::Link(LinkRefusal::Protocol)) }
 }
 
 /// Dials. On an error no connection is left.
 pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> Result<Established, Refusal> {
+    if dial.peer == inner.hub.me {
+        return Err(Refusal::Link(LinkRefusal::WrongPeer));
+    }
     let no_address = Refusal::Link(LinkRefusal::NoAddress);
     let id = EndpointId::from_bytes(&dial.peer.0).map_err(|_| no_address)?;
     let mut addr = EndpointAddr::new(id);

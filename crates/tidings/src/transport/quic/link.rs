@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use iroh::endpoint::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
+use noq::crypto::rustls::HandshakeData;
+use rustls::NamedGroup;
 use tidings_proto::identity::Addr;
 use tidings_proto::wire::{Lane, LinkRefusal, MAX_DATAGRAM};
 use tokio::task::JoinSet;
@@ -57,6 +59,11 @@ impl Carrier for Connection {
     fn wire_bytes(&self) -> (u64, u64) {
         let stats = self.stats();
         (stats.udp_tx.bytes, stats.udp_rx.bytes)
+    }
+
+    fn key_exchange(&self) -> Option<NamedGroup> {
+        let data = self.handshake_data()?.downcast::<HandshakeData>().ok()?;
+        data.negotiated_key_exchange_group
     }
 }
 

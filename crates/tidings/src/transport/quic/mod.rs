@@ -80,8 +80,7 @@ impl QuicTransport {
 
     /// The key exchange group of the link to `peer`, as TLS negotiated it.
     pub fn negotiated_group(&self, peer: NodeId) -> Option<NamedGroup> {
-        // Checked at link-up: a link with any other does not exist.
-        self.inner.hub.is_outbound(peer).map(|_| handshake::KEY_EXCHANGE)
+        self.inner.hub.link(peer)?.carrier.key_exchange()
     }
 
     /// The bound socket addresses.
