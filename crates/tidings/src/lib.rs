@@ -1,3 +1,59 @@
-//! x
+//! Tidings: programs find each other, broadcast on topics and hear of everything they missed, with no broker and no
+//! server.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+//! use tidings::{Agent, Network, parse_join};
+//!
+//! let agent = Agent::builder().network(Network::from_name("village")?).build().await?;
+//! println!("others join with {}", agent.ticket());
+//!
+//! let mut news = agent.subscribe("news").await?;
+//! agent.join_network(parse_join("NODE@192.0.2.7:4242")?.peers().to_vec()).await?;
+//! agent.publish("news", "hello").await?;
+//! while let Some(item) = news.recv().await {
+//!     println!("{item:?}");
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! [`Agent`] is the whole of it. Below it, [`gossip::GossipRuntime`] drives the protocols of `tidings_proto` over a
+//! [`transport::Transport`] and a [`store::Store`], for programs that bring their own.
 
+mod agent;
+mod data_dir;
+pub mod gossip;
+mod publisher;
+pub mod store;
+mod subscription;
+mod sync;
+mod ticket;
 pub mod transport;
+
+pub use agent::{Agent, AgentBuilder, AgentError, Status};
+pub use data_dir::{DataDir, DataDirError, MAX_SAVED_PEERS, load_config};
+pub use gossip::{
+    AgentEvent, ConfigError, Counters, Events, GossipConfig, GossipRuntime, MembershipEvent, MembershipEvents,
+    MembershipManager, PeerInfo, PubSubManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+};
+pub use publisher::{PublishError, PublishHandle, Publisher};
+pub use subscription::{Item, Message, SubscribeOptions, Subscription};
+pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
+pub use tidings_proto as proto;
+pub use tidings_proto::identity::{
+    Addr, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey, TopicError, TopicId,
+};
+pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
+pub use tidings_proto::time::UnixMillis;
+
+/// Bytes from the operating system.
+fn os_random() -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes)
+}
+
+/// A new secret key, drawn from the operating system.
+pub fn new_secret() -> Result<SecretKey, RuntimeError> {
+    os_random().map(SecretKey::from_bytes).map_err(RuntimeError::Random)
+}

@@ -1,0 +1,127 @@
+//! Setting an agent up.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidings_proto::config::GossipConfig;
+use tidings_proto::identity::{Network, SecretKey};
+
+use super::{Agent, AgentError, Inner};
+use crate::data_dir::DataDir;
+use crate::gossip::{GossipRuntime, RuntimeOptions};
+use crate::store::{MemoryStore, Store};
+use crate::transport::{QuicConfig, QuicTransport, Transport};
+
+/// What an agent is made from. Everything has a default.
+#[derive(Default)]
+pub struct AgentBuilder {
+    config: Option<GossipConfig>,
+    secret: Option<SecretKey>,
+    network: Option<Network>,
+    bind: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    transport: Option<Arc<dyn Transport>>,
+    store: Option<Box<dyn Store>>,
+}
+
+impl AgentBuilder {
+    /// The settings. Default: those in the data directory's `node.toml`, or the defaults.
+    #[must_use]
+    pub fn config(mut self, config: GossipConfig) -> Self {
+        self.config = Some(config);
+        self
+    }
+
+    /// The node's key. Default: the one in the data directory, or a new one. It is not written anywhere.
+    #[must_use]
+    pub fn secret(mut self, secret: SecretKey) -> Self {
+        self.secret = Some(secret);
+        self
+    }
+
+    /// The network, remembered in the data directory. Default: the one remembered there, or a new one that only
+    /// tickets open.
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
+    }
+
+    /// The UDP address to bind. Default: a free port on 127.0.0.1, for this machine only.
+    #[must_use]
+    pub fn bind(mut self, addr: SocketAddr) -> Self {
+        self.bind = Some(addr);
+        self
+    }
+
+    /// Where key, network, settings, records and known peers live; see [`DataDir`]. Default: in memory.
+    #[must_use]
+    pub fn data_dir(mut self, path: impl AsRef<Path>) -> Self {
+        self.data_dir = Some(path.as_ref().to_path_buf());
+        self
+    }
+
+    /// A transport instead of QUIC. It must have been made from the key given with [`AgentBuilder::secret`]; the
+    /// agent shuts it down with itself.
+    #[must_use]
+    pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// A store instead of memory or a data directory's journal.
+    #[must_use]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
+    /// Makes the agent and starts it. Must be called within a tokio runtime.
+    pub async fn build(self) -> Result<Agent, AgentError> {
+        if self.store.is_some() && self.data_dir.is_some() {
+            return Err(AgentError::TwoStores);
+        }
+        if self.transport.is_some() && self.secret.is_none() && self.data_dir.is_none() {
+            return Err(AgentError::TransportWithoutSecret);
+        }
+        let dir = self.data_dir.as_deref().map(DataDir::open).transpose()?;
+        let config = match (self.config, &dir) {
+            (Some(config), _) => config,
+            (None, Some(dir)) => dir.config()?,
+            (None, None) => GossipConfig::default(),
+        };
+        let secret = match (self.secret, &dir) {
+            (Some(secret), _) => secret,
+            (None, Some(dir)) => dir.secret()?,
+            (None, None) => crate::new_secret()?,
+        };
+        let network = match (&dir, self.network) {
+            (Some(dir), network) => dir.network(network)?,
+            (None, Some(network)) => network,
+            (None, None) => Network::from_key(*crate::new_secret()?.expose()),
+        };
+        let store: Box<dyn Store> = match (self.store, &dir) {
+            (Some(store), _) => store,
+            (None, Some(dir)) => Box::new(dir.journal()?),
+            (None, None) => Box::new(MemoryStore::default()),
+        };
+        let known = dir.as_ref().map(DataDir::peers).transpose()?.unwrap_or_default();
+
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => {
+                let mut quic = QuicConfig::new(secret.clone(), network.clone());
+                quic.bind = self.bind.unwrap_or(quic.bind);
+                QuicTransport::bind(quic).await?
+            }
+        };
+        let options = RuntimeOptions::new(secret, network).boxed_store(store);
+        let runtime = GossipRuntime::new(config, transport.clone(), options)?;
+        runtime.start().await?;
+        if !known.is_empty() {
+            runtime.membership().join(known).await?;
+        }
+        Ok(Agent { inner: Arc::new(Inner::new(runtime, transport, dir)) })
+    }
+}

@@ -1,0 +1,199 @@
+//! A program's place in the network.
+
+mod builder;
+mod keeper;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+pub use builder::AgentBuilder;
+use bytes::Bytes;
+pub use status::Status;
+use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr};
+use tidings_proto::io::Published;
+use tidings_proto::node::PeerInfo;
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::gossip::{
+    Events, GossipRuntime, MembershipManager, PubSubManager, RuntimeError, RuntimeHandle, TopicStatus,
+};
+use crate::publisher::{PublishError, Publisher};
+use crate::subscription::{SubscribeOptions, Subscription};
+use crate::sync::lock;
+use crate::ticket::Ticket;
+use crate::transport::{Transport, TransportError};
+use keeper::Keeper;
+
+/// What went wrong with an agent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The transport could not be started.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The node refused, cannot be set up as asked for, or is not running.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// A transport was given without the key it was made from.
+    #[error("a transport of your own needs the secret key it was made from: give it with .secret(…)")]
+    TransportWithoutSecret,
+    /// A store and a data directory were given.
+    #[error("a data directory has a store of its own: give one or the other")]
+    TwoStores,
+}
+
+/// A running node. Cheap to clone; the node runs until [`Agent::shutdown`], or until the last clone is dropped
+/// (then without a goodbye).
+#[derive(Clone)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    runtime: GossipRuntime,
+    transport: Arc<dyn Transport>,
+    path: Option<PathBuf>,
+    dir: Arc<Mutex<Option<DataDir>>>,
+    keeper: Mutex<Option<Keeper>>,
+}
+
+impl Agent {
+    /// Begins to set up an agent.
+    pub fn builder() -> AgentBuilder {
+        AgentBuilder::default()
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.inner.runtime.node_id()
+    }
+
+    /// Where the node can be reached, as far as it knows itself.
+    pub fn addrs(&self) -> Vec<Addr> {
+        self.inner.transport.local_addrs()
+    }
+
+    /// The node and its addresses, for others to join through who are in the network already.
+    pub fn peer_addr(&self) -> PeerAddr {
+        PeerAddr { id: self.node_id(), addrs: self.addrs() }
+    }
+
+    /// All that others need to join the network through this node. Whoever has it can join.
+    pub fn ticket(&self) -> Ticket {
+        Ticket::new(self.network().clone(), [self.peer_addr()])
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        self.inner.runtime.network()
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &crate::gossip::GossipConfig {
+        self.inner.runtime.config()
+    }
+
+    /// The data directory, if there is one.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.inner.path.as_deref()
+    }
+
+    /// Joins the network through `peers`. They are remembered for good: a node that loses everybody comes back to
+    /// them. Returns at once; what is published before the first neighbour is there is sent when it is.
+    pub async fn join_network(&self, peers: impl IntoIterator<Item = PeerAddr>) -> Result<(), AgentError> {
+        Ok(self.membership().join(peers).await?)
+    }
+
+    /// Subscribes to a topic. Returns when the node takes part in it; this node's own messages are not delivered
+    /// back.
+    pub async fn subscribe(&self, topic: &str) -> Result<Subscription, AgentError> {
+        Ok(self.pubsub().subscribe(topic).await?)
+    }
+
+    /// As [`Agent::subscribe`], with options.
+    pub async fn subscribe_with(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription, AgentError> {
+        Ok(self.pubsub().subscribe_with(topic, options).await?)
+    }
+
+    /// Publishes one message and waits until it is signed and on its way. For more than a few, see
+    /// [`Agent::publisher`].
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
+        self.pubsub().publish(topic, payload).await
+    }
+
+    /// A publisher on a topic: pipelines messages, so that they travel in batches.
+    pub async fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
+        self.pubsub().publisher(topic)
+    }
+
+    /// Ends all of this node's subscriptions to a topic and stops carrying its messages.
+    pub async fn unsubscribe(&self, topic: &str) -> Result<(), AgentError> {
+        Ok(self.pubsub().unsubscribe(topic).await?)
+    }
+
+    /// What happens to the node from now on. After the node has stopped, it ends at once.
+    pub fn events(&self) -> Events {
+        self.handle().events().unwrap_or_else(|_| Events::ended())
+    }
+
+    /// The node at a glance.
+    pub async fn status(&self) -> Result<Status, AgentError> {
+        let node = self.handle().status().await?;
+        Ok(Status { addrs: self.addrs(), node, transport: self.inner.transport.stats() })
+    }
+
+    /// Linked peers and neighbours.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, AgentError> {
+        Ok(self.handle().peers().await?)
+    }
+
+    /// The topics the node takes part in, with their names where it knows them.
+    pub async fn topics(&self) -> Result<Vec<TopicStatus>, AgentError> {
+        Ok(self.handle().topics().await?)
+    }
+
+    /// The node's membership.
+    pub fn membership(&self) -> MembershipManager {
+        self.inner.runtime.membership()
+    }
+
+    /// The node's topics.
+    pub fn pubsub(&self) -> PubSubManager {
+        self.inner.runtime.pubsub()
+    }
+
+    /// The node itself.
+    pub fn handle(&self) -> RuntimeHandle {
+        self.inner.runtime.handle()
+    }
+
+    /// Whether the node is running.
+    pub fn is_running(&self) -> bool {
+        self.inner.runtime.is_running()
+    }
+
+    /// Says goodbye, closes every link, and lets go of the data directory. Does nothing the second time.
+    pub async fn shutdown(&self) {
+        let keeper = lock(&self.inner.keeper).take();
+        if let Some(keeper) = keeper {
+            keeper.end().await;
+        }
+        self.inner.runtime.shutdown().await;
+        self.inner.transport.shutdown().await;
+        self.inner.runtime.close_store();
+        *lock(&self.inner.dir) = None;
+    }
+}
+
+impl Inner {
+    fn new(runtime: GossipRuntime, transport: Arc<dyn Transport>, dir: Option<DataDir>) -> Inner {
+        let path = dir.as_ref().map(|d| d.path().to_path_buf());
+        let dir = Arc::new(Mutex::new(dir));
+        let keeper = path.as_ref().map(|_| Keeper::start(runtime.handle(), dir.clone()));
+        Inner { runtime, transport, path, dir, keeper: Mutex::new(keeper) }
+    }
+}

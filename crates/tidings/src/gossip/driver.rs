@@ -1,0 +1,380 @@
+//! The loop between the core and the world: one task a node.
+//!
+//! A turn takes what is at hand (bounded), hands it to the core under one reading of the clock, and carries out
+//! what comes back. The order within a turn: links, requests, publishes, storage, timers; then outputs until there
+//! are none. Nothing in a turn waits; the loop waits between turns for any of them at once. Invariants:
+//!
+//! 1. Events for the program are one queue entry a batch; a full queue costs its subscriber, never the loop.
+//! 2. Every command is answered once: by the core, or by the end of the run.
+//! 3. Messages of a topic reach the core in the order they were queued, refused ones included.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tidings_proto::Node;
+use tidings_proto::identity::Addr;
+use tidings_proto::io::{Command, Event, Input, Output};
+use tidings_proto::time::{Now, Span, Time, UnixMillis};
+use tidings_proto::wire::Lane;
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::Sleep;
+
+use super::disk::Disk;
+use super::events::AgentEvent;
+use super::pending::{Pending, Waiting};
+use super::publishing::Publishing;
+use super::run::{Control, Run};
+use super::subscribers::Subscribers;
+use crate::transport::{Inbound, Inbox, Transport};
+
+/// Inputs from links in one turn: enough that a busy node's batches form, few enough that publishes get their turn
+/// within a millisecond or so (a guess).
+const INBOUND_BURST: usize = 256;
+/// Requests in one turn.
+const CONTROL_BURST: usize = 64;
+/// Turns without a pause after which other tasks get theirs.
+const TURNS: u32 = 4;
+/// How often the transport's addresses are compared with those the core knows (a guess: a change of network takes
+/// longer to settle).
+const ADDRS_EVERY: Span = Span::from_secs(5);
+/// Time for the transport to say goodbye, and for the store to reach the medium, within the second a shutdown has.
+const DETACH: Duration = Duration::from_millis(650);
+const LAST_SYNC: Duration = Duration::from_millis(250);
+
+/// What a look at the node sees.
+pub(crate) struct View<'a> {
+    pub(crate) node: &'a Node,
+    pub(crate) subscribers: &'a Subscribers,
+    pub(crate) run: &'a Run,
+    pub(crate) dropped_frames: u64,
+    pub(crate) uptime: Span,
+}
+
+/// What ended a wait.
+enum Woken {
+    Inbound(Option<Inbound>),
+    Asked,
+    Timer,
+}
+
+/// Monotonic time since the start, and wall time.
+struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: self.mono(), wall: UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
+    }
+
+    fn mono(&self) -> Time {
+        Time::default() + Span::from(self.origin.elapsed())
+    }
+}
+
+/// The driver of one run.
+pub(crate) struct Driver {
+    node: Node,
+    transport: Arc<dyn Transport>,
+    inbox: Inbox,
+    inbox_ended: bool,
+    run: Arc<Run>,
+    controls: mpsc::Receiver<Control>,
+    events: broadcast::Sender<AgentEvent>,
+    disk: Disk,
+    pending: Pending,
+    publishing: Publishing,
+    subscribers: Subscribers,
+    clock: Clock,
+    timer: Pin<Box<Sleep>>,
+    armed: Option<Time>,
+    /// There may be requests.
+    asked: bool,
+    addrs: Vec<Addr>,
+    addrs_at: Time,
+    dropped_frames: u64,
+}
+
+/// The parts a driver is put together from.
+pub(crate) struct Parts {
+    pub(crate) run: Arc<Run>,
+    pub(crate) controls: mpsc::Receiver<Control>,
+    pub(crate) events: broadcast::Sender<AgentEvent>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) inbox: Inbox,
+    pub(crate) disk: Disk,
+}
+
+impl Driver {
+    /// A driver for the node that `make` makes at the time it is given.
+    pub(crate) fn new(parts: Parts, make: impl FnOnce(Now) -> Node) -> Driver {
+        let clock = Clock { origin: Instant::now() };
+        Driver {
+            node: make(clock.now()),
+            transport: parts.transport,
+            inbox: parts.inbox,
+            inbox_ended: false,
+            run: parts.run,
+            controls: parts.controls,
+            events: parts.events,
+            disk: parts.disk,
+            pending: Pending::default(),
+            publishing: Publishing::default(),
+            subscribers: Subscribers::default(),
+            clock,
+            timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            armed: None,
+            asked: true,
+            addrs: Vec::new(),
+            addrs_at: Time::default(),
+            dropped_frames: 0,
+        }
+    }
+
+    /// Drives the node until it is asked to stop, then says goodbye.
+    pub(crate) async fn run(mut self) {
+        let mut turns = 0;
+        loop {
+            let more = self.turn();
+            if self.run.is_stopping() || self.inbox_ended {
+                break;
+            }
+            turns += 1;
+            if more && turns < TURNS {
+                continue;
+            }
+            if more {
+                tokio::task::yield_now().await;
+            } else {
+                self.wait().await;
+            }
+            turns = 0;
+        }
+        if self.inbox_ended {
+            tracing::warn!(node = %self.run.node_id.short(), "another driver took over the transport");
+        }
+        self.goodbye().await;
+    }
+
+    /// One turn. Whether there is more to do at once.
+    fn turn(&mut self) -> bool {
+        let now = self.clock.now();
+        let mut more = self.take_inbound(now);
+        if std::mem::take(&mut self.asked) | self.run.work.take() {
+            more |= self.take_controls(now);
+        }
+        self.publishing.turn(&self.run, &mut self.pending, |ticket, command| {
+            hand_in(&mut self.node, now, Input::Command { ticket, command });
+        });
+        if let Err(error) = self.disk.turn(now.mono) {
+            self.storage_failed(error.0);
+        }
+        self.check_addrs(now);
+        if self.node.deadline().is_some_and(|(at, _)| at <= now.mono) {
+            hand_in(&mut self.node, now, Input::Tick);
+        }
+        self.carry_out(now);
+        more | self.publishing.settle()
+    }
+
+    fn take_inbound(&mut self, now: Now) -> bool {
+        for _ in 0..INBOUND_BURST {
+            let Some(inbound) = self.inbox.try_recv() else { return false };
+            self.inbound(now, inbound);
+        }
+        true
+    }
+
+    fn inbound(&mut self, now: Now, inbound: Inbound) {
+        let input = match inbound {
+            Inbound::Frame { from, lane, bytes, budget } => {
+                hand_in(&mut self.node, now, Input::Frame { from, lane, bytes });
+                drop(budget);
+                return;
+            }
+            Inbound::Datagram { from, bytes } => Input::Datagram { from, bytes },
+            Inbound::LinkUp { peer, addr, outbound, rtt } => {
+                Input::LinkUp { peer, addr, outbound, rtt: Some(rtt.into()) }
+            }
+            Inbound::LinkDown { peer, reason } => Input::LinkDown { peer, reason },
+            Inbound::DialFailed { peer, reason } => Input::DialFailed { peer, reason },
+            Inbound::Credit { peer, lane, bytes } => Input::SendCredit { peer, lane, bytes },
+        };
+        hand_in(&mut self.node, now, input);
+    }
+
+    fn take_controls(&mut self, now: Now) -> bool {
+        if self.run.take_reap() {
+            for topic in self.subscribers.reap() {
+                self.command(now, Command::Unsubscribe { topic }, Waiting::Nobody);
+            }
+        }
+        for _ in 0..CONTROL_BURST {
+            let Ok(control) = self.controls.try_recv() else { return false };
+            match control {
+                Control::Command(command, done) => self.command(now, command, Waiting::Done(done)),
+                Control::Subscribe(queue, done) => {
+                    let topic = queue.topic;
+                    if self.subscribers.add(queue, done) {
+                        self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
+                    }
+                }
+                Control::Unsubscribe(topic, done) => {
+                    self.subscribers.end(&topic);
+                    self.command(now, Command::Unsubscribe { topic }, Waiting::Done(done));
+                }
+                Control::Inspect(look) => look(&View {
+                    node: &self.node,
+                    subscribers: &self.subscribers,
+                    run: &self.run,
+                    dropped_frames: self.dropped_frames,
+                    uptime: now.mono.since(Time::default()),
+                }),
+            }
+        }
+        self.asked = true;
+        true
+    }
+
+    fn command(&mut self, now: Now, command: Command, waiting: Waiting) {
+        let ticket = self.pending.add(waiting);
+        hand_in(&mut self.node, now, Input::Command { ticket, command });
+    }
+
+    fn check_addrs(&mut self, now: Now) {
+        if self.addrs_at > now.mono {
+            return;
+        }
+        self.addrs_at = now.mono + ADDRS_EVERY;
+        let addrs = self.transport.local_addrs();
+        if addrs != self.addrs {
+            self.addrs.clone_from(&addrs);
+            self.command(now, Command::SetAddrs { addrs }, Waiting::Nobody);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now) {
+        while let Some(output) = self.node.poll() {
+            match output {
+                Output::Send { peer, lane, frame } => {
+                    let bytes = frame.len();
+                    if let Err(error) = self.transport.try_send_frame(peer, lane, frame) {
+                        self.dropped_frames += 1;
+                        tracing::debug!(peer = %peer.short(), ?lane, %error, "a frame was dropped");
+                        // It takes up no room: without a link the core hears so from the inbox.
+                        hand_in(&mut self.node, now, Input::SendCredit { peer, lane, bytes });
+                    }
+                }
+                Output::Datagram { peer, bytes } => {
+                    if self.transport.try_send(peer, Lane::Probe, bytes).is_err() {
+                        self.dropped_frames += 1;
+                    }
+                }
+                Output::Dial { peer, addrs } => self.transport.dial(peer, addrs),
+                Output::Close { peer, reason } => self.transport.close(peer, reason),
+                Output::Event(event) => self.event(event),
+                Output::Reply { ticket, reply } => match self.pending.take(ticket) {
+                    Some(Waiting::Publish(outbox, unsent)) => self.publishing.answered(outbox, unsent, reply),
+                    Some(Waiting::Subscribe(topic)) => self.subscribers.answered(&topic, &reply),
+                    // Whoever asked may have gone meanwhile.
+                    Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
+                    Some(Waiting::Nobody) | None => {}
+                },
+                Output::Store { ticket, records } => {
+                    let stored = self.disk.write(now.mono, ticket, &records);
+                    hand_in(&mut self.node, now, stored);
+                }
+                Output::Load { ticket, prefix } => {
+                    let loaded = self.disk.load(ticket, &prefix);
+                    hand_in(&mut self.node, now, loaded);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        // No observer is no failure.
+        match event {
+            Event::Delivered(delivery) => self.subscribers.deliver(&delivery),
+            Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
+            Event::PeerJoined { peer, overlay } => drop(self.events.send(AgentEvent::PeerJoined { peer, overlay })),
+            Event::PeerLeft { peer, overlay, reason } => {
+                drop(self.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
+            }
+            Event::StorageFailed { error } => self.storage_failed(error.0),
+            other => tracing::warn!(?other, "an event this driver does not know"),
+        }
+    }
+
+    fn storage_failed(&self, error: String) {
+        tracing::warn!(node = %self.run.node_id.short(), error, "storage failed");
+        drop(self.events.send(AgentEvent::StorageFailed { error }));
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) {
+        let addrs = self.addrs_at;
+        let due =
+            [self.node.deadline().map(|(at, _)| at), self.disk.deadline(), Some(addrs)].into_iter().flatten().min();
+        self.arm(due);
+        let woken = poll_fn(|cx| {
+            if let Poll::Ready(inbound) = self.inbox.poll_recv(cx) {
+                return Poll::Ready(Woken::Inbound(inbound));
+            }
+            if self.run.work.poll(cx) {
+                return Poll::Ready(Woken::Asked);
+            }
+            self.timer.as_mut().poll(cx).map(|()| Woken::Timer)
+        });
+        match woken.await {
+            Woken::Inbound(Some(inbound)) => self.inbound(self.clock.now(), inbound),
+            Woken::Inbound(None) => self.inbox_ended = true,
+            Woken::Asked => self.asked = true,
+            Woken::Timer => self.armed = None,
+        }
+    }
+
+    /// Sets the timer if it would ring too late. A ring too early does no harm, and setting it costs more.
+    fn arm(&mut self, due: Option<Time>) {
+        let Some(due) = due else { return };
+        if self.armed.is_none_or(|at| due < at) {
+            self.armed = Some(due);
+            let at = self.clock.origin + Duration::from_micros(due.0);
+            self.timer.as_mut().reset(at.into());
+        }
+    }
+
+    /// Leaves, flushes, detaches, and forces what was written to the medium.
+    async fn goodbye(mut self) {
+        let now = self.clock.now();
+        self.command(now, Command::Leave, Waiting::Nobody);
+        self.carry_out(now);
+        if tokio::time::timeout(DETACH, self.transport.detach()).await.is_err() {
+            tracing::warn!("the transport took too long to say goodbye");
+        }
+        match tokio::time::timeout(LAST_SYNC, self.disk.end()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the last sync failed"),
+            Err(_) => tracing::warn!("the last sync goes on behind the shutdown"),
+        }
+    }
+}
+
+impl Drop for Driver {
+    /// Whatever ended the driver, nobody waits for it any longer.
+    fn drop(&mut self) {
+        self.subscribers.end_all();
+        self.run.end();
+    }
+}
+
+/// What was wrong with an input is counted by the core.
+fn hand_in(node: &mut Node, now: Now, input: Input) {
+    if let Err(error) = node.handle(now, input) {
+        tracing::debug!(%error, "dropped");
+    }
+}

@@ -1,0 +1,133 @@
+//! What happens to a node, for observers.
+
+use std::fmt::Display;
+
+use serde::{Serialize, Serializer};
+use tidings_proto::identity::NodeId;
+use tidings_proto::io::{LeaveReason, Overlay};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+/// Something that happened to the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AgentEvent {
+    /// A peer became a neighbour in an overlay.
+    PeerJoined {
+        /// Who.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+        /// In which overlay.
+        #[serde(serialize_with = "overlay_text")]
+        overlay: Overlay,
+    },
+    /// A neighbour left an overlay's active view.
+    PeerLeft {
+        /// Who.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+        /// Which overlay.
+        #[serde(serialize_with = "overlay_text")]
+        overlay: Overlay,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A record could not be written: messages flow on, but a restart may repeat or miss some.
+    StorageFailed {
+        /// What the storage said.
+        error: String,
+    },
+    /// This observer read too slowly and missed some events.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// What happens to the views; the part of [`AgentEvent`] that concerns membership.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MembershipEvent {
+    /// A peer became a neighbour in an overlay.
+    PeerJoined {
+        /// Who.
+        peer: NodeId,
+        /// In which overlay.
+        overlay: Overlay,
+    },
+    /// A neighbour left an overlay's active view.
+    PeerLeft {
+        /// Who.
+        peer: NodeId,
+        /// Which overlay.
+        overlay: Overlay,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// This observer read too slowly and missed some events, of whatever kind.
+    Missed {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// An id or address as people read it.
+pub(crate) fn text<T: Display, S: Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(value)
+}
+
+fn overlay_text<S: Serializer>(value: &Overlay, s: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Overlay::Root => s.serialize_str("root"),
+        Overlay::Topic(topic) => s.collect_str(topic),
+    }
+}
+
+/// Receives [`AgentEvent`]s from now on.
+pub struct Events {
+    receiver: broadcast::Receiver<AgentEvent>,
+}
+
+impl Events {
+    pub(crate) fn new(receiver: broadcast::Receiver<AgentEvent>) -> Events {
+        Events { receiver }
+    }
+
+    /// Of a node that has stopped.
+    pub(crate) fn ended() -> Events {
+        Events { receiver: broadcast::channel(1).1 }
+    }
+
+    /// The next event; `None` when the node has stopped. Cancel safe.
+    pub async fn recv(&mut self) -> Option<AgentEvent> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(events)) => Some(AgentEvent::Missed { events }),
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Receives [`MembershipEvent`]s from now on.
+pub struct MembershipEvents {
+    events: Events,
+}
+
+impl MembershipEvents {
+    pub(crate) fn new(events: Events) -> MembershipEvents {
+        MembershipEvents { events }
+    }
+
+    /// The next event; `None` when the node has stopped. Cancel safe.
+    pub async fn recv(&mut self) -> Option<MembershipEvent> {
+        loop {
+            return Some(match self.events.recv().await? {
+                AgentEvent::PeerJoined { peer, overlay } => MembershipEvent::PeerJoined { peer, overlay },
+                AgentEvent::PeerLeft { peer, overlay, reason } => MembershipEvent::PeerLeft { peer, overlay, reason },
+                AgentEvent::Missed { events } => MembershipEvent::Missed { events },
+                AgentEvent::StorageFailed { .. } => continue,
+            });
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Thin handles on the running node.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tidings_proto::identity::{NodeId, PeerAddr, TopicId};
+use tidings_proto::io::{Command, Overlay, Published};
+use tidings_proto::node::PeerInfo;
+
+use super::events::{Events, MembershipEvents};
+use super::run::{Control, Run};
+use super::runtime::RuntimeError;
+use super::status::{NodeStatus, TopicStatus};
+use crate::publisher::{PublishError, Publisher};
+use crate::subscription::{Queue, SubscribeOptions, Subscription};
+use crate::sync::lock;
+
+/// A handle on a node: cheap to clone, good for every run of its runtime. Fails with [`RuntimeError::Stopped`]
+/// between runs.
+#[derive(Clone)]
+pub struct RuntimeHandle {
+    node_id: NodeId,
+    current: Arc<Mutex<Option<Arc<Run>>>>,
+}
+
+impl RuntimeHandle {
+    pub(crate) fn new(node_id: NodeId) -> RuntimeHandle {
+        RuntimeHandle { node_id, current: Arc::default() }
+    }
+
+    pub(crate) fn set(&self, run: Option<Arc<Run>>) {
+        *lock(&self.current) = run;
+    }
+
+    pub(crate) fn run(&self) -> Result<Arc<Run>, RuntimeError> {
+        lock(&self.current).as_ref().filter(|run| !run.has_ended()).cloned().ok_or(RuntimeError::Stopped)
+    }
+
+    /// The node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.node_id
+    }
+
+    /// Its membership.
+    pub fn membership(&self) -> MembershipManager {
+        MembershipManager { handle: self.clone() }
+    }
+
+    /// Its topics.
+    pub fn pubsub(&self) -> PubSubManager {
+        PubSubManager { handle: self.clone() }
+    }
+
+    /// What happens to the node from now on.
+    pub fn events(&self) -> Result<Events, RuntimeError> {
+        self.run()?.events()
+    }
+
+    /// Linked peers and neighbours.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, RuntimeError> {
+        self.run()?.inspect(|view| view.node.peers()).await
+    }
+
+    /// The topics the node takes part in, with their names where it knows them.
+    pub async fn topics(&self) -> Result<Vec<TopicStatus>, RuntimeError> {
+        self.run()?.inspect(TopicStatus::all).await
+    }
+
+    /// The node at a glance.
+    pub async fn status(&self) -> Result<NodeStatus, RuntimeError> {
+        self.run()?.inspect(NodeStatus::of).await
+    }
+
+    /// Up to `most` peers with addresses, best first: linked ones, then neighbours, then spare ones.
+    pub(crate) async fn known_peers(&self, most: usize) -> Result<Vec<PeerAddr>, RuntimeError> {
+        self.run()?
+            .inspect(move |view| {
+                let mut ids: Vec<NodeId> = view.node.peers().iter().map(|p| p.id).collect();
+                ids.extend(view.node.active_view(Overlay::Root));
+                ids.extend(view.node.passive_view(Overlay::Root));
+                let mut seen = std::collections::BTreeSet::new();
+                ids.retain(|id| seen.insert(*id));
+                let known = ids.iter().map(|id| view.node.peer_addr(id)).filter(|p| !p.addrs.is_empty());
+                known.take(most).collect()
+            })
+            .await
+    }
+}
+
+/// Who the node's neighbours are.
+#[derive(Clone)]
+pub struct MembershipManager {
+    handle: RuntimeHandle,
+}
+
+impl MembershipManager {
+    /// Joins the network through `bootstrap`. They are remembered for good: a node that loses everybody comes back
+    /// to them. Returns at once; [`MembershipManager::subscribe`] tells when a neighbour is there.
+    pub async fn join(&self, bootstrap: impl IntoIterator<Item = PeerAddr>) -> Result<(), RuntimeError> {
+        let peers = bootstrap.into_iter().filter(|p| p.id != self.handle.node_id).collect();
+        self.handle.run()?.command(|done| Control::Command(Command::Join { peers }, done)).await
+    }
+
+    /// The neighbours in the network's overlay, oldest first.
+    pub async fn active_view(&self) -> Result<Vec<NodeId>, RuntimeError> {
+        self.view(Overlay::Root, true).await
+    }
+
+    /// The spare neighbours in the network's overlay.
+    pub async fn passive_view(&self) -> Result<Vec<NodeId>, RuntimeError> {
+        self.view(Overlay::Root, false).await
+    }
+
+    /// The neighbours in a topic's overlay, oldest first.
+    pub async fn topic_view(&self, topic: &str) -> Result<Vec<NodeId>, RuntimeError> {
+        self.view(Overlay::Topic(TopicId::from_name(topic)?), true).await
+    }
+
+    async fn view(&self, overlay: Overlay, active: bool) -> Result<Vec<NodeId>, RuntimeError> {
+        let look = move |view: &super::driver::View<'_>| {
+            if active { view.node.active_view(overlay) } else { view.node.passive_view(overlay) }
+        };
+        self.handle.run()?.inspect(look).await
+    }
+
+    /// Joins and leaves from now on.
+    pub fn subscribe(&self) -> Result<MembershipEvents, RuntimeError> {
+        Ok(MembershipEvents::new(self.handle.events()?))
+    }
+}
+
+/// What the node publishes and receives.
+#[derive(Clone)]
+pub struct PubSubManager {
+    handle: RuntimeHandle,
+}
+
+impl PubSubManager {
+    /// Takes part in a topic and receives its messages. Returns when the node does.
+    pub async fn subscribe(&self, topic: &str) -> Result<Subscription, RuntimeError> {
+        self.subscribe_with(topic, SubscribeOptions::default()).await
+    }
+
+    /// As [`PubSubManager::subscribe`], with options.
+    pub async fn subscribe_with(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription, RuntimeError> {
+        let run = self.handle.run()?;
+        let queue = Arc::new(Queue::new(TopicId::from_name(topic)?, topic.into(), options));
+        // Made before the answer is waited for: dropped with this future, it takes itself away.
+        let subscription = Subscription::new(queue.clone(), run.clone());
+        run.command(|done| Control::Subscribe(queue, done)).await?;
+        Ok(subscription)
+    }
+
+    /// Publishes one message; see [`Publisher::publish`].
+    pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
+        self.publisher(topic)?.publish(payload).await
+    }
+
+    /// A publisher on a topic, for more than one message.
+    pub fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
+        let id = TopicId::from_name(topic)?;
+        let run = self.handle.run().map_err(|_| PublishError::Stopped)?;
+        let outbox = run.outbox(id, topic).map_err(|_| PublishError::Stopped)?;
+        Ok(Publisher::new(outbox, run))
+    }
+
+    /// Ends all of this node's subscriptions to a topic and stops carrying its messages.
+    pub async fn unsubscribe(&self, topic: &str) -> Result<(), RuntimeError> {
+        let topic = TopicId::from_name(topic)?;
+        self.handle.run()?.command(|done| Control::Unsubscribe(topic, done)).await
+    }
+}

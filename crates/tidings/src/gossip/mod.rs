@@ -1,0 +1,22 @@
+//! The running node: the core, driven by tokio, over a transport and a store.
+
+mod disk;
+mod driver;
+mod events;
+mod handle;
+mod pending;
+mod publishing;
+mod run;
+mod runtime;
+mod status;
+mod subscribers;
+
+pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
+pub use handle::{MembershipManager, PubSubManager, RuntimeHandle};
+pub(crate) use run::Run;
+pub use runtime::{GossipRuntime, RuntimeError, RuntimeOptions};
+pub use status::{NodeStatus, TopicStatus};
+pub use tidings_proto::config::{ConfigError, GossipConfig};
+pub use tidings_proto::counters::Counters;
+pub use tidings_proto::node::PeerInfo;
+pub use tidings_proto::pubsub::TopicInfo;

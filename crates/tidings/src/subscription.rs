@@ -1,0 +1,354 @@
+//! What a subscriber reads: messages in each author's order, and what was missed among them.
+//!
+//! The driver queues whole batches and never waits; the reader takes them apart. Invariants:
+//!
+//! 1. The queue is bounded by messages and bytes; only an empty queue takes a batch past the bounds.
+//! 2. What does not fit is dropped, and an [`Item::Lagged`] stands exactly where it would have stood, with the exact
+//!    number of messages. Two of them never stand side by side, so they are bounded too.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tidings_proto::identity::{MessageId, NodeId, TopicId};
+use tidings_proto::pubsub::{Delivery, MessageView};
+use tidings_proto::time::UnixMillis;
+
+use crate::gossip::Run;
+use crate::sync::lock;
+
+/// What an entry costs beside its bytes: about its size in memory.
+const ENTRY_OVERHEAD: usize = 128;
+
+/// How a subscription behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubscribeOptions {
+    /// Whether this node's own messages are delivered back. Default: no.
+    pub own: bool,
+    /// Messages that may wait unread. Default: 65 536.
+    pub capacity_messages: usize,
+    /// Bytes that may wait unread. Default: 64 MiB.
+    pub capacity_bytes: usize,
+}
+
+impl Default for SubscribeOptions {
+    /// Room for some seconds at full speed (both bounds are guesses).
+    fn default() -> Self {
+        SubscribeOptions { own: false, capacity_messages: 65_536, capacity_bytes: 64 << 20 }
+    }
+}
+
+/// What a subscription yields.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// A message.
+    Message(Message),
+    /// Messages of an author that could not be had in time. Those repaired later arrive with `late` set.
+    Gap {
+        /// Whose.
+        author: NodeId,
+        /// In which of the author's epochs.
+        epoch: u64,
+        /// The first sequence number missed.
+        from: u64,
+        /// The last one missed.
+        to: u64,
+    },
+    /// The program read too slowly: this many messages were dropped at this place. [`Item::Gap`]s that no longer
+    /// fitted are included, with the messages they stand for.
+    Lagged {
+        /// Exactly how many.
+        missed: u64,
+    },
+}
+
+impl Item {
+    /// The message, if it is one.
+    pub fn message(self) -> Option<Message> {
+        match self {
+            Item::Message(m) => Some(m),
+            Item::Gap { .. } | Item::Lagged { .. } => None,
+        }
+    }
+}
+
+/// A message as it was delivered; its author is proven by a signature.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Message {
+    /// On which topic.
+    pub topic: TopicId,
+    /// The topic's name, as it was subscribed to.
+    pub topic_name: Arc<str>,
+    /// Whose.
+    pub author: NodeId,
+    /// In which of the author's epochs: one per start of its process, ever growing.
+    pub epoch: u64,
+    /// Its sequence number within topic, author and epoch, from 1.
+    pub seq: u64,
+    /// When the author signed it, by the author's clock.
+    pub at: UnixMillis,
+    /// Whether it comes after the gap it belongs in was reported, or after a later message.
+    pub late: bool,
+    /// Whether this node published it.
+    pub own: bool,
+    /// Links travelled.
+    pub hop: u16,
+    /// What was published. Shares memory with the batch it came in.
+    pub payload: Bytes,
+    /// Its encoded headers; empty for none.
+    pub headers: Bytes,
+    view: MessageView,
+}
+
+impl Message {
+    /// Its id: hashed when asked for.
+    pub fn id(&self) -> MessageId {
+        self.view.id()
+    }
+}
+
+enum Entry {
+    Delivery(Delivery),
+    Gap { author: NodeId, epoch: u64, from: u64, to: u64 },
+    Lagged(u64),
+}
+
+impl Entry {
+    fn cost(&self) -> (usize, usize) {
+        match self {
+            Entry::Delivery(d) => (d.len(), d.batch().bytes().len() + ENTRY_OVERHEAD),
+            Entry::Gap { .. } => (1, ENTRY_OVERHEAD),
+            Entry::Lagged(_) => (0, 0),
+        }
+    }
+
+    fn stands_for(&self) -> u64 {
+        match self {
+            Entry::Delivery(d) => d.len() as u64,
+            Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
+            Entry::Lagged(missed) => *missed,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    entries: VecDeque<Entry>,
+    messages: usize,
+    bytes: usize,
+    waker: Option<Waker>,
+    ended: bool,
+}
+
+/// One subscription's queue: the driver writes, one [`Subscription`] reads.
+pub(crate) struct Queue {
+    /// On which topic.
+    pub(crate) topic: TopicId,
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    options: SubscribeOptions,
+    state: Mutex<State>,
+    abandoned: AtomicBool,
+    lagged: AtomicU64,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub(crate) fn new(topic: TopicId, name: Arc<str>, options: SubscribeOptions) -> Queue {
+        Queue { topic, name, options, state: Mutex::default(), abandoned: false.into(), lagged: 0.into() }
+    }
+
+    /// Queues a batch, or counts its messages as missed.
+    pub(crate) fn deliver(&self, delivery: &Delivery) {
+        if !delivery.own() || self.options.own {
+            self.push(Entry::Delivery(delivery.clone()));
+        }
+    }
+
+    /// Queues the news of a gap, or counts its messages as missed.
+    pub(crate) fn gap(&self, author: NodeId, epoch: u64, from: u64, to: u64) {
+        self.push(Entry::Gap { author, epoch, from, to });
+    }
+
+    fn push(&self, entry: Entry) {
+        let waker = {
+            let mut state = lock(&self.state);
+            let (messages, bytes) = entry.cost();
+            let fits = state.messages.saturating_add(messages) <= self.options.capacity_messages
+                && state.bytes.saturating_add(bytes) <= self.options.capacity_bytes;
+            if fits || state.messages == 0 {
+                state.messages += messages;
+                state.bytes += bytes;
+                state.entries.push_back(entry);
+            } else {
+                let missed = entry.stands_for();
+                self.lagged.fetch_add(missed, Ordering::Relaxed);
+                match state.entries.back_mut() {
+                    Some(Entry::Lagged(n)) => *n = n.saturating_add(missed),
+                    _ => state.entries.push_back(Entry::Lagged(missed)),
+                }
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<Entry>> {
+        let mut state = lock(&self.state);
+        if let Some(entry) = state.entries.pop_front() {
+            let (messages, bytes) = entry.cost();
+            state.messages -= messages;
+            state.bytes -= bytes;
+            return Poll::Ready(Some(entry));
+        }
+        if state.ended {
+            return Poll::Ready(None);
+        }
+        if !state.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            state.waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Nothing more will come; what is queued can still be read.
+    pub(crate) fn end(&self) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.ended = true;
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether its reader is gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Messages dropped so far.
+    pub(crate) fn lagged(&self) -> u64 {
+        self.lagged.load(Ordering::Relaxed)
+    }
+}
+
+struct Reading {
+    delivery: Delivery,
+    index: usize,
+    offset: usize,
+}
+
+/// A subscription to one topic: a stream of [`Item`]s that ends when the topic is unsubscribed or the node stops.
+/// Dropping the last one of a topic unsubscribes from it.
+pub struct Subscription {
+    queue: Arc<Queue>,
+    reading: Option<Reading>,
+    run: Arc<Run>,
+}
+
+impl Subscription {
+    /// The reading end of `queue`, a queue of `run`.
+    pub(crate) fn new(queue: Arc<Queue>, run: Arc<Run>) -> Subscription {
+        Subscription { queue, reading: None, run }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> TopicId {
+        self.queue.topic
+    }
+
+    /// The topic's name.
+    pub fn topic_name(&self) -> &str {
+        &self.queue.name
+    }
+
+    /// How many messages were dropped so far because they were read too slowly, reported yet or not.
+    pub fn lagged(&self) -> u64 {
+        self.queue.lagged()
+    }
+
+    /// The next item; `None` when nothing more will come. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Item> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// The next message, passing over everything that is none.
+    pub async fn next_message(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.recv().await?.message() {
+                return Some(message);
+            }
+        }
+    }
+
+    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+        loop {
+            if let Some(item) = self.next_of_batch() {
+                return Poll::Ready(Some(item));
+            }
+            let entry = match self.queue.poll_pop(cx) {
+                Poll::Ready(Some(entry)) => entry,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => return Poll::Pending,
+            };
+            match entry {
+                Entry::Delivery(delivery) => self.reading = Some(Reading { delivery, index: 0, offset: 0 }),
+                Entry::Gap { author, epoch, from, to } => {
+                    return Poll::Ready(Some(Item::Gap { author, epoch, from, to }));
+                }
+                Entry::Lagged(missed) => return Poll::Ready(Some(Item::Lagged { missed })),
+            }
+        }
+    }
+
+    fn next_of_batch(&mut self) -> Option<Item> {
+        let reading = self.reading.as_mut()?;
+        let d = &reading.delivery;
+        let Some((mut view, next)) = d.message_at(reading.index, reading.offset) else {
+            self.reading = None;
+            return None;
+        };
+        let message = Message {
+            topic: self.queue.topic,
+            topic_name: self.queue.name.clone(),
+            author: d.author(),
+            epoch: d.epoch(),
+            seq: view.seq,
+            at: d.at(),
+            late: d.late(),
+            own: d.own(),
+            hop: d.hop(),
+            payload: std::mem::take(&mut view.payload),
+            headers: std::mem::take(&mut view.headers),
+            view,
+        };
+        reading.index += 1;
+        reading.offset = next;
+        Some(Item::Message(message))
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.queue.abandoned.store(true, Ordering::Release);
+        self.run.reap();
+    }
+}
