@@ -1,13 +1,16 @@
 //! The `tidings` command: nodes, what they say to each other, and how they fare in simulation.
 
+mod api;
 mod args;
 mod client;
 mod commands;
+mod demo;
 mod error;
 mod out;
 mod rundir;
 mod sim;
 mod talk;
+mod up;
 
 use std::process::ExitCode;
 
@@ -39,12 +42,17 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<(), CliError> {
     let json = cli.json;
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| CliError::Node(format!("can't start: {e}")))?;
+    let runtime = match cli.command {
+        Command::Demo(_) | Command::Up(_) => runtime::Builder::new_multi_thread(),
+        _ => runtime::Builder::new_current_thread(),
+    }
+    .enable_all()
+    .build()
+    .map_err(|e| CliError::Node(format!("can't start: {e}")))?;
     runtime.block_on(async {
         match &cli.command {
+            Command::Demo(args) => demo::run(args, json).await,
+            Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => commands::id(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,

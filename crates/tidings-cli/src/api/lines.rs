@@ -1,0 +1,73 @@
+//! What a subscriber sees, as JSON lines.
+
+use data_encoding::BASE64;
+use serde::Serialize;
+use serde_json::json;
+use tidings::Item;
+
+#[derive(Serialize)]
+struct MessageLine<'a> {
+    topic: &'a str,
+    author: String,
+    /// Who is behind the node; nodes have no agents yet.
+    agent: Option<String>,
+    epoch: u64,
+    seq: u64,
+    id: String,
+    at: u64,
+    late: bool,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Content<'a> {
+    Text(&'a str),
+    Base64(String),
+}
+
+fn content(payload: &[u8]) -> Content<'_> {
+    match std::str::from_utf8(payload) {
+        Ok(text) => Content::Text(text),
+        Err(_) => Content::Base64(BASE64.encode(payload)),
+    }
+}
+
+/// The line for one item, line feed included; `None` for items this version does not know.
+pub(super) fn of(topic: &str, item: &Item) -> Option<String> {
+    let mut line = match item {
+        Item::Message(m) => serde_json::to_string(&MessageLine {
+            topic,
+            author: m.author.to_string(),
+            agent: None,
+            epoch: m.epoch,
+            seq: m.seq,
+            id: m.id().to_string(),
+            at: m.at.0,
+            late: m.late,
+            content: content(&m.payload),
+        })
+        .ok()?,
+        Item::Gap { author, epoch, from, to } => {
+            json!({ "gap": { "author": author.to_string(), "epoch": epoch, "from": from, "to": to } }).to_string()
+        }
+        Item::Lagged { missed } => json!({ "lagged": missed }).to_string(),
+        _ => return None,
+    };
+    line.push('\n');
+    Some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_stays_text_and_the_rest_is_base64() {
+        let shown = |payload: &[u8]| serde_json::to_value(content(payload)).unwrap();
+        assert_eq!(shown("höhe".as_bytes()), json!({ "text": "höhe" }));
+        assert_eq!(shown(b""), json!({ "text": "" }));
+        assert_eq!(shown(&[0xff, 0x00]), json!({ "base64": "/wA=" }));
+    }
+}

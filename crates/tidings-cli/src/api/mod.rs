@@ -1,0 +1,108 @@
+//! The node's local HTTP API, on loopback, for this machine's user alone.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
+//! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
+//! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line |
+//! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
+//!
+//! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
+//! `{"error": "…"}` with a fitting status.
+
+mod guard;
+mod lines;
+mod routes;
+mod views;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use serde::Serialize;
+use tidings::Agent;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use crate::error::CliError;
+
+/// Most subscriptions streamed at once (a guess: far more than one user's programs hold).
+const MAX_STREAMS: usize = 256;
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Shared {
+    agent: Agent,
+    down: watch::Sender<bool>,
+    streams: Arc<Semaphore>,
+}
+
+/// A request that is not carried out.
+struct Refusal {
+    status: StatusCode,
+    error: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, error: impl ToString) -> Self {
+        Refusal { status, error: error.to_string() }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorBody {
+    error: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(ErrorBody { error: self.error })).into_response()
+    }
+}
+
+/// An address the API may listen on.
+pub(crate) fn check_address(addr: SocketAddr) -> Result<(), CliError> {
+    if addr.ip().is_loopback() {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "the API can't listen on {addr}: it is for this machine only, use --api 127.0.0.1:{}",
+        addr.port()
+    )))
+}
+
+/// Opens the API's socket.
+pub(crate) async fn listen(addr: SocketAddr) -> Result<(TcpListener, String), CliError> {
+    check_address(addr)?;
+    let failed = |e: std::io::Error| CliError::Node(format!("the API can't listen on {addr}: {e}"));
+    let listener = TcpListener::bind(addr).await.map_err(failed)?;
+    let url = format!("http://{}", listener.local_addr().map_err(failed)?);
+    Ok((listener, url))
+}
+
+fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
+    let shared = Shared { agent, down, streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
+    Router::new()
+        .route("/v1/id", get(routes::id))
+        .route("/v1/ticket", get(routes::ticket))
+        .route("/v1/peers", get(routes::peers))
+        .route("/v1/topics", get(routes::topics))
+        .route("/v1/status", get(routes::status))
+        .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
+        .route("/v1/down", axum::routing::post(routes::down))
+        .fallback(routes::unknown)
+        .method_not_allowed_fallback(routes::wrong_method)
+        .layer(middleware::from_fn_with_state(guard::Guard::new(token), guard::check))
+        .with_state(shared)
+}
+
+/// Answers requests until the process ends. `down` turns true when somebody asks the node to stop.
+pub(crate) async fn serve(listener: TcpListener, agent: Agent, token: String, down: watch::Sender<bool>) {
+    // Accept errors are retried inside; the future ends only with the runtime.
+    if let Err(e) = axum::serve(listener, router(agent, &token, down)).await {
+        crate::out::note(&format!("the local API has stopped: {e}"));
+    }
+}

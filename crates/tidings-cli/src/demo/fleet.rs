@@ -1,0 +1,181 @@
+//! The nodes of a demo.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tidings::{Agent, Item, Network, Publisher, SubscribeOptions, Subscription, new_secret};
+use tokio::task::JoinHandle;
+
+use super::TOPIC;
+use super::tally::Tally;
+use super::watch::Watch;
+use crate::error::CliError;
+use crate::out::Progress;
+
+/// How long the nodes may take to find neighbours.
+const JOIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How often those without are looked at.
+const JOIN_GLANCE: Duration = Duration::from_millis(10);
+
+/// Real nodes, each with its key, its endpoint and a subscription to the demo's topic.
+pub(super) struct Fleet {
+    nodes: Vec<Agent>,
+    subscriptions: Vec<Subscription>,
+    start: Instant,
+}
+
+/// Traffic of all nodes together.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Counts {
+    /// UDP payload bytes sent.
+    pub(super) wire_bytes: u64,
+    /// Batches that reached a node for the first time.
+    received: u64,
+    /// Batches that reached a node again.
+    duplicate: u64,
+}
+
+impl Counts {
+    /// What came after `earlier`.
+    pub(super) fn since(self, earlier: &Counts) -> Counts {
+        Counts {
+            wire_bytes: self.wire_bytes.saturating_sub(earlier.wire_bytes),
+            received: self.received.saturating_sub(earlier.received),
+            duplicate: self.duplicate.saturating_sub(earlier.duplicate),
+        }
+    }
+
+    /// Relative message redundancy (Plumtree, section 3.1): payload frames received for each one needed, less one.
+    pub(super) fn rmr(&self) -> Option<f64> {
+        (self.received > 0).then(|| self.duplicate as f64 / self.received as f64)
+    }
+}
+
+/// A random number, uniform enough to choose one of a thousand by.
+fn draw() -> Result<usize, CliError> {
+    let drawn = new_secret().map_err(failed)?;
+    Ok(drawn.expose().iter().take(8).fold(0, |n, byte| n << 8 | usize::from(*byte)))
+}
+
+fn failed(e: impl std::fmt::Display) -> CliError {
+    CliError::Node(e.to_string())
+}
+
+impl Fleet {
+    /// Starts the nodes one after the other; each joins through one random earlier one.
+    pub(super) async fn start(nodes: usize, progress: &mut Progress) -> Result<Self, CliError> {
+        let start = Instant::now();
+        let network = Network::from_key(*new_secret().map_err(failed)?.expose());
+        let mut fleet = Fleet { nodes: Vec::with_capacity(nodes), subscriptions: Vec::with_capacity(nodes), start };
+        for number in 0..nodes {
+            let agent = Agent::builder()
+                .network(network.clone())
+                .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+                .build()
+                .await
+                .map_err(failed)?;
+            let options = SubscribeOptions::default();
+            fleet.subscriptions.push(agent.subscribe_with(TOPIC, options).await.map_err(failed)?);
+            if number > 0 {
+                let earlier = &fleet.nodes[draw()? % number];
+                agent.join_network([earlier.peer_addr()]).await.map_err(failed)?;
+            }
+            fleet.nodes.push(agent);
+            progress.show(&format!("{} of {nodes} nodes started", number + 1));
+        }
+        Ok(fleet)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Waits until every node has a neighbour in the topic.
+    pub(super) async fn wait_for_neighbors(&self, progress: &mut Progress) -> Result<(), CliError> {
+        let mut alone: Vec<&Agent> = self.nodes.iter().collect();
+        loop {
+            let mut still = Vec::new();
+            for node in alone {
+                let topics = node.topics().await.map_err(failed)?;
+                if !topics.iter().any(|t| t.info.neighbors > 0) {
+                    still.push(node);
+                }
+            }
+            alone = still;
+            if alone.is_empty() {
+                return Ok(());
+            }
+            let waited = self.start.elapsed();
+            if waited > JOIN_DEADLINE {
+                return Err(CliError::Failed(format!(
+                    "{} of {} nodes have no neighbour after {} s: the machine may be overloaded, try fewer --nodes",
+                    alone.len(),
+                    self.nodes.len(),
+                    JOIN_DEADLINE.as_secs()
+                )));
+            }
+            progress.show(&format!("{} of {} nodes have neighbours", self.nodes.len() - alone.len(), self.nodes.len()));
+            tokio::time::sleep(JOIN_GLANCE).await;
+        }
+    }
+
+    /// Starts to count what every node gets.
+    pub(super) fn receive(&mut self, watch: &Watch, messages: u64, size: usize) -> Vec<JoinHandle<Tally>> {
+        let start = self.start;
+        let each = self.subscriptions.drain(..).enumerate();
+        each.map(|(index, subscription)| {
+            let mut desk = watch.desk(index);
+            let mut tally = Tally::new(messages, size);
+            let mut subscription = subscription;
+            tokio::spawn(async move {
+                while let Some(item) = subscription.recv().await {
+                    match item {
+                        Item::Message(m) => {
+                            let now_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                            if tally.count(m.author.0, m.epoch, m.seq, &m.payload, now_ns) {
+                                desk.delivered();
+                            }
+                        }
+                        Item::Gap { from, to, .. } => tally.missed(to.saturating_sub(from).saturating_add(1)),
+                        Item::Lagged { missed } => tally.missed(missed),
+                        _ => {}
+                    }
+                }
+                tally
+            })
+        })
+        .collect()
+    }
+
+    /// A way to publish for each of the nodes in `which`.
+    pub(super) async fn publishers(&self, which: Vec<usize>) -> Result<Vec<Publisher>, CliError> {
+        let mut publishers = Vec::with_capacity(which.len());
+        for index in which {
+            publishers.push(self.nodes[index].publisher(TOPIC).await.map_err(failed)?);
+        }
+        Ok(publishers)
+    }
+
+    /// The clock that stamps are read against.
+    pub(super) fn clock(&self) -> Instant {
+        self.start
+    }
+
+    /// The nodes' counters, added up.
+    pub(super) async fn counters(&self) -> Result<Counts, CliError> {
+        let mut sum = Counts::default();
+        for node in &self.nodes {
+            let status = node.status().await.map_err(failed)?;
+            sum.wire_bytes += status.transport.wire_bytes_out;
+            sum.received += status.node.counters.batches_received;
+            sum.duplicate += status.node.counters.batches_duplicate;
+        }
+        Ok(sum)
+    }
+
+    /// Stops all nodes at once.
+    pub(super) async fn shutdown(self) {
+        join_all(self.nodes.iter().map(Agent::shutdown)).await;
+    }
+}

@@ -1,0 +1,202 @@
+//! `tidings up`: a node that runs until it is told to stop.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::Value;
+use tidings::{Agent, AgentEvent, JoinTarget, LeaveReason, Network, Overlay, PeerAddr, load_config, parse_join};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::api;
+use crate::args::UpArgs;
+use crate::error::CliError;
+use crate::out::{self, Paint};
+use crate::rundir::{ApiFile, data_dir, fresh_token};
+
+#[derive(Serialize)]
+struct Ready {
+    event: &'static str,
+    node_id: String,
+    /// Nodes have no agents yet.
+    agent_id: Option<String>,
+    addrs: Vec<String>,
+    ticket: String,
+    api: String,
+    /// There is no dashboard yet.
+    dashboard: Option<String>,
+}
+
+/// Runs the node.
+pub(crate) async fn run(args: &UpArgs, json: bool) -> Result<(), CliError> {
+    api::check_address(args.api)?;
+    let way_in = WayIn::new(args)?;
+    let dir = data_dir(&args.data)?;
+    // Before anything is opened, so that no signal finds the node half up.
+    let mut stop = Stop::new()?;
+    let agent = build(args, way_in.network, &dir).await?;
+    let outcome = serve(&agent, way_in.peers, args, &dir, &mut stop, json).await;
+    // A second signal does not wait for the goodbyes.
+    tokio::select! {
+        () = agent.shutdown() => outcome,
+        why = stop.wait() => Err(CliError::Failed(format!("{why} again: stopped without saying goodbye"))),
+    }
+}
+
+/// Whom to join, and the network they are in.
+struct WayIn {
+    network: Option<Network>,
+    peers: Vec<PeerAddr>,
+}
+
+impl WayIn {
+    fn new(args: &UpArgs) -> Result<Self, CliError> {
+        let wrong = |option: &str, e: &dyn std::fmt::Display| CliError::Usage(format!("{option}: {e}"));
+        let mut network = match &args.network {
+            Some(name) => Some(name.parse::<Network>().map_err(|e| wrong("--network", &e))?),
+            None => None,
+        };
+        let mut peers = Vec::new();
+        for text in &args.join {
+            let target: JoinTarget = parse_join(text).map_err(|e| wrong("--join", &e))?;
+            if let Some(theirs) = target.network() {
+                if network.as_ref().is_some_and(|ours| ours != theirs) {
+                    let why = "the ticket is for another network: leave out --network, or get a ticket of that one";
+                    return Err(wrong("--join", &why));
+                }
+                network = Some(theirs.clone());
+            }
+            peers.extend_from_slice(target.peers());
+        }
+        Ok(WayIn { network, peers })
+    }
+}
+
+async fn build(args: &UpArgs, network: Option<Network>, dir: &Path) -> Result<Agent, CliError> {
+    let failed = |e: &dyn std::fmt::Display| CliError::Node(e.to_string());
+    let bind = args.bind.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let mut builder = Agent::builder().data_dir(dir).bind(bind);
+    if let Some(file) = &args.config {
+        builder = builder.config(load_config(file).map_err(|e| failed(&e))?);
+    }
+    if let Some(network) = network {
+        builder = builder.network(network);
+    }
+    builder.build().await.map_err(|e| failed(&e))
+}
+
+async fn serve(
+    agent: &Agent,
+    peers: Vec<PeerAddr>,
+    args: &UpArgs,
+    dir: &Path,
+    stop: &mut Stop,
+    json: bool,
+) -> Result<(), CliError> {
+    let (listener, url) = api::listen(args.api).await?;
+    let mut events = agent.events();
+    if !peers.is_empty() {
+        agent.join_network(peers).await.map_err(|e| CliError::Node(e.to_string()))?;
+    }
+    let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
+    file.write(dir)?;
+    let outcome = async {
+        announce(agent, &file, dir, json)?;
+        let mut asked = open(listener, agent, &file);
+        let paint = Paint::stdout();
+        loop {
+            let why = tokio::select! {
+                why = stop.wait() => why,
+                // The channel closes only with the API, and then nobody can ask.
+                Ok(_) = asked.wait_for(|down| *down) => "asked to stop",
+                Some(event) = events.recv() => {
+                    if !json {
+                        tell(paint, &event)?;
+                    }
+                    continue;
+                }
+            };
+            if !json {
+                out::line(&format!("{why}: saying goodbye"))?;
+            }
+            return Ok(());
+        }
+    }
+    .await;
+    file.remove(dir);
+    outcome
+}
+
+fn open(listener: TcpListener, agent: &Agent, file: &ApiFile) -> watch::Receiver<bool> {
+    let (down, asked) = watch::channel(false);
+    tokio::spawn(api::serve(listener, agent.clone(), file.token.clone(), down));
+    asked
+}
+
+fn announce(agent: &Agent, file: &ApiFile, dir: &Path, json: bool) -> Result<(), CliError> {
+    let addrs: Vec<String> = agent.addrs().iter().map(ToString::to_string).collect();
+    let (node_id, ticket) = (agent.node_id().to_string(), agent.ticket().to_string());
+    if json {
+        let api = file.url.clone();
+        return out::json(&Ready { event: "ready", node_id, agent_id: None, addrs, ticket, api, dashboard: None });
+    }
+    let paint = Paint::stdout();
+    for (name, value) in [
+        ("node", node_id.as_str()),
+        ("addresses", &addrs.join(" ")),
+        ("directory", &dir.display().to_string()),
+        ("api", &file.url),
+        ("ticket", &paint.bold(&ticket)),
+    ] {
+        out::line(&format!("{} {value}", paint.dim(&format!("{name:<10}"))))?;
+    }
+    out::line("running: others join with tidings up --join TICKET; Ctrl-C stops")
+}
+
+/// Tells people what happens in the network's own overlay; topics would say the same again.
+fn tell(paint: Paint, event: &AgentEvent) -> Result<(), CliError> {
+    match event {
+        AgentEvent::PeerJoined { peer, overlay: Overlay::Root } => {
+            out::line(&format!("{} {}", paint.good("+ neighbour"), peer.short()))
+        }
+        AgentEvent::PeerLeft { peer, overlay: Overlay::Root, reason } => {
+            out::line(&format!("{} {}: {}", paint.bad("- neighbour"), peer.short(), words(reason)))
+        }
+        AgentEvent::StorageFailed { error } => {
+            out::line(&paint.bad(&format!("{error}: messages flow on, but a restart may repeat or miss some")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a neighbour is one no longer: the names of the reasons, as words.
+fn words(reason: &LeaveReason) -> String {
+    let name = match serde_json::to_value(reason) {
+        Ok(Value::Object(link)) => link.values().filter_map(Value::as_str).collect(),
+        Ok(Value::String(name)) => name,
+        _ => String::new(),
+    };
+    name.replace('_', " ")
+}
+
+/// What ends a node from outside.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(|e| CliError::Node(format!("can't listen for signals: {e}")));
+        Ok(Stop { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "interrupted",
+            _ = self.terminate.recv() => "terminated",
+        }
+    }
+}
