@@ -1,11 +1,11 @@
 //! `tidings up`: a node that runs until it is told to stop.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
-use tidings::{Agent, AgentEvent, JoinTarget, LeaveReason, Network, Overlay, PeerAddr, load_config, parse_join};
+use tidings::{Addr, Agent, AgentEvent, JoinTarget, LeaveReason, Network, Overlay, PeerAddr, load_config, parse_join};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -76,8 +76,7 @@ impl WayIn {
 
 async fn build(args: &UpArgs, network: Option<Network>, dir: &Path) -> Result<Agent, CliError> {
     let failed = |e: &dyn std::fmt::Display| CliError::Node(e.to_string());
-    let bind = args.bind.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-    let mut builder = Agent::builder().data_dir(dir).bind(bind);
+    let mut builder = Agent::builder().data_dir(dir).bind(args.bind);
     if let Some(file) = &args.config {
         builder = builder.config(load_config(file).map_err(|e| failed(&e))?);
     }
@@ -103,7 +102,7 @@ async fn serve(
     let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
     file.write(dir)?;
     let outcome = async {
-        announce(agent, &file, dir, json)?;
+        announce(agent, args.bind, &file, dir, json)?;
         let mut asked = open(listener, agent, &file);
         let paint = Paint::stdout();
         loop {
@@ -135,8 +134,8 @@ fn open(listener: TcpListener, agent: &Agent, file: &ApiFile) -> watch::Receiver
     asked
 }
 
-fn announce(agent: &Agent, file: &ApiFile, dir: &Path, json: bool) -> Result<(), CliError> {
-    let addrs: Vec<String> = agent.addrs().iter().map(ToString::to_string).collect();
+fn announce(agent: &Agent, bind: SocketAddr, file: &ApiFile, dir: &Path, json: bool) -> Result<(), CliError> {
+    let addrs: Vec<String> = reachable(agent.addrs(), bind).iter().map(ToString::to_string).collect();
     let (node_id, ticket) = (agent.node_id().to_string(), agent.ticket().to_string());
     if json {
         let api = file.url.clone();
@@ -153,6 +152,26 @@ fn announce(agent: &Agent, file: &ApiFile, dir: &Path, json: bool) -> Result<(),
         out::line(&format!("{} {value}", paint.dim(&format!("{name:<10}"))))?;
     }
     out::line("running: others join with tidings up --join TICKET; Ctrl-C stops")
+}
+
+/// Where the node can be reached, from this machine too: bound to all interfaces, it names those others can see.
+fn reachable(mut addrs: Vec<Addr>, bind: SocketAddr) -> Vec<Addr> {
+    let bound = addrs.iter().find_map(|addr| match addr {
+        Addr::Socket(addr) => Some(addr.port()),
+        _ => None,
+    });
+    let port = bound.unwrap_or(bind.port());
+    if bind.ip().is_unspecified() && port != 0 {
+        let loopback = match bind {
+            SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+        };
+        let here = Addr::Socket(SocketAddr::new(loopback, port));
+        if !addrs.contains(&here) {
+            addrs.push(here);
+        }
+    }
+    addrs
 }
 
 /// Tells people what happens in the network's own overlay; topics would say the same again.

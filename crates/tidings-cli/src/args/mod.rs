@@ -161,9 +161,9 @@ pub(crate) struct UpArgs {
     /// The network to be in: a name, or secret:WORDS
     #[arg(long, value_name = "NAME|SECRET")]
     pub(crate) network: Option<String>,
-    /// UDP address to listen on [default: 0.0.0.0:0]
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) bind: Option<SocketAddr>,
+    /// UDP address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:0")]
+    pub(crate) bind: SocketAddr,
     /// Loopback address of the local API
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,

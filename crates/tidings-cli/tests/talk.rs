@@ -1,0 +1,152 @@
+//! Nodes that speak to each other.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{DEADLINE, Node, Running, tidings_with};
+use serde_json::Value;
+
+/// Three nodes of one network that know each other through the first.
+fn three(parent: &std::path::Path) -> [Node; 3] {
+    let a = Node::up(&parent.join("a"), &[]);
+    let b = Node::up(&parent.join("b"), &["--join", a.ticket()]);
+    let c = Node::up(&parent.join("c"), &["--join", a.ticket()]);
+    [a, b, c]
+}
+
+#[track_caller]
+fn expect(listener: &mut Running, from: &Node, published: &Value, text: &str) {
+    let line = listener.next();
+    assert_eq!(line["text"], text, "{line}");
+    assert_eq!(line["author"], from.ready["node_id"], "{line}");
+    for key in ["id", "epoch", "seq"] {
+        assert_eq!(line[key], published[key], "{key}: {line}");
+    }
+    assert!(line["agent"].is_null() && line["late"] == false && line["at"].as_u64() > Some(0), "{line}");
+}
+
+#[test]
+fn three_nodes_hear_what_each_of_them_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = three(dir.path());
+    let topic = "news/of the ☃";
+    let mut listeners: Vec<Running> = nodes.iter().map(|n| n.subscribe(topic)).collect();
+    for node in &nodes {
+        node.wait_for_neighbors(topic, 2);
+    }
+    for (i, from) in nodes.iter().enumerate() {
+        let text = format!("greetings from {i}");
+        let published = from.publish(topic, &text);
+        assert_eq!(published["seq"], 1);
+        assert!(published["neighbors"].as_u64() >= Some(1), "{published}");
+        for listener in &mut listeners {
+            expect(listener, from, &published, &text);
+        }
+    }
+    let peers = nodes[0].ask(&["peers", "--json"]).json();
+    assert_eq!(peers["peers"].as_array().unwrap().len(), 2, "{peers}");
+}
+
+#[test]
+fn bytes_that_are_not_text_arrive_as_base64() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::up(dir.path(), &[]);
+    let mut listener = node.subscribe("t");
+    let data = dir.path().to_str().unwrap();
+    let ended = tidings_with(&["pub", "t", "-", "--json", "--data", data], &[0xff, 0, 0xfe]);
+    ended.json();
+    let line = listener.next();
+    assert_eq!(line["base64"], "/wD+", "{line}");
+    assert!(line.get("text").is_none());
+    let file = dir.path().join("file");
+    std::fs::write(&file, "from a file\n").unwrap();
+    node.ask(&["pub", "t", "--file", file.to_str().unwrap()]);
+    assert_eq!(listener.next()["text"], "from a file\n");
+}
+
+#[test]
+fn sub_stops_after_count_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::up(dir.path(), &[]);
+    let data = dir.path().to_str().unwrap();
+    let mut listener = Running::start(&["sub", "t", "--count", "2", "--data", data]);
+    assert_eq!(listener.stderr.recv_timeout(DEADLINE).unwrap(), "listening on t");
+    for text in ["one", "two", "three"] {
+        node.publish("t", text);
+    }
+    assert_eq!(listener.ended(), Some(0));
+    let said: Vec<String> = listener.stdout.iter().collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].ends_with(" one") && said[1].ends_with(" two"), "{said:?}");
+}
+
+#[test]
+fn a_message_that_is_too_long_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::up(dir.path(), &[]);
+    let text = "x".repeat(32 * 1024 + 1);
+    let ended = node.ask(&["pub", "t", &text]);
+    assert!(ended.error().contains("32769 bytes, the limit is 32768: split it"), "{ended:?}");
+}
+
+#[test]
+fn networks_do_not_merge() {
+    let dir = tempfile::tempdir().unwrap();
+    let a = Node::up(&dir.path().join("a"), &["--network", "here"]);
+    let ticket = a.ticket().to_owned();
+    let data = dir.path().join("b");
+    let args = ["up", "--data", data.to_str().unwrap(), "--network", "there", "--join", &ticket];
+    let b = common::tidings(&args);
+    assert!(b.error().contains("another network"), "{b:?}");
+}
+
+#[test]
+fn a_killed_publisher_comes_back_with_the_same_key_and_a_later_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = three(dir.path());
+    let mut listener = b.subscribe("t");
+    let _also = a.subscribe("t");
+    a.wait_for_neighbors("t", 1);
+    let mut seen = BTreeSet::new();
+    let mut last = Value::Null;
+    for text in ["one", "two", "three"] {
+        last = a.publish("t", text);
+        let line = listener.next();
+        assert_eq!(line["text"], text);
+        seen.insert(line["id"].to_string());
+    }
+    let (id, epoch) = (a.ready["node_id"].clone(), last["epoch"].as_u64().unwrap());
+    let a = Node::up(&a.kill(), &["--join", b.ticket(), "--join", c.ticket()]);
+    assert_eq!(a.ready["node_id"], id, "the key is the same");
+    let _also = a.subscribe("t");
+    a.wait_for_neighbors("t", 1);
+    for text in ["four", "five"] {
+        let published = a.publish("t", text);
+        assert!(published["epoch"].as_u64().unwrap() > epoch, "{published}");
+        expect(&mut listener, &a, &published, text);
+        assert!(seen.insert(published["id"].to_string()), "an id is used once");
+    }
+}
+
+#[test]
+fn a_killed_subscriber_gets_nothing_a_second_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let [a, b, c] = three(dir.path());
+    let _also = a.subscribe("t");
+    let mut listener = c.subscribe("t");
+    let _third = b.subscribe("t");
+    a.wait_for_neighbors("t", 1);
+    c.wait_for_neighbors("t", 1);
+    for text in ["one", "two", "three"] {
+        let published = a.publish("t", text);
+        expect(&mut listener, &a, &published, text);
+    }
+    let c = Node::up(&c.kill(), &["--join", a.ticket()]);
+    let mut listener = c.subscribe("t");
+    c.wait_for_neighbors("t", 1);
+    for text in ["four", "five"] {
+        let published = a.publish("t", text);
+        expect(&mut listener, &a, &published, text);
+    }
+}
