@@ -4,6 +4,7 @@
 //! scenario starts from nodes that know one address each: a random node that started earlier. Nothing writes a view,
 //! a cache or a roster.
 
+mod calendar;
 mod figures;
 mod latency;
 mod network;

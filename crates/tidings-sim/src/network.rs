@@ -6,8 +6,7 @@
 //! network does. A clean close takes one delay, and comes after the frames sent before it. A crashed node's links
 //! swallow frames until the idle time-out.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -16,11 +15,12 @@ use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
-use tidings_proto::io::{Command, Event, Input, NodeSetup, Output, Reply, StoreError, Ticket};
+use tidings_proto::io::{Command, Event, Input, NodeSetup, Output, StoreError, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
 
+use crate::calendar::Calendar;
 use crate::latency::Latency;
 use crate::options::{CryptoKind, Options};
 use crate::trace::Trace;
@@ -52,31 +52,11 @@ enum What {
     Down { peer: u32, conn: u64, reason: LinkRefusal },
     DialFailed { peer: NodeId, attempt: u64 },
     Tick,
-    Script(u64),
 }
 
 struct Scheduled {
-    at: u64,
-    order: u64,
     node: u32,
     what: What,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-impl Eq for Scheduled {}
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
 }
 
 /// One end of a link.
@@ -106,9 +86,8 @@ struct Slot {
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Event),
-    Reply(Ticket, Reply),
-    /// A step of the scenario is due.
-    Script(u64),
+    /// The answer to a command; scenarios only need to know that it came.
+    Reply,
 }
 
 /// What was sent, in all.
@@ -124,9 +103,8 @@ pub(crate) struct Traffic {
 pub struct Network {
     seed: u64,
     now: u64,
-    order: u64,
     conns: u64,
-    queue: BinaryHeap<Reverse<Scheduled>>,
+    queue: Calendar<Scheduled>,
     slots: Vec<Slot>,
     by_id: BTreeMap<NodeId, u32>,
     latency: Latency,
@@ -152,9 +130,8 @@ impl Network {
         Network {
             seed,
             now: 0,
-            order: 0,
             conns: 0,
-            queue: BinaryHeap::new(),
+            queue: Calendar::new(),
             slots: Vec::new(),
             by_id: BTreeMap::new(),
             latency: options.latency,
@@ -338,11 +315,8 @@ impl Network {
         for s in &mut self.slots {
             s.group = 0;
         }
-        for mut h in std::mem::take(&mut self.held) {
-            h.at = self.now + self.latency.max_us;
-            self.order += 1;
-            h.order = self.order;
-            self.queue.push(Reverse(h));
+        for h in std::mem::take(&mut self.held) {
+            self.queue.push(self.now + self.latency.max_us, h);
         }
     }
 
@@ -351,27 +325,18 @@ impl Network {
     }
 
     fn schedule(&mut self, at: u64, node: u32, what: What) {
-        self.order += 1;
-        self.queue.push(Reverse(Scheduled { at, order: self.order, node, what }));
-    }
-
-    /// Wakes the scenario after `after`, with a number of its own.
-    pub(crate) fn script(&mut self, after: Span, step: u64) {
-        self.schedule(self.now + after.0, u32::MAX, What::Script(step));
+        self.queue.push(at, Scheduled { node, what });
     }
 
     /// Runs until something is told, or until `until`. Returns false when the time is up.
     pub(crate) fn step(&mut self, until: Time, told: &mut Vec<(u32, Told)>) -> bool {
         while self.told.is_empty() {
-            match self.queue.peek() {
-                Some(Reverse(s)) if s.at <= until.0 => {}
-                _ => {
-                    self.now = self.now.max(until.0);
-                    return false;
-                }
+            if self.queue.peek().is_none_or(|at| at > until.0) {
+                self.now = self.now.max(until.0);
+                return false;
             }
-            let Some(Reverse(s)) = self.queue.pop() else { return false };
-            self.now = s.at;
+            let Some((at, s)) = self.queue.pop() else { return false };
+            self.now = at;
             self.carry(s);
         }
         told.append(&mut self.told);
@@ -387,9 +352,8 @@ impl Network {
         let n = s.node;
         self.events += 1;
         match s.what {
-            What::Script(step) => self.told.push((u32::MAX, Told::Script(step))),
             What::Tick => {
-                if self.slots[n as usize].wake == s.at {
+                if self.slots[n as usize].wake == self.now {
                     self.slots[n as usize].wake = u64::MAX;
                     self.turn(n, Input::Tick);
                 }
@@ -399,7 +363,7 @@ impl Network {
                     return;
                 }
                 if self.cut(n, from) {
-                    self.held.push(Scheduled { what: What::Frame { from, conn, lane, frame }, ..s });
+                    self.held.push(Scheduled { node: n, what: What::Frame { from, conn, lane, frame } });
                     return;
                 }
                 self.trace.note(self.now, n, 1, &frame.head);
@@ -511,7 +475,7 @@ impl Network {
             Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
             Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
             Output::Event(e) => self.told.push((n, Told::Event(e))),
-            Output::Reply { ticket, reply } => self.told.push((n, Told::Reply(ticket, reply))),
+            Output::Reply { .. } => self.told.push((n, Told::Reply)),
             Output::Store { ticket, records } => {
                 let slot = &mut self.slots[n as usize];
                 let result = if slot.disk_fails {

@@ -129,12 +129,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// The seeds run when none are named: twenty, or fewer for many nodes, so that a run takes minutes.
+    pub fn default_seeds(nodes: usize) -> Seeds {
+        Seeds { first: 1, last: (10_000 / nodes.max(1) as u64).clamp(1, 20) }
+    }
+
     /// The defaults of a scenario.
     pub fn new(scenario: Scenario) -> Self {
         Options {
             scenario,
             nodes: 100,
-            seeds: Seeds { first: 1, last: 4 },
+            seeds: Options::default_seeds(100),
             latency: Latency::default(),
             jitter: 0.0,
             loss: 0.0,

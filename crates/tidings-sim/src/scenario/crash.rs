@@ -1,7 +1,7 @@
 //! Many nodes die at once: do the others find together again, and does what is published arrive?
 
 use tidings_proto::io::{Command, Overlay, Ticket};
-use tidings_proto::time::Span;
+use tidings_proto::time::{Span, Time};
 
 use super::stage::Stage;
 use crate::figures::{Measured, Worst};
@@ -34,6 +34,12 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         let by = up[s.rng.below(up.len())];
         s.publish(by, measured);
     };
+    let mut heal = None;
+    let look = |s: &Stage, heal: &mut Option<Time>| {
+        if heal.is_none() && s.connected(Overlay::Root) == 1.0 && s.connected(Overlay::Topic(s.topic)) == 1.0 {
+            *heal = Some(s.now());
+        }
+    };
     for _ in 0..WARMUP {
         publish(&mut s, false);
         s.run(APART);
@@ -58,17 +64,18 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
             }
         }
         s.run(APART);
+        if s.now() > crash + LOOK {
+            look(&s, &mut heal);
+        }
     }
     let after = s.ledger.sent.len();
     for _ in 0..MESSAGES {
         publish(&mut s, true);
         s.run(APART);
+        look(&s, &mut heal);
     }
-    let mut heal = None;
     while s.now() < crash + BARRED {
-        if heal.is_none() && s.connected(Overlay::Root) == 1.0 {
-            heal = Some(s.now());
-        }
+        look(&s, &mut heal);
         s.run(LOOK);
     }
     let both = |s: &Stage| s.connected(Overlay::Root).min(s.connected(Overlay::Topic(s.topic)));
