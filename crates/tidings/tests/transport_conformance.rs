@@ -213,8 +213,10 @@ async fn broadcast_gives_each_peers_result<F: Factory>(factory: F) {
 
 async fn close_flushes_control_and_tells_its_reason<F: Factory>(factory: F) {
     let (mut a, mut b) = pair(&factory).await;
-    for n in 0..500 {
-        a.t.send(b.id(), numbered(n)).unwrap();
+    // Many times what a new connection may have in flight.
+    for n in 0..500u32 {
+        let frame = Frame::new(1, &n.to_le_bytes(), Bytes::from_static(&[0; 400]));
+        a.t.try_send_frame(b.id(), Lane::Control, frame).unwrap();
     }
     a.t.close(b.id(), LinkRefusal::Full);
     assert_eq!(a.t.send(b.id(), numbered(0)), Err(SendError::NotLinked));
@@ -288,38 +290,25 @@ async fn a_stuck_receiver_holds_back_its_lane_only<F: Factory>(factory: F) {
 
     // b reads nothing: what its inbox, the windows and our queue hold is bounded.
     let data = frame(2, 60_000);
-    let mut sent = 0;
-    let mut credit = 0;
-    while sent - credit < Lane::Data.budget() - data.len() {
+    let (mut sent, mut credit) = (0, 0);
+    loop {
         match a.t.try_send_frame(b.id(), Lane::Data, data.clone()) {
             Ok(()) => sent += data.len(),
-            Err(SendError::Full) => panic!("full before the budget is used up"),
-            Err(other) => panic!("{other}"),
-        }
-        tokio::task::yield_now().await;
-        while let Some(event) = a.inbox.try_recv() {
-            if let Inbound::Credit { bytes, .. } = event {
-                credit += bytes;
-            }
-        }
-    }
-    assert!(sent < 32 << 20, "flow control must have stopped the sender");
-    // Sending on until nothing moves any more.
-    let mut full = 0;
-    while full < 1000 {
-        match a.t.try_send_frame(b.id(), Lane::Data, data.clone()) {
-            Ok(()) => {
-                sent += data.len();
-                full = 0;
-            }
             Err(error) => {
                 assert_eq!(error, SendError::Full);
-                full += 1;
-                tokio::task::yield_now().await;
+                assert!(sent - credit > Lane::Data.budget() - data.len(), "full before the budget is used up");
+                // Full for good once no credit comes any more.
+                let Ok(event) = timeout(Duration::from_millis(300), a.inbox.recv()).await else { break };
+                match event.unwrap() {
+                    Inbound::Credit { bytes, .. } => credit += bytes,
+                    other => panic!("{other:?}"),
+                }
             }
         }
         assert!(sent < 32 << 20, "flow control must have stopped the sender");
     }
+    let unread = b.t.stats().frame_bytes_in as usize;
+    assert!(unread <= LinkLimits::default().inbox_bytes, "{unread} bytes unread");
     // Neither b's other lanes nor another peer are held back.
     a.t.send(b.id(), numbered(1)).unwrap();
     a.t.try_send(b.id(), Lane::Bulk, numbered(2)).unwrap();
@@ -344,6 +333,10 @@ async fn a_stuck_receiver_holds_back_its_lane_only<F: Factory>(factory: F) {
         }
     }
     assert_eq!(credit, sent);
+    // The whole budget is there again.
+    for _ in 0..Lane::Data.budget() / data.len() {
+        a.t.try_send_frame(b.id(), Lane::Data, data.clone()).unwrap();
+    }
 }
 
 async fn credit_adds_up_to_what_was_sent<F: Factory>(factory: F) {
