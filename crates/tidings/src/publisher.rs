@@ -48,6 +48,13 @@ pub(crate) struct Unsent {
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
+impl Unsent {
+    /// Bytes of it that the core counts.
+    pub(crate) fn size(&self) -> usize {
+        self.message.payload.len() + self.message.headers.len()
+    }
+}
+
 #[derive(Default)]
 struct State {
     unsent: VecDeque<Unsent>,
@@ -89,12 +96,18 @@ impl Outbox {
         Ok(!std::mem::replace(&mut state.scheduled, true))
     }
 
-    /// Moves up to `most` messages into `to`. If none is left behind, the next push tells the driver again; else
-    /// the driver must come back.
-    pub(crate) fn take(&self, most: usize, to: &mut VecDeque<Unsent>) -> bool {
+    /// Moves messages of up to `room` bytes into `to`, one at least. If none is left behind, the next push tells the
+    /// driver again; else the driver must come back.
+    pub(crate) fn take(&self, room: usize, to: &mut VecDeque<Unsent>) -> bool {
         let mut state = lock(&self.state);
-        let n = state.unsent.len().min(most);
-        to.extend(state.unsent.drain(..n));
+        let mut size = 0;
+        while let Some(unsent) = state.unsent.pop_front() {
+            size += unsent.size();
+            to.push_back(unsent);
+            if size >= room {
+                break;
+            }
+        }
         state.scheduled = !state.unsent.is_empty();
         state.scheduled
     }

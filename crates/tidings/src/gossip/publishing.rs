@@ -8,10 +8,11 @@ use tidings_proto::pubsub::MAX_WAITING_BYTES;
 
 use super::pending::{Pending, Waiting};
 use super::run::Run;
-use crate::publisher::{Outbox, PublishError, QUEUE, Unsent};
+use crate::publisher::{Outbox, PublishError, Unsent};
 
-/// From here on a topic's messages are handed in one at a time: a small one must not pass a large one that the core
-/// has no room for. Half of what the core holds, because its own count includes the frames around the messages.
+/// With this many bytes in the core a topic's messages are handed in one at a time: a small one must not pass a large
+/// one that the core has no room for. Half of what the core takes, because its own count includes what is around the
+/// messages.
 const CAREFUL: usize = MAX_WAITING_BYTES / 2;
 
 /// Topics with something to send, and messages between the queue and the core.
@@ -30,12 +31,12 @@ impl Publishing {
     pub(crate) fn turn(&mut self, run: &Run, pending: &mut Pending, mut hand_in: impl FnMut(Ticket, Command)) {
         run.take_ready(&mut self.ready);
         self.ready.retain(|outbox| {
-            let careful = outbox.is_full() || outbox.held() >= CAREFUL;
-            let left = outbox.take(if careful { 1 } else { QUEUE }, &mut self.taken);
+            let room = if outbox.is_full() { 0 } else { CAREFUL.saturating_sub(outbox.held()) };
+            let left = outbox.take(room, &mut self.taken);
             for unsent in self.taken.drain(..) {
-                let topic = outbox.topic;
+                let (topic, size) = (outbox.topic, unsent.size());
                 let (waiting, message) = Waiting::publish(outbox.clone(), unsent);
-                outbox.handed_in(message.payload.len());
+                outbox.handed_in(size);
                 hand_in(pending.add(waiting), Command::Publish { topic, message });
             }
             left
@@ -44,7 +45,7 @@ impl Publishing {
 
     /// The core answered a message.
     pub(crate) fn answered(&mut self, outbox: Arc<Outbox>, unsent: Unsent, reply: Reply) {
-        let size = unsent.message.payload.len();
+        let size = unsent.size();
         let answer = match reply {
             Reply::Refused(CommandError::QueueFull { .. }) => {
                 outbox.refused(size);
