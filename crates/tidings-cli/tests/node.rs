@@ -154,7 +154,7 @@ fn a_directory_that_cannot_be_used_is_named() {
     if !rustix::process::geteuid().is_root() {
         let locked = dir.path().join("locked");
         fs::create_dir(&locked).unwrap();
-        fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
         let up = tidings(&["up", "--data", locked.to_str().unwrap()]);
         assert!(up.error().contains(locked.to_str().unwrap()), "{up:?}");
     }

@@ -1,7 +1,7 @@
 //! What each request does.
 
 use axum::Json;
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri, header};
@@ -15,6 +15,8 @@ use super::{Refusal, Shared, lines, views};
 
 /// Longest body read before it is judged (a guess: a request this long is a mistake, not a message).
 const MAX_BODY: usize = 8 << 20;
+/// Longest body read at all (a guess).
+const MAX_DRAINED: usize = 64 << 20;
 
 type Answer = Result<Json<Value>, Refusal>;
 
@@ -50,16 +52,34 @@ fn topic_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal
     })
 }
 
+/// The whole body. One that is too long is read to its end all the same, up to a point: an answer sent before that
+/// would be lost with the connection.
+async fn read(body: Body) -> Result<Bytes, Refusal> {
+    let mut chunks = body.into_data_stream();
+    let (mut kept, mut seen) = (Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the request's body is cut short"))?;
+        seen += chunk.len();
+        if seen <= MAX_BODY {
+            kept.extend_from_slice(&chunk);
+        } else if seen > MAX_DRAINED {
+            break;
+        }
+    }
+    if seen > MAX_BODY {
+        let why = format!("the request's body is longer than {MAX_BODY} bytes: send a smaller message");
+        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
+    }
+    Ok(kept.into())
+}
+
 pub(super) async fn publish(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Answer {
     let topic = topic_of(path)?;
-    let payload = to_bytes(body, MAX_BODY).await.map_err(|_| {
-        let why = format!("the request's body is cut short, or longer than {MAX_BODY} bytes: send a smaller message");
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why)
-    })?;
+    let payload = read(body).await?;
     // A queue that is full is the caller's to know: waiting here would only hide it.
     let publisher = shared.agent.publisher(&topic).await.map_err(refuse_publish)?;
     let handle = publisher.try_publish(payload).map_err(refuse_publish)?;

@@ -38,6 +38,14 @@ impl Plan {
         }
     }
 
+    /// The pause between two messages.
+    pub(super) fn pause(&self) -> Duration {
+        match self.rate {
+            Rate::PerSecond(rate) => Duration::from_secs_f64(1.0 / rate),
+            Rate::Max => Duration::ZERO,
+        }
+    }
+
     /// How many messages each node is to receive: all but its own.
     pub(super) fn expected(&self) -> Vec<u64> {
         let publishers = self.publishers();
@@ -62,10 +70,10 @@ pub(super) async fn run(plan: Plan, publishers: Vec<Publisher>, clock: Instant) 
         let payload = Stamp { number, sent_ns }.payload(plan.size);
         let handle = publisher.queue(payload).await.map_err(refused)?;
         waiting.push_back(handle);
-        if waiting.len() > WINDOW {
-            if let Some(oldest) = waiting.pop_front() {
-                oldest.await.map_err(refused)?;
-            }
+        if waiting.len() > WINDOW
+            && let Some(oldest) = waiting.pop_front()
+        {
+            oldest.await.map_err(refused)?;
         }
         // Those answered already, so that a refusal is noticed at once.
         while let Some(answer) = waiting.front_mut().and_then(|oldest| oldest.now_or_never()) {

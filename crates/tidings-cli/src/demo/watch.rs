@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::meters;
 use super::publish::Plan;
@@ -14,7 +14,8 @@ use crate::out::Progress;
 
 /// How often progress is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
-/// With nothing delivered for so long, nothing will be: three times the default wait for a missing message.
+/// With nothing delivered for so long, beside the pause between two messages, nothing will be: three times the default
+/// wait for a missing message.
 const GIVE_UP: Duration = Duration::from_secs(30);
 
 /// A count with a cache line of its own: its writer never waits for another's.
@@ -56,6 +57,7 @@ pub(super) struct Watch {
     done: Arc<Notify>,
     first_publish: Instant,
     cpu_before: f64,
+    patience: Duration,
     /// From the first publish to the last delivery.
     pub(super) elapsed: Duration,
     /// CPU seconds of the process in that time.
@@ -73,6 +75,7 @@ impl Watch {
             done: Arc::default(),
             first_publish: now,
             cpu_before: 0.0,
+            patience: GIVE_UP + plan.pause(),
             elapsed: Duration::ZERO,
             cpu_s: 0.0,
         }
@@ -107,13 +110,14 @@ impl Watch {
     /// Waits until everyone has everything, or nothing moves any more.
     pub(super) async fn until_done(
         &mut self,
-        publishing: JoinHandle<Result<(), CliError>>,
+        mut publishing: JoinHandle<Result<(), CliError>>,
         progress: &mut Progress,
     ) -> Result<(), CliError> {
+        let failed = |e: JoinError| CliError::Node(format!("publishing failed: {e}"));
         let total: u64 = self.expected.iter().sum();
-        let mut publishing = Some(publishing);
         let mut glance = tokio::time::interval(GLANCE);
         let (mut last, mut moved) = (0, Instant::now());
+        let mut published = false;
         let done = self.done.clone();
         loop {
             tokio::select! {
@@ -121,13 +125,9 @@ impl Watch {
                     self.mark();
                     break;
                 }
-                ended = async { publishing.as_mut().map(|p| p)?.await.into() }, if publishing.is_some() => {
-                    publishing = None;
-                    moved = Instant::now();
-                    if let Some(ended) = ended {
-                        let ended: Result<Result<(), CliError>, tokio::task::JoinError> = ended;
-                        ended.map_err(|e| CliError::Node(format!("publishing failed: {e}")))??;
-                    }
+                ended = &mut publishing, if !published => {
+                    ended.map_err(failed)??;
+                    (published, moved) = (true, Instant::now());
                 }
                 _ = glance.tick() => {
                     let now = self.delivered();
@@ -135,7 +135,7 @@ impl Watch {
                         (last, moved) = (now, Instant::now());
                         self.mark();
                     }
-                    if publishing.is_none() && moved.elapsed() > GIVE_UP {
+                    if moved.elapsed() > self.patience {
                         break;
                     }
                     if progress.live() {
@@ -146,9 +146,14 @@ impl Watch {
                 }
             }
         }
-        match publishing {
-            Some(task) => task.await.map_err(|e| CliError::Node(format!("publishing failed: {e}")))?,
-            None => Ok(()),
+        if published {
+            return Ok(());
         }
+        if self.open.load(Ordering::Acquire) > 0 {
+            publishing.abort();
+            return Ok(());
+        }
+        // The last answer may come after the last delivery.
+        publishing.await.map_err(failed)?
     }
 }
