@@ -46,6 +46,10 @@ impl Default for SubscribeOptions {
 /// What a subscription yields.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every item is a message, and a box would cost an allocation each"
+)]
 pub enum Item {
     /// A message.
     Message(Message),
@@ -350,5 +354,30 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.queue.abandoned.store(true, Ordering::Release);
         self.run.reap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn gaps_past_the_bounds_are_counted_where_they_stood() {
+        let options = SubscribeOptions { capacity_messages: 2, ..SubscribeOptions::default() };
+        let topic = TopicId([1; 32]);
+        let queue = Arc::new(Queue::new(topic, "t".into(), options));
+        let mut subscription = Subscription::new(queue.clone(), Run::new(NodeId([2; 32])).0);
+        let author = NodeId([3; 32]);
+        for from in [1, 11, 21, 31] {
+            queue.gap(author, 1, from, from + 4);
+        }
+        for expected in [1, 11] {
+            assert!(matches!(subscription.recv().await, Some(Item::Gap { from, .. }) if from == expected));
+        }
+        queue.gap(author, 1, 41, 41);
+        queue.end();
+        assert!(matches!(subscription.recv().await, Some(Item::Lagged { missed: 10 })));
+        assert!(matches!(subscription.recv().await, Some(Item::Gap { from: 41, to: 41, .. })));
+        assert!(subscription.recv().await.is_none());
     }
 }

@@ -197,7 +197,7 @@ async fn a_lonely_flood_waits_refuses_or_keeps_its_order_but_loses_nothing() {
     let (a, b) = (memory_agent(&net, 1, "x").await, memory_agent(&net, 2, "x").await);
     let publisher = a.publisher("t").await.unwrap();
     // Far more than the core holds for a topic without neighbours, in sizes that would let small ones overtake.
-    let payload = |i: usize| Bytes::from(vec![(i % 251) as u8; if i % 3 == 0 { 30_000 } else { 10 }]);
+    let payload = |i: usize| Bytes::from(vec![(i % 251) as u8; if i.is_multiple_of(3) { 30_000 } else { 10 }]);
     let flood = {
         let publisher = publisher.clone();
         tokio::spawn(async move {

@@ -22,6 +22,7 @@ pub(crate) type SharedStore = Arc<Mutex<Box<dyn Store>>>;
 pub(crate) struct Disk {
     store: SharedStore,
     work: Arc<Signal>,
+    wrote: bool,
     sync_at: Option<Time>,
     syncing: Option<JoinHandle<()>>,
     outcome: Arc<Mutex<Option<SyncOutcome>>>,
@@ -30,12 +31,14 @@ pub(crate) struct Disk {
 impl Disk {
     /// Carries out requests on `store`; `work` is raised when a sync is done.
     pub(crate) fn new(store: SharedStore, work: Arc<Signal>) -> Disk {
-        Disk { store, work, sync_at: None, syncing: None, outcome: Arc::default() }
+        Disk { store, work, wrote: false, sync_at: None, syncing: None, outcome: Arc::default() }
     }
 
     /// Writes records.
     pub(crate) fn write(&mut self, now: Time, ticket: StoreTicket, records: &[(Bytes, Option<Bytes>)]) -> Input {
-        self.sync_at.get_or_insert(now + SYNC_EVERY);
+        // The first write of a run is its epoch: the sooner it is safe, the better.
+        let every = if std::mem::replace(&mut self.wrote, true) { SYNC_EVERY } else { Span::ZERO };
+        self.sync_at.get_or_insert(now + every);
         Input::Stored { ticket, result: lock(&self.store).write(records) }
     }
 
