@@ -343,6 +343,15 @@ impl Network {
         true
     }
 
+    /// Runs for a while; what nodes tell their programs is dropped.
+    pub fn run_for(&mut self, span: Span) {
+        let until = Time(self.now) + span;
+        let mut told = Vec::new();
+        while self.step(until, &mut told) {
+            told.clear();
+        }
+    }
+
     /// The trace so far.
     pub fn trace_hash(&self) -> [u8; 32] {
         self.trace.finish()

@@ -24,6 +24,12 @@ const COMPANY: Span = Span::from_micros(2_000);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
+/// The first batch on a topic floods, and the prunes that answer it leave the tree. What follows within so many
+/// round trips of the farthest neighbour would flood as well, so it waits; within these bounds.
+const FLOOD_ROUND_TRIPS: u64 = 3;
+const FLOOD_LEAST: Span = Span::from_millis(10);
+const FLOOD_MOST: Span = Span::from_millis(250);
+
 /// What waits to be published on a topic.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -31,6 +37,8 @@ pub(super) struct Outbox {
     bytes: usize,
     since: Time,
     next_seq: u64,
+    /// Nothing is signed before: the first batch is still building the tree.
+    hold: Time,
     /// Batches signed while there was no neighbour.
     unsent: VecDeque<Arc<Batch>>,
     unsent_bytes: usize,
@@ -138,6 +146,11 @@ impl PubSub {
         t.log.add(cx.config, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
         t.trim(cx);
         let neighbors = t.disseminate(cx, &batch, 1, None);
+        if !t.built {
+            let farthest = t.peers.iter().filter_map(|p| cx.topology.rtt(&p.id)).max().unwrap_or(FLOOD_LEAST);
+            let hold = farthest.times(FLOOD_ROUND_TRIPS).0.clamp(FLOOD_LEAST.0, FLOOD_MOST.0);
+            t.outbox.hold = cx.now.mono + Span(hold);
+        }
         if t.peers.is_empty() {
             t.outbox.unsent_bytes += batch.bytes().len();
             t.outbox.unsent.push_back(batch.clone());
@@ -163,6 +176,10 @@ impl Topic {
         }
         if self.peers.is_empty() {
             return true;
+        }
+        if cx.now.mono < self.outbox.hold {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Seal(self.id)), self.outbox.hold);
+            return false;
         }
         let need = self.outbox.bytes.min(MAX_BODY) + 4096 + self.outbox.waiting.len().min(MAX_MESSAGES) * 6;
         let eager: Vec<usize> =
