@@ -35,11 +35,6 @@ pub enum Signal {
         /// It had never come up.
         dial: bool,
     },
-    /// The links: bytes left a lane that may have been full.
-    Credit {
-        /// To whom.
-        peer: NodeId,
-    },
     /// Membership: a peer became a neighbour.
     NeighborUp {
         /// In which overlay.
