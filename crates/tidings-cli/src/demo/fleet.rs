@@ -1,10 +1,11 @@
 //! The nodes of a demo.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tidings::{Agent, Item, Network, Publisher, SubscribeOptions, Subscription, new_secret};
+use tidings::{Agent, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
 use tokio::task::JoinHandle;
 
 use super::TOPIC;
@@ -58,6 +59,33 @@ fn draw() -> Result<usize, CliError> {
     Ok(drawn.expose().iter().take(8).fold(0, |n, byte| n << 8 | usize::from(*byte)))
 }
 
+/// The sizes of the connected parts of a network, largest first. A link counts in both directions.
+fn pieces(views: &BTreeMap<NodeId, Vec<NodeId>>) -> Vec<usize> {
+    let mut links: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
+    for (node, view) in views {
+        for neighbor in view {
+            links.entry(*node).or_default().push(*neighbor);
+            links.entry(*neighbor).or_default().push(*node);
+        }
+    }
+    let mut left: BTreeSet<NodeId> = views.keys().copied().collect();
+    let mut sizes = Vec::new();
+    while let Some(first) = left.pop_first() {
+        let (mut size, mut open) = (1, vec![first]);
+        while let Some(node) = open.pop() {
+            for neighbor in links.get(&node).into_iter().flatten() {
+                if left.remove(neighbor) {
+                    size += 1;
+                    open.push(*neighbor);
+                }
+            }
+        }
+        sizes.push(size);
+    }
+    sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
+    sizes
+}
+
 fn failed(e: impl std::fmt::Display) -> CliError {
     CliError::Node(e.to_string())
 }
@@ -93,31 +121,46 @@ impl Fleet {
 
     /// Waits until every node has a neighbour in the topic.
     pub(super) async fn wait_for_neighbors(&self, progress: &mut Progress) -> Result<(), CliError> {
-        let mut alone: Vec<&Agent> = self.nodes.iter().collect();
         loop {
-            let mut still = Vec::new();
-            for node in alone {
-                let topics = node.topics().await.map_err(failed)?;
-                if !topics.iter().any(|t| t.info.neighbors > 0) {
-                    still.push(node);
-                }
-            }
-            alone = still;
-            if alone.is_empty() {
+            let alone = self.views().await?.values().filter(|view| view.is_empty()).count();
+            if alone == 0 {
                 return Ok(());
             }
-            let waited = self.start.elapsed();
-            if waited > JOIN_DEADLINE {
-                return Err(CliError::Failed(format!(
-                    "{} of {} nodes have no neighbour after {} s: the machine may be overloaded, try fewer --nodes",
-                    alone.len(),
-                    self.nodes.len(),
-                    JOIN_DEADLINE.as_secs()
-                )));
-            }
-            progress.show(&format!("{} of {} nodes have neighbours", self.nodes.len() - alone.len(), self.nodes.len()));
-            tokio::time::sleep(JOIN_GLANCE).await;
+            let nodes = self.nodes.len();
+            self.wait(&format!("{alone} of {nodes} nodes have no neighbour"), progress).await?;
         }
+    }
+
+    /// Waits until the topic's overlay is in one piece: each node can be reached from each other one.
+    pub(super) async fn wait_for_one_piece(&self, progress: &mut Progress) -> Result<(), CliError> {
+        loop {
+            let pieces = pieces(&self.views().await?);
+            if pieces.len() == 1 {
+                return Ok(());
+            }
+            self.wait(&format!("the topic's overlay is in pieces of {pieces:?} nodes"), progress).await?;
+        }
+    }
+
+    async fn wait(&self, why: &str, progress: &mut Progress) -> Result<(), CliError> {
+        if self.start.elapsed() > JOIN_DEADLINE {
+            let waited = JOIN_DEADLINE.as_secs();
+            return Err(CliError::Failed(format!(
+                "{why} after {waited} s: the machine may be overloaded, try fewer --nodes"
+            )));
+        }
+        progress.show(why);
+        tokio::time::sleep(JOIN_GLANCE).await;
+        Ok(())
+    }
+
+    /// Each node's neighbours in the topic.
+    async fn views(&self) -> Result<BTreeMap<NodeId, Vec<NodeId>>, CliError> {
+        let mut views = BTreeMap::new();
+        for node in &self.nodes {
+            views.insert(node.node_id(), node.membership().topic_view(TOPIC).await.map_err(failed)?);
+        }
+        Ok(views)
     }
 
     /// Starts to count what every node gets.
@@ -177,5 +220,20 @@ impl Fleet {
     /// Stops all nodes at once.
     pub(super) async fn shutdown(self) {
         join_all(self.nodes.iter().map(Agent::shutdown)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_in_pieces_is_seen_to_be() {
+        let id = |n: u8| NodeId([n; 32]);
+        let views = |views: &[(u8, &[u8])]| -> BTreeMap<NodeId, Vec<NodeId>> {
+            views.iter().map(|(n, view)| (id(*n), view.iter().map(|v| id(*v)).collect())).collect()
+        };
+        assert_eq!(pieces(&views(&[(1, &[2]), (2, &[]), (3, &[2])])), [3], "one end's word is enough");
+        assert_eq!(pieces(&views(&[(1, &[2]), (2, &[1]), (3, &[4]), (4, &[]), (5, &[])])), [2, 2, 1]);
     }
 }

@@ -39,8 +39,11 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     let clock = fleet.clock();
     fleet.wait_for_neighbors(&mut progress).await?;
     let join = clock.elapsed();
+    fleet.wait_for_one_piece(&mut progress).await?;
+    let one_piece = clock.elapsed();
     progress.show(&format!("{} nodes joined in {:.0} ms; letting them settle", args.nodes, join.as_secs_f64() * 1e3));
     tokio::time::sleep(SETTLE).await;
+    fleet.wait_for_one_piece(&mut progress).await?;
     let idle_rss = meters::rss_bytes().zip(rss_before).map(|(now, before)| now - before);
 
     let counters_before = fleet.counters().await?;
@@ -62,7 +65,7 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     }
     progress.clear();
 
-    let summary = Summary::new(args, join, idle_rss, &watch, &totals, &traffic);
+    let summary = Summary::new(args, [join, one_piece], idle_rss, &watch, &totals, &traffic);
     if json {
         out::json(&summary)?
     } else {

@@ -23,7 +23,10 @@ struct Latency {
 #[derive(Serialize)]
 pub(super) struct Summary {
     nodes: u32,
+    /// From the first node's start until each had a neighbour in the topic.
     join_ms: f64,
+    /// And until the topic's overlay was in one piece.
+    connected_ms: f64,
     messages: u64,
     size_bytes: usize,
     expected: u64,
@@ -58,7 +61,7 @@ fn ratio(over: f64, under: f64) -> Option<f64> {
 impl Summary {
     pub(super) fn new(
         args: &DemoArgs,
-        join: Duration,
+        [join, connected]: [Duration; 2],
         idle_rss: Option<f64>,
         watch: &Watch,
         totals: &Totals,
@@ -70,6 +73,7 @@ impl Summary {
         Summary {
             nodes: args.nodes,
             join_ms: round(join.as_secs_f64() * 1e3, 1),
+            connected_ms: round(connected.as_secs_f64() * 1e3, 1),
             messages: args.messages,
             size_bytes: args.size,
             expected: args.messages * u64::from(args.nodes - 1),
@@ -113,7 +117,7 @@ impl Summary {
         let l = &self.latency_ms;
         let latency = [l.p50, l.p99, l.max].map(|v| figure(v, " ms"));
         for (name, value) in [
-            ("nodes", format!("{}, joined in {} ms", self.nodes, self.join_ms)),
+            ("nodes", format!("{}, joined in {} ms, connected in {} ms", self.nodes, self.join_ms, self.connected_ms)),
             ("messages", format!("{} of {} bytes", self.messages, self.size_bytes)),
             ("latency", format!("p50 {}, p99 {}, max {}", latency[0], latency[1], latency[2])),
             ("deliveries", format!("{} a second", self.deliveries_per_s)),
