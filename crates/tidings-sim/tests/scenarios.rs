@@ -49,6 +49,16 @@ fn loss_and_jitter_delay_messages_but_lose_none() {
     assert_eq!(worst(&r, "gaps"), 0.0);
 }
 
+/// Seed 2 once ended in two halves: nodes whose join had failed were content with those who had joined through them.
+#[test]
+fn heavy_loss_while_joining_leaves_no_islands() {
+    let r = broadcast(100, |o| {
+        o.loss = 0.2;
+        o.seeds = Seeds { first: 1, last: 4 };
+    });
+    assert_eq!(worst(&r, "missed"), 0.0);
+}
+
 #[test]
 fn near_and_far_links_work_alike() {
     for latency in [Latency::LAN, Latency::WAN] {

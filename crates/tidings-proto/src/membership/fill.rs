@@ -3,7 +3,7 @@
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
-use crate::membership::view::Asked;
+use crate::membership::view::{Asked, View};
 use crate::membership::{Membership, Timer, claim, target};
 use crate::time::{Span, Time};
 
@@ -85,12 +85,15 @@ impl Membership {
         }
     }
 
-    /// Without neighbours and without spares: to the bootstrap peers, and on a walk for a topic's members.
+    /// To the bootstrap peers, and on a walk for a topic's members: without neighbours; with some, while there is
+    /// room and nobody to ask; and in the network's overlay until a bootstrap peer has answered once. Otherwise two
+    /// nodes that found only each other would be content with that for ever.
     fn seek(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let busy = v.pending.iter().any(|p| matches!(p.asked, Asked::Join | Asked::Neighbor));
-        if !v.active.is_empty() || busy || v.visit_at > now {
+        let target = target(v, cx.config, cx.now);
+        if busy || v.visit_at > now || !seeking(v, target, !self.bootstrap.is_empty()) {
             return;
         }
         let wait = (500u64 << v.visits.min(6)).min(VISIT_MOST);
@@ -120,7 +123,7 @@ impl Membership {
         if let Some(p) = v.pending.iter().map(|p| p.deadline).min() {
             next = next.min(p);
         }
-        if v.active.is_empty() {
+        if seeking(v, target, !self.bootstrap.is_empty()) {
             next = next.min(v.visit_at);
         }
         if v.room(target) > 0 && !v.passive.is_empty() {
@@ -130,4 +133,9 @@ impl Membership {
         let soon = now + Span::from_millis(20);
         cx.deadlines.set(TimerKey::Membership(Timer::Tend(overlay)), next.max(soon));
     }
+}
+
+fn seeking(v: &View, target: usize, ways: bool) -> bool {
+    let lost = ways && !v.answered && v.overlay == Overlay::Root;
+    v.active.is_empty() || lost || (v.room(target) > 0 && v.passive.is_empty())
 }

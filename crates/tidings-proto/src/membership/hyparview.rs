@@ -191,6 +191,7 @@ impl Membership {
             }
             return;
         };
+        v.answered |= pending.asked == Asked::Join;
         for other in m.others.iter().take(OTHERS) {
             cx.topology.claim(other);
             v.remember(other.id, cx.me, cx.config.passive_view_size);

@@ -88,6 +88,8 @@ pub(super) struct View {
     /// Visits to the bootstrap peers since there last was a neighbour.
     pub(super) visits: u32,
     pub(super) visit_at: Time,
+    /// A bootstrap peer has answered since the start. Until one has, neighbours may be as lost as we are.
+    pub(super) answered: bool,
     pub(super) shuffles: u32,
     /// Shuffles whose answer may still come.
     pub(super) shuffles_open: u32,
@@ -116,6 +118,7 @@ impl View {
             fill_at: now.mono,
             visits: 0,
             visit_at: now.mono,
+            answered: false,
             shuffles: 0,
             shuffles_open: 0,
         }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::batch::Batch;
+use super::batch::{Batch, BatchHeader};
 use crate::config::GossipConfig;
 use crate::identity::NodeId;
 use crate::time::{Span, Time};
@@ -106,6 +106,12 @@ impl MessageLog {
 
     pub(super) fn known(&self, id: &ShortId) -> Option<&Known> {
         self.ids.get(id)
+    }
+
+    /// What is remembered of the batch with this header, while it is in the log.
+    pub(super) fn known_at(&self, h: &BatchHeader) -> Option<Known> {
+        let n = self.by_place.get(&(h.author, h.epoch, h.first_seq))?;
+        self.known(&self.at(*n)?.batch.short_id()).copied()
     }
 
     /// The batches of a range, in order, at most `limit`.

@@ -50,14 +50,14 @@ impl PubSub {
         };
         if h.author == cx.me {
             // Our own, come back: whatever it holds, we have it.
-            t.duplicate(cx, from, m.pulled);
+            t.duplicate(cx, from, m.pulled, h);
             return;
         }
         let verdict = t.authors.get(&h.author).map_or(Verdict::New, |a| a.judge(h));
         match verdict {
             Verdict::New => {}
             Verdict::Seen => {
-                t.duplicate(cx, from, m.pulled);
+                t.duplicate(cx, from, m.pulled, h);
                 return;
             }
             Verdict::Contradictory => {
@@ -297,15 +297,17 @@ impl Topic {
             self.trim(cx);
         }
         let announcers = self.repair.arrived(&id);
-        if let (Some(first), false) = (announcers.iter().map(|a| a.heard).min(), pulled) {
-            self.patience.note(now.since(first));
+        if !pulled {
+            self.patience.note(announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
         }
         for a in announcers {
             self.compare(cx, a.peer, known, a.there);
         }
         if let Some(p) = self.peer(&from) {
             p.brought = Some(now);
-            if !pulled {
+            if pulled {
+                p.pulled = Some(now);
+            } else {
                 p.eager = true;
             }
         }
@@ -342,9 +344,14 @@ impl Topic {
     }
 
     /// A batch came again.
-    fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool) {
+    fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &super::batch::BatchHeader) {
         cx.counters.batches_duplicate += 1;
         let (now, topic) = (cx.now.mono, self.id);
+        if let Some(first) = self.log.known_at(h).filter(|k| k.pulled && !pulled) {
+            // The tree would have brought it: we asked too soon. The link is not to blame.
+            self.patience.note(self.patience.wait() + now.since(first.received));
+            return;
+        }
         let Some(p) = self.peer(&from) else { return };
         if pulled || now < p.grace {
             return;

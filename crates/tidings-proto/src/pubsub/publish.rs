@@ -27,7 +27,7 @@ const BUSY: usize = 64 * 1024;
 /// The first batch on a topic floods, and the prunes that answer it leave the tree. What follows within so many
 /// round trips of the farthest neighbour would flood as well, so it waits; within these bounds.
 const FLOOD_ROUND_TRIPS: u64 = 3;
-const FLOOD_LEAST: Span = Span::from_millis(10);
+const FLOOD_LEAST: Span = Span::from_millis(50);
 const FLOOD_MOST: Span = Span::from_millis(250);
 
 /// What waits to be published on a topic.

@@ -17,6 +17,8 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
 const TRIES: usize = 8;
 const AGAIN: Span = Span::from_millis(500);
+/// A neighbour that had to be asked within this long is asked into the tree the next time (a guess).
+const BROKEN: Span = Span::from_secs(5);
 /// Batches asked for in one graft, so that the answer fits a lane.
 const ASK_AT_ONCE: usize = 32;
 /// Batches served for one fetch.
@@ -125,18 +127,21 @@ impl Topic {
 }
 
 impl PubSub {
-    /// Asks for announced batches that did not come. The first request also takes the link into the tree: that the
-    /// batch did not come means the tree is broken. If it was only slow, a prune follows.
+    /// Asks for announced batches that did not come. One batch may just be late; when the same neighbour had to be
+    /// asked before, the tree is broken, and the request also takes the link into it.
     pub(super) fn repair(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         let now = cx.now.mono;
         for (peer, ids) in t.repair.take_due(now) {
             let Some(p) = t.peer(&peer) else { continue };
-            p.eager = true;
-            p.grace = now + Span::from_millis(500);
+            let eager = p.eager || p.pulled.is_some_and(|at| now.since(at) < BROKEN);
+            if eager && !p.eager {
+                p.eager = true;
+                p.grace = now + Span::from_millis(500);
+            }
             for part in ids.chunks(ASK_AT_ONCE) {
                 cx.counters.grafts_sent += 1;
-                cx.send(peer, Graft { topic, ids: part.to_vec(), eager: true });
+                cx.send(peer, Graft { topic, ids: part.to_vec(), eager });
             }
         }
         t.arm_repair(cx);

@@ -30,6 +30,8 @@ pub(super) struct Peer {
     pub(super) lag: Option<i64>,
     /// When it last brought a batch first.
     pub(super) brought: Option<Time>,
+    /// When it last brought a batch that the tree had not, because we asked.
+    pub(super) pulled: Option<Time>,
 }
 
 impl Peer {
@@ -43,6 +45,7 @@ impl Peer {
             rival: None,
             lag: None,
             brought: None,
+            pulled: None,
         }
     }
 
@@ -67,7 +70,7 @@ pub(super) struct Patience {
 /// broken tree; above the most, nobody would wait).
 const LEAST: Span = Span::from_millis(150);
 const MOST: Span = Span::from_secs(2);
-const START: Span = Span::from_millis(250);
+const START: Span = Span::from_millis(700);
 
 impl Default for Patience {
     fn default() -> Self {
@@ -76,7 +79,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// A batch came over the tree so long after its announcement.
+    /// A batch came over the tree so long after its announcement, or before it (no time at all).
     pub(super) fn note(&mut self, after: Span) {
         let faded = self.longest.0 - self.longest.0 / 32;
         self.longest = Span(faded.max(after.0).min(MOST.0));
