@@ -261,6 +261,10 @@ impl Layer for PubSub {
     fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
         match command {
             Command::Subscribe(ticket, id) => {
+                let limit = crate::membership::MAX_TOPICS;
+                if !self.topics.contains_key(&id) && self.topics.len() >= limit {
+                    return cx.reply(ticket, Reply::Refused(CommandError::TooManyTopics { limit }));
+                }
                 let t = self.topic(cx, id);
                 t.subscribed = true;
                 cx.deadlines.cancel(TimerKey::PubSub(Timer::Idle(id)));

@@ -34,6 +34,8 @@ pub(super) struct Persist {
     dormant: BTreeMap<(TopicId, NodeId), Record>,
     /// Where our own streams stand.
     own: BTreeMap<TopicId, Position>,
+    /// The last number used on each topic in this epoch, whether the node is in it now or not.
+    used: BTreeMap<TopicId, u64>,
     /// Records to write with this turn's deliveries.
     dirty: BTreeMap<Bytes, Bytes>,
     ready: Vec<Event>,
@@ -154,8 +156,14 @@ impl Persist {
         self.own.get(topic).copied().filter(|p| Some(p.epoch) != self.epoch)
     }
 
+    /// The last number used in our own stream in this epoch; 0 if none was.
+    pub(super) fn used(&self, topic: &TopicId) -> u64 {
+        self.used.get(topic).copied().unwrap_or(0)
+    }
+
     /// Our stream on a topic stands here now.
     pub(super) fn publish(&mut self, topic: &TopicId, at: Position) {
+        self.used.insert(*topic, at.seq);
         let mut value = Vec::with_capacity(20);
         let done = minicbor::encode(at, &mut value);
         debug_assert!(done.is_ok());

@@ -123,7 +123,7 @@ impl PubSub {
     fn seal(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64) {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let (tickets, messages) = t.outbox.take();
-        let first_seq = t.outbox.next_seq.max(1);
+        let first_seq = t.outbox.next_seq.max(self.persist.used(&id) + 1);
         let header = BatchHeader {
             topic: id,
             author: cx.me,
