@@ -317,3 +317,6 @@ impl Links {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

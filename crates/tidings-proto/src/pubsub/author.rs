@@ -255,3 +255,6 @@ fn follows(next: Position, h: &BatchHeader) -> bool {
     };
     h.epoch > next.epoch && h.first_seq == 1 && complete
 }
+
+#[cfg(test)]
+mod tests;
