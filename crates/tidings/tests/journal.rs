@@ -30,9 +30,16 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(Bytes, Bytes)> {
     expected.iter().map(|(k, v)| (Bytes::copy_from_slice(k.as_bytes()), Bytes::copy_from_slice(v.as_bytes()))).collect()
 }
 
-/// The journal as a killed process leaves it: opened again while the first still has it open.
+/// The journal as the next process finds it if this one is killed now: a copy of what the kernel has.
 fn killed(path: &Path) -> Journal {
-    Journal::open(path).unwrap()
+    let copy = path.with_extension("copy");
+    for end in ["", ".new"] {
+        let at = |path: &Path| PathBuf::from(format!("{}{end}", path.display()));
+        if at(path).exists() {
+            fs::copy(at(path), at(&copy)).unwrap();
+        }
+    }
+    Journal::open(copy).unwrap()
 }
 
 fn fresh() -> (tempfile::TempDir, PathBuf) {
@@ -178,36 +185,50 @@ fn the_file_stays_within_a_few_times_what_is_live() {
     assert_eq!(all(&mut killed(&path)), before);
 }
 
-#[test]
-fn what_is_written_during_a_compaction_is_in_the_new_file() {
-    let (_dir, path) = fresh();
-    let mut journal = Journal::open(&path).unwrap();
+/// A journal so wasteful that its next sync is a compaction.
+fn wasteful(path: &Path) -> Journal {
+    let mut journal = Journal::open(path).unwrap();
     let value = Bytes::from(vec![7; 100_000]);
     for _ in 0..20 {
         journal.write(&[(Bytes::from_static(b"big"), Some(value.clone()))]).unwrap();
     }
-    let work = journal.begin_sync().unwrap();
-    let outcome = work();
+    journal
+}
+
+#[test]
+fn what_is_written_during_a_compaction_is_in_the_new_file() {
+    let (_dir, path) = fresh();
+    let mut journal = wasteful(&path);
+    let outcome = journal.begin_sync().unwrap()();
     write(&mut journal, &[("during", Some("1"))]);
     write(&mut journal, &[("big", None)]);
-    // Killed before the new file is in place, and after.
-    assert_eq!(killed(&path).load(b"during").unwrap().len(), 1);
-    // That opener has removed the unfinished file: once more, undisturbed.
-    journal.end_sync(outcome).unwrap_err();
-    sync(&mut journal);
+    journal.end_sync(outcome).unwrap();
     assert_eq!(journal.stats().compactions, 1);
+    assert!(fs::metadata(&path).unwrap().len() < 200_000, "still the old file");
     assert_eq!(all(&mut killed(&path)), pairs(&[("during", "1")]));
     assert_eq!(all(&mut journal), pairs(&[("during", "1")]));
 }
 
 #[test]
+fn a_compaction_cut_short_leaves_the_old_file_in_force() {
+    let (_dir, path) = fresh();
+    let mut journal = wasteful(&path);
+    let outcome = journal.begin_sync().unwrap()();
+    write(&mut journal, &[("during", Some("1"))]);
+    assert_eq!(all(&mut killed(&path)).len(), 2);
+    assert!(!path.with_extension("copy.new").exists(), "the unfinished file is removed");
+    // The new file cannot be put in place.
+    fs::remove_file(path.with_extension("new")).unwrap();
+    journal.end_sync(outcome).unwrap_err();
+    write(&mut journal, &[("after", Some("2"))]);
+    assert_eq!(all(&mut journal).len(), 3);
+    assert_eq!(all(&mut killed(&path)).len(), 3);
+}
+
+#[test]
 fn a_failed_compaction_loses_nothing_and_is_tried_again() {
     let (dir, path) = fresh();
-    let mut journal = Journal::open(&path).unwrap();
-    let value = Bytes::from(vec![7; 100_000]);
-    for _ in 0..20 {
-        journal.write(&[(Bytes::from_static(b"big"), Some(value.clone()))]).unwrap();
-    }
+    let mut journal = wasteful(&path);
     // A directory stands where the new file has to be written.
     let obstacle = dir.path().join("journal.new");
     fs::create_dir(&obstacle).unwrap();

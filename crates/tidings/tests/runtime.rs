@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use support::*;
 use tidings::gossip::{GossipConfig, GossipRuntime, MembershipEvent, RuntimeError, RuntimeOptions};
 use tidings::transport::{MemoryNetwork, Transport};
-use tidings::{Overlay, PeerAddr, PublishError, SubscribeOptions};
+use tidings::{LeaveReason, Overlay, PeerAddr, PublishError, SubscribeOptions};
 
 fn addr_of(runtime: &GossipRuntime, transport: &dyn Transport) -> PeerAddr {
     PeerAddr { id: runtime.node_id(), addrs: transport.local_addrs() }
@@ -72,7 +72,8 @@ async fn shutdown_says_goodbye_and_takes_less_than_a_second() {
     a.shutdown().await;
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     let left = within("the goodbye", seen.recv()).await.unwrap();
-    assert!(matches!(left, MembershipEvent::PeerLeft { peer, .. } if peer == a.node_id()), "{left:?}");
+    let goodbye = MembershipEvent::PeerLeft { peer: a.node_id(), overlay: Overlay::Root, reason: LeaveReason::Goodbye };
+    assert_eq!(left, goodbye, "the core did not say goodbye itself");
     b.shutdown().await;
 }
 
