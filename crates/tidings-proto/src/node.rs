@@ -11,7 +11,7 @@ use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::identity::{Addr, NodeId, PeerAddr};
-use crate::io::{Command, Input, NodeSetup, Output, Overlay, Reply};
+use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::{self, Membership, ViewInfo};
@@ -250,6 +250,11 @@ impl Node {
     }
 
     fn on_command(&mut self, ticket: crate::io::Ticket, command: Command) {
+        use Command::{Join, SetBootstrap, Subscribe};
+        if self.left && matches!(command, Join { .. } | SetBootstrap { .. } | Subscribe { .. }) {
+            let reply = Reply::Refused(CommandError::Leaving);
+            return self.queues.out.push_back(Output::Reply { ticket, reply });
+        }
         let mut done = true;
         match command {
             Command::Join { peers } => {
@@ -273,6 +278,7 @@ impl Node {
             }
             Command::Leave => {
                 // What was accepted for publishing still leaves before the links close.
+                self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Leave);
                 self.membership.on_command(&mut cx!(self), membership::Command::Leave);

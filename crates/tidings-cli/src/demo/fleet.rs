@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tidings::{Agent, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
+use tidings::{Agent, Counters, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
 use tokio::task::JoinHandle;
 
 use super::TOPIC;
@@ -27,7 +27,7 @@ pub(super) struct Fleet {
 }
 
 /// Traffic of all nodes together.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Counts {
     /// UDP payload bytes sent.
     pub(super) wire_bytes: u64,
@@ -35,6 +35,8 @@ pub(super) struct Counts {
     received: u64,
     /// Batches that reached a node again.
     duplicate: u64,
+    /// Everything the nodes counted since they started.
+    pub(super) all: Counters,
 }
 
 impl Counts {
@@ -44,6 +46,7 @@ impl Counts {
             wire_bytes: self.wire_bytes.saturating_sub(earlier.wire_bytes),
             received: self.received.saturating_sub(earlier.received),
             duplicate: self.duplicate.saturating_sub(earlier.duplicate),
+            all: self.all,
         }
     }
 
@@ -213,6 +216,7 @@ impl Fleet {
             sum.wire_bytes += status.transport.wire_bytes_out;
             sum.received += status.node.counters.batches_received;
             sum.duplicate += status.node.counters.batches_duplicate;
+            sum.all.add(&status.node.counters);
         }
         Ok(sum)
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use tidings::Counters;
 
 use super::fleet::Counts;
 use super::meters;
@@ -46,6 +47,8 @@ pub(super) struct Summary {
     rmr: Option<f64>,
     /// Nodes that relay for others; none does yet.
     relays: u64,
+    /// What the nodes counted, joining included, added up.
+    counters: Counters,
 }
 
 /// To `places` decimal places: more is noise.
@@ -94,6 +97,7 @@ impl Summary {
             wire_bytes_per_payload_byte: ratio(traffic.wire_bytes as f64, delivered * args.size as f64),
             rmr: traffic.rmr().map(|r| round(r, 4)),
             relays: 0,
+            counters: traffic.all.clone(),
         }
     }
 

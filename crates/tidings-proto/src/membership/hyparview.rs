@@ -165,12 +165,13 @@ impl Membership {
             return;
         }
         let wants_split = m.urgent || m.room >= 2 || asked == Some(Asked::Split);
-        if wants_split && v.splits.take(cx.now.mono) {
-            if let Some(victim) = v.victim(&from) {
-                replace(cx, v, victim, Some(from).filter(|_| m.room >= 2));
-                accept(cx, v, from);
-                return;
-            }
+        if wants_split
+            && v.splits.take(cx.now.mono)
+            && let Some(victim) = v.victim(&from)
+        {
+            replace(cx, v, victim, Some(from).filter(|_| m.room >= 2));
+            accept(cx, v, from);
+            return;
         }
         refuse(cx, v, from);
         v.remember(from, cx.me, cx.config.passive_view_size);
@@ -198,10 +199,12 @@ impl Membership {
         }
         let target = target(v, cx.config, cx.now);
         if m.accept {
-            if !v.is_active(&from) && v.active.len() >= target && pending.asked == Asked::Split {
-                if let Some(victim) = v.victim(&from) {
-                    replace(cx, v, victim, Some(from));
-                }
+            if !v.is_active(&from)
+                && v.active.len() >= target
+                && pending.asked == Asked::Split
+                && let Some(victim) = v.victim(&from)
+            {
+                replace(cx, v, victim, Some(from));
             }
             if v.is_active(&from) || v.active.len() < target {
                 promote(cx, v, from);
@@ -312,12 +315,13 @@ impl Membership {
             return;
         }
         let ttl = m.ttl.min(SHUFFLE_HOPS);
-        if ttl > 1 && m.path.len() < MAX_PATH {
-            if let Some(next) = v.random_active(&m.path) {
-                m.path.push(cx.me);
-                cx.send(next, Shuffle { ttl: ttl - 1, ..m });
-                return;
-            }
+        if ttl > 1
+            && m.path.len() < MAX_PATH
+            && let Some(next) = v.random_active(&m.path)
+        {
+            m.path.push(cx.me);
+            cx.send(next, Shuffle { ttl: ttl - 1, ..m });
+            return;
         }
         let ids = v.sample_passive(m.peers.len());
         let peers = with_addrs(cx.topology, ids);

@@ -64,11 +64,11 @@ impl Size {
             return;
         }
         for h in &other.hashes {
-            if let Err(at) = self.hashes.binary_search(h) {
-                if at < MAX_SKETCH {
-                    self.hashes.insert(at, *h);
-                    self.hashes.truncate(MAX_SKETCH);
-                }
+            if let Err(at) = self.hashes.binary_search(h)
+                && at < MAX_SKETCH
+            {
+                self.hashes.insert(at, *h);
+                self.hashes.truncate(MAX_SKETCH);
             }
         }
     }

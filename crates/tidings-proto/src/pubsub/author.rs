@@ -230,6 +230,11 @@ impl Author {
         ranges
     }
 
+    /// Everything of the current epoch from the first number not delivered on.
+    pub(super) fn rest(&self, author: NodeId) -> Option<Range> {
+        self.next.map(|n| Range { author, epoch: n.epoch, from: n.seq, to: u64::MAX })
+    }
+
     /// Gives the gap up: what waited behind it is delivered. Returns what was missed.
     pub(super) fn give_up(&mut self, author: NodeId, ready: &mut Vec<Ready>) -> Vec<Range> {
         let missed = self.missing(author);

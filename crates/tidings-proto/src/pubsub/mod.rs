@@ -294,11 +294,11 @@ impl Layer for PubSub {
 
     fn on_done(&mut self, cx: &mut Cx<'_>, ticket: RequestTicket, done: Done) {
         let Some(id) = self.entering.remove(&ticket) else { return };
-        if done == Done::Full {
-            if let Some(mut t) = self.topics.remove(&id) {
-                let limit = crate::membership::MAX_TOPICS;
-                t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
-            }
+        if done == Done::Full
+            && let Some(mut t) = self.topics.remove(&id)
+        {
+            let limit = crate::membership::MAX_TOPICS;
+            t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
         }
     }
 

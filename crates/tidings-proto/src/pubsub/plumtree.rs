@@ -13,13 +13,14 @@ use crate::identity::{NodeId, TopicId};
 use crate::io::Event;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Announced, Gossip, Graft, IHave, Lane, MAX_IHAVES, Message, Prune};
+use crate::wire::{Announced, Fetch, Gossip, Graft, IHave, Lane, MAX_IHAVES, MAX_RANGES, Message, Prune, Range};
 
 /// How often announcements are sent. They repair and improve the tree; a healthy tree does not wait for them, and
 /// on an idle machine each costs as much as a batch, so they are gathered (a guess: five a second and link).
 pub(super) const IHAVE_EVERY: Span = Span::from_millis(200);
-/// This many waiting announcements go out at once.
-const IHAVE_NOW: usize = 128;
+/// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
+/// be heard of while a neighbour still has them.
+const IHAVE_SHARE: usize = 16;
 /// After a graft, duplicates from the new parent do not prune for this long: the old parent's are still on the way.
 const GRACE: Span = Span::from_secs(1);
 /// A prune is repeated when duplicates go on coming, at most this often.
@@ -109,8 +110,9 @@ impl PubSub {
         }
         if author.is_waiting() && author.gap.is_none() {
             let patience = t.patience.wait();
-            author.gap = Some(super::repair::new_gap(cx, patience, resumed));
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), cx.now.mono + patience);
+            let gap = super::repair::new_gap(cx, patience, resumed);
+            author.gap = Some(gap);
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), gap.deadline.min(gap.ask_at));
         }
         self.hand_over(cx, topic, id, gaps, ready);
     }
@@ -128,7 +130,9 @@ impl PubSub {
         let Some(author) = t.authors.get(&id) else { return };
         for r in &gaps {
             cx.counters.gaps += 1;
-            cx.counters.messages_missed += r.to - r.from + 1;
+            // An author may claim any numbers: the count stays at its end rather than begin again.
+            let missed = (r.to - r.from).saturating_add(1);
+            cx.counters.messages_missed = cx.counters.messages_missed.saturating_add(missed);
             if t.subscribed {
                 self.persist.deliver(&topic, &id, author, cx.now.wall, t.gap_event(r));
             }
@@ -193,10 +197,12 @@ impl PubSub {
             cx.counters.frames_unexpected += 1;
             return;
         };
-        if let Some(p) = t.peer(&from) {
-            p.eager = false;
-            t.keep_a_parent(cx);
-        }
+        let Some(p) = t.peer(&from) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        p.eager = false;
+        t.keep_a_parent(cx);
     }
 
     pub(super) fn on_neighbor_up(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
@@ -218,7 +224,12 @@ impl PubSub {
         let recent: Vec<Queued> = t
             .log
             .recent(since, RECENT_MOST)
-            .map(|e| Queued { id: e.batch.short_id(), hop: e.hop, received: e.received })
+            .map(|e| Queued {
+                id: e.batch.short_id(),
+                hop: e.hop,
+                received: e.received,
+                messages: e.batch.header().payloads.len(),
+            })
             .collect();
         if let Some(p) = t.peer(&peer).filter(|_| !recent.is_empty()) {
             p.queue.extend(recent.into_iter().rev());
@@ -317,7 +328,9 @@ impl Topic {
     /// Pushes a batch to the eager neighbours and announces it to the others. Returns how many took it.
     pub(super) fn disseminate(&mut self, cx: &mut Cx<'_>, batch: &Arc<Batch>, hop: u16, but: Option<NodeId>) -> usize {
         let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
-        let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono };
+        let messages = batch.header().payloads.len();
+        let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono, messages };
+        let many = cx.config.message_cache_size / IHAVE_SHARE;
         let (mut took, mut soonest) = (0, None);
         for p in self.peers.iter_mut().filter(|p| Some(p.id) != but) {
             if p.eager {
@@ -333,7 +346,8 @@ impl Topic {
                 cx.counters.ihaves_shed += 1;
             }
             p.queue.push(queued);
-            let wait = if p.queue.len() >= IHAVE_NOW { Span::ZERO } else { IHAVE_EVERY };
+            let waiting: usize = p.queue.iter().map(|q| q.messages).sum();
+            let wait = if waiting >= many { Span::ZERO } else { IHAVE_EVERY };
             soonest = Some(soonest.map_or(wait, |s: Span| s.min(wait)));
         }
         cx.counters.batches_sent += took as u64;
@@ -391,17 +405,11 @@ impl Topic {
             return;
         }
         p.rival = None;
-        let Some(old) = self.peer(&parent).filter(|p| p.eager) else { return };
-        old.eager = false;
-        old.pruned = now;
-        if let Some(p) = self.peer(&from) {
-            p.eager = true;
-            p.grace = now + GRACE;
-        }
+        // Make before break: both links stay in the tree until a copy comes twice, and the slower one is pruned.
+        p.eager = true;
         self.swapped = now;
         cx.counters.swaps += 1;
         cx.send(from, Graft { topic, ids: Vec::new(), eager: true });
-        cx.send(parent, Prune { topic });
     }
 
     /// A node without an eager link hears nothing until an announcement goes unanswered: take one.
@@ -427,5 +435,17 @@ impl Topic {
         }
         cx.counters.grafts_sent += 1;
         cx.send(best, Graft { topic, ids: Vec::new(), eager: true });
+        // What fell between the old link and this one is asked for at once, by number.
+        let ranges: Vec<Range> = self
+            .authors
+            .iter()
+            .filter(|(_, a)| now.since(a.heard) < RECENT)
+            .filter_map(|(id, a)| a.rest(*id))
+            .take(MAX_RANGES)
+            .collect();
+        if !ranges.is_empty() {
+            cx.counters.fetches_sent += 1;
+            cx.send(best, Fetch { topic, ranges });
+        }
     }
 }

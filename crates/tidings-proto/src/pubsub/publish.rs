@@ -89,8 +89,9 @@ impl PubSub {
         }
         let t = self.topic(cx, id);
         let o = &mut t.outbox;
-        let bytes = o.bytes + o.unsent_bytes + size + headers;
-        if bytes > MAX_WAITING_BYTES || o.waiting.len() + o.unsent.len() >= MAX_WAITING_MESSAGES {
+        // Whether there is room does not depend on the message: a small one never overtakes a large one that waits.
+        let bytes = o.bytes + o.unsent_bytes;
+        if bytes >= MAX_WAITING_BYTES || o.waiting.len() + o.unsent.len() >= MAX_WAITING_MESSAGES {
             return refuse(cx, CommandError::QueueFull { waiting: bytes, limit: MAX_WAITING_BYTES });
         }
         if o.waiting.is_empty() {
@@ -101,6 +102,13 @@ impl PubSub {
         t.last_published = cx.now.mono;
         if !t.subscribed {
             cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), cx.now.mono + IDLE);
+        }
+    }
+
+    /// Nothing waits for company or for the tree any longer.
+    pub(crate) fn hurry(&mut self) {
+        for t in self.topics.values_mut() {
+            (t.outbox.hold, t.outbox.since) = (Time::default(), Time::default());
         }
     }
 

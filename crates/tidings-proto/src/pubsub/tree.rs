@@ -10,6 +10,7 @@ pub(super) struct Queued {
     pub(super) id: ShortId,
     pub(super) hop: u16,
     pub(super) received: Time,
+    pub(super) messages: usize,
 }
 
 /// A neighbour on a topic.
@@ -70,7 +71,7 @@ pub(super) struct Patience {
 /// broken tree; above the most, nobody would wait).
 const LEAST: Span = Span::from_millis(150);
 const MOST: Span = Span::from_secs(2);
-const START: Span = Span::from_millis(700);
+const START: Span = Span::from_millis(250);
 
 impl Default for Patience {
     fn default() -> Self {
