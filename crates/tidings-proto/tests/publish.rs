@@ -51,7 +51,7 @@ mod refusals {
         let tickets: Vec<Ticket> = (0..fit).map(|_| d.hand_in_command(publish(vec![0; MAX_MESSAGE]))).collect();
         let over = d.hand_in_command(publish(vec![0]));
         d.run();
-        let (waiting, limit) = (MAX_WAITING_BYTES + 1, MAX_WAITING_BYTES);
+        let (waiting, limit) = (MAX_WAITING_BYTES, MAX_WAITING_BYTES);
         assert_eq!(refused(&d, over), &CommandError::QueueFull { waiting, limit });
         for t in tickets {
             d.published(t);

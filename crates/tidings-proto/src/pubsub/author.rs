@@ -188,6 +188,8 @@ impl Author {
             if *first.key() >= next && !follows(next, first.get().batch.header()) {
                 return;
             }
+            // What it waited for is here; should another gap follow, its own wait begins.
+            self.gap = None;
             let late = *first.key() < next;
             let w = first.remove();
             self.waiting_bytes -= w.batch.bytes().len();
