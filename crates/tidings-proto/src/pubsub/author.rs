@@ -119,7 +119,10 @@ impl Author {
                 seen.remove(h.first_seq, h.last_seq());
             }
         }
-        epochs.retain(|(_, i)| !i.is_empty());
+        // A full list says that older epochs were forgotten, and stays full: else they would be new again.
+        if epochs.len() < EPOCHS {
+            epochs.retain(|(_, i)| !i.is_empty());
+        }
         Record { heard_ms: wall_ms, next: self.next, epochs }
     }
 

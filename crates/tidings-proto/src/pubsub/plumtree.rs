@@ -21,8 +21,6 @@ pub(super) const IHAVE_EVERY: Span = Span::from_millis(200);
 /// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
 /// be heard of while a neighbour still has them.
 const IHAVE_SHARE: usize = 16;
-/// After a graft, duplicates from the new parent do not prune for this long: the old parent's are still on the way.
-const GRACE: Span = Span::from_secs(1);
 /// A prune is repeated when duplicates go on coming, at most this often.
 const PRUNE_AGAIN: Span = Span::from_secs(1);
 /// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
@@ -173,14 +171,12 @@ impl PubSub {
             cx.counters.frames_unexpected += 1;
             return;
         };
-        let now = cx.now.mono;
         let Some(p) = t.peer(&from) else {
             cx.counters.frames_unexpected += 1;
             return;
         };
         if m.eager {
             p.eager = true;
-            p.grace = now + GRACE;
         }
         for id in &m.ids {
             match t.log.get(id) {
@@ -367,7 +363,7 @@ impl Topic {
             return;
         }
         let Some(p) = self.peer(&from) else { return };
-        if pulled || now < p.grace {
+        if pulled {
             return;
         }
         if p.eager || now.since(p.pruned) > PRUNE_AGAIN {
@@ -388,7 +384,8 @@ impl Topic {
         let swapped = self.swapped;
         let Some(p) = self.peer(&from).filter(|p| !p.eager) else { return };
         p.note_lag(lag);
-        let faster = lag < -FASTER;
+        // A machine or a link under load delays copies by more than any path does, now here, now there.
+        let faster = lag < -FASTER && p.lag_is_steady();
         let wins = match p.rival {
             Some((rival, wins)) if rival == parent => {
                 if faster {
@@ -426,12 +423,11 @@ impl Topic {
             .peers
             .iter()
             .filter(|p| !p.eager)
-            .min_by_key(|p| (p.lag.unwrap_or(i64::MAX), cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id))
+            .min_by_key(|p| (p.lag().unwrap_or(i64::MAX), cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id))
             .map(|p| p.id);
         let Some(best) = best else { return };
         if let Some(p) = self.peer(&best) {
             p.eager = true;
-            p.grace = now + GRACE;
         }
         cx.counters.grafts_sent += 1;
         cx.send(best, Graft { topic, ids: Vec::new(), eager: true });

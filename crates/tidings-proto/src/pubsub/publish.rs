@@ -17,10 +17,12 @@ pub const MAX_WAITING_BYTES: usize = 4 << 20;
 /// See [`MAX_WAITING_BYTES`].
 pub const MAX_WAITING_MESSAGES: usize = 16_384;
 
-/// A body from which a batch is worth sending without delay, and how long a smaller one may wait for company while
-/// earlier batches are still on their way out of this node. A message alone never waits.
-const FULL_ENOUGH: usize = 32 * 1024;
+/// A body from which a batch is worth sending without delay, and how long a smaller one may wait for company: while
+/// earlier batches are still on their way out of this node, and so soon after the last batch when more than one
+/// message waits already. A message alone never waits.
+const FULL_ENOUGH: usize = 48 * 1024;
 const COMPANY: Span = Span::from_micros(2_000);
+const SO_SOON: Span = Span::from_micros(1_000);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
@@ -37,6 +39,8 @@ pub(super) struct Outbox {
     bytes: usize,
     since: Time,
     next_seq: u64,
+    /// When the last batch was signed.
+    sealed: Time,
     /// Nothing is signed before: the first batch is still building the tree.
     hold: Time,
     /// Batches signed while there was no neighbour.
@@ -131,6 +135,7 @@ impl PubSub {
     fn seal(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64) {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let (tickets, messages) = t.outbox.take();
+        t.outbox.sealed = cx.now.mono;
         let first_seq = t.outbox.next_seq.max(self.persist.used(&id) + 1);
         let header = BatchHeader {
             topic: id,
@@ -197,8 +202,9 @@ impl Topic {
             return false;
         }
         let busy = eager.iter().any(|c| *c + BUSY < Lane::Data.budget());
-        let due = self.outbox.since + COMPANY;
-        if !busy || self.outbox.bytes >= FULL_ENOUGH || due <= cx.now.mono {
+        let brisk = self.outbox.waiting.len() > 1 && cx.now.mono < self.outbox.sealed + SO_SOON;
+        let due = if busy { self.outbox.since + COMPANY } else { self.outbox.sealed + SO_SOON };
+        if !(busy || brisk) || self.outbox.bytes >= FULL_ENOUGH || due <= cx.now.mono {
             return true;
         }
         cx.deadlines.set(TimerKey::PubSub(Timer::Seal(self.id)), due);

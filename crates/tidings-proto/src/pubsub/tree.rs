@@ -21,14 +21,13 @@ pub(super) struct Peer {
     pub(super) eager: bool,
     /// Announcements waiting.
     pub(super) queue: Vec<Queued>,
-    /// Until then a duplicate from it does not prune: the link was just grafted.
-    pub(super) grace: Time,
     /// When it was last told to prune.
     pub(super) pruned: Time,
     /// The neighbour it would have beaten, and how many times in a row.
     pub(super) rival: Option<(NodeId, u8)>,
-    /// How much later than ours its copies come, in microseconds, smoothed; negative if earlier. None if unknown.
-    pub(super) lag: Option<i64>,
+    /// How much later than ours its copies come, in microseconds, smoothed, and how much that varies; negative if
+    /// earlier. None if unknown.
+    lag: Option<(i64, i64)>,
     /// When it last brought a batch first.
     pub(super) brought: Option<Time>,
     /// When it last brought a batch that the tree had not, because we asked.
@@ -41,7 +40,6 @@ impl Peer {
             id,
             eager,
             queue: Vec::new(),
-            grace: Time::default(),
             pruned: Time::default(),
             rival: None,
             lag: None,
@@ -52,11 +50,20 @@ impl Peer {
 
     /// Notes how much later than ours its copy of a batch came, or would have come over an eager link.
     pub(super) fn note_lag(&mut self, us: i64) {
+        // Smoothed as TCP smooths round-trip times (RFC 6298): one eighth and one quarter.
         self.lag = Some(match self.lag {
-            None => us,
-            // A weight of one in eight: a few batches settle it, one slow one does not.
-            Some(old) => old + (us - old) / 8,
+            None => (us, 0),
+            Some((mean, spread)) => (mean + (us - mean) / 8, spread + ((us - mean).abs() - spread) / 4),
         });
+    }
+
+    pub(super) fn lag(&self) -> Option<i64> {
+        self.lag.map(|l| l.0)
+    }
+
+    /// Whether its copies come earlier by much more than that varies.
+    pub(super) fn lag_is_steady(&self) -> bool {
+        self.lag.is_some_and(|(mean, spread)| mean < 0 && spread.saturating_mul(2) < -mean)
     }
 }
 

@@ -333,6 +333,19 @@ mod records {
     }
 
     #[test]
+    fn keep_refusing_epochs_too_old_to_tell_whatever_waits() {
+        let mut a = Author::default();
+        for epoch in 1..=EPOCHS as u64 {
+            take(&mut a, batch(epoch, 1, 1));
+        }
+        assert_eq!(take(&mut a, after(at(EPOCHS as u64, 9), 99, 1)), []);
+        assert_eq!(a.judge(&header(1, 1, 1, None)), Verdict::Forgotten);
+        let b = restored(&a);
+        assert_eq!(b.judge(&header(1, 1, 1, None)), Verdict::Forgotten, "it would be delivered again");
+        assert_eq!(b.judge(&header(99, 1, 1, None)), Verdict::New);
+    }
+
+    #[test]
     fn tell_a_gap_from_before_the_start() {
         let mut a = Author::default();
         take(&mut a, batch(1, 1, 1));
