@@ -73,8 +73,10 @@ async fn idle(nodes: u16, links: u16) -> Result<(), Failure> {
     let per = |kb: u64| kb as f64 / f64::from(nodes);
     println!("{:.0} kB an endpoint", per(endpoints - before));
     println!("{:.0} kB a node with {links} links", per(resident() - before));
-    let before = cpu();
+    let sent = || all.iter().map(|node| node.t.stats().wire_bytes_out).sum::<u64>();
+    let (before, sent_before) = (cpu(), sent());
     tokio::time::sleep(Duration::from_secs(10)).await;
+    println!("{:.0} bytes a second for an idle link, both ways", (sent() - sent_before) as f64 / 10.0 / pairs);
     println!("{:.2} % of a core for {pairs} idle links", ms(cpu() - before) / 100.0);
     Ok(())
 }
@@ -151,6 +153,10 @@ async fn speed() -> Result<(), Failure> {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let arg = |n, or| std::env::args().nth(n).map_or(Ok(or), |text| text.parse());
-    idle(arg(1, 100)?, arg(2, 10)?).await?;
+    // No nodes: the speed of one link only.
+    let nodes = arg(1, 100)?;
+    if nodes > 0 {
+        idle(nodes, arg(2, 10)?).await?;
+    }
     speed().await
 }

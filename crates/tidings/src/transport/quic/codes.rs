@@ -1,6 +1,6 @@
 //! Reasons as QUIC carries them: application close codes, and what other ends of a connection mean.
 
-use iroh::endpoint::{ConnectError, ConnectingError, ConnectionError, TransportErrorCode, VarInt};
+use iroh::endpoint::{ConnectingError, ConnectionError, TransportErrorCode, VarInt};
 use tidings_proto::wire::LinkRefusal;
 
 use crate::transport::hub::Refusal;
@@ -66,15 +66,6 @@ fn transport(code: TransportErrorCode) -> LinkRefusal {
         None if code == TransportErrorCode::NO_VIABLE_PATH => LinkRefusal::Silent,
         None if code == TransportErrorCode::NO_ERROR => LinkRefusal::Closed,
         None => LinkRefusal::Error,
-    }
-}
-
-/// Why a dial failed before there was a connection.
-pub(super) fn connect(error: &ConnectError) -> Refusal {
-    match error {
-        ConnectError::Connection { source, .. } => while_connecting(source),
-        ConnectError::Connecting { source, .. } => connecting(source),
-        _ => Refusal::Link(LinkRefusal::Error),
     }
 }
 

@@ -24,8 +24,11 @@ const STREAMS: u32 = 8;
 const DATAGRAM_BUFFER: usize = 32 * 1024;
 /// TLS sessions remembered: we never send early data, so they save little (iroh keeps 256 in 150 KiB by default).
 const TLS_TICKETS: usize = 8;
-/// Keep-alives in one idle time-out: two may be lost.
+/// Keep-alives a dialer sends in one idle time-out: two may be lost.
 const KEEP_ALIVES: u32 = 3;
+/// The acceptor's are this much later (a half): they only go out when the dialer's are missing, and a link costs one
+/// exchange an interval, not two.
+const ACCEPTOR_LATER: f64 = 1.5;
 
 /// What a QUIC transport needs to start. See [`QuicConfig::new`] for the defaults.
 #[derive(Clone, Debug)]
@@ -38,7 +41,7 @@ pub struct QuicConfig {
     pub bind: SocketAddr,
     /// How long a dial may take, both handshakes included. Advised: several round trips of the farthest peer.
     pub dial_timeout: Duration,
-    /// After how long without a sign of life a link is down. Keep-alives are sent three times as often.
+    /// After how long without a sign of life a link is down. The dialer sends keep-alives three times as often.
     pub idle_timeout: Duration,
 }
 
@@ -62,14 +65,42 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-pub(super) async fn bind(config: &QuicConfig) -> Result<Endpoint, TransportError> {
+/// The endpoint, and the configuration of the connections it dials.
+pub(super) async fn bind(config: &QuicConfig) -> Result<(Endpoint, QuicTransportConfig), TransportError> {
     let idle = IdleTimeout::try_from(config.idle_timeout)
         .map_err(|_| TransportError::Config("the idle time-out is longer than QUIC can say"))?;
     if config.idle_timeout < Duration::from_millis(100) || config.dial_timeout.is_zero() {
         return Err(TransportError::Config("an idle time-out needs 100 ms at least, a dial time-out must not be zero"));
     }
     let keep_alive = config.idle_timeout / KEEP_ALIVES;
-    let quic = QuicTransportConfig::builder()
+    let dialer = quic(config, idle, keep_alive);
+    let acceptor = quic(config, idle, keep_alive.mul_f64(ACCEPTOR_LATER));
+    let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
+    let endpoint = Endpoint::builder(presets::Empty)
+        .crypto_provider(provider())
+        .secret_key(iroh::SecretKey::from_bytes(config.secret.expose()))
+        .alpns(vec![ALPN.to_vec()])
+        .relay_mode(RelayMode::Disabled)
+        .clear_address_lookup()
+        .portmapper_config(PortmapperConfig::Disabled)
+        .max_tls_tickets(TLS_TICKETS)
+        .transport_config(acceptor)
+        .clear_ip_transports()
+        .bind_addr(config.bind)
+        .map_err(|error| cannot(error.to_string()))?
+        .bind()
+        .await
+        .map_err(|error| match &error {
+            BindError::Sockets { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+                TransportError::AddressInUse(config.bind)
+            }
+            _ => cannot(error.to_string()),
+        })?;
+    Ok((endpoint, dialer))
+}
+
+fn quic(config: &QuicConfig, idle: IdleTimeout, keep_alive: Duration) -> QuicTransportConfig {
+    QuicTransportConfig::builder()
         .max_idle_timeout(Some(idle))
         .keep_alive_interval(keep_alive)
         .default_path_max_idle_timeout(config.idle_timeout)
@@ -81,26 +112,5 @@ pub(super) async fn bind(config: &QuicConfig) -> Result<Endpoint, TransportError
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
         .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .build();
-    let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
-    Endpoint::builder(presets::Empty)
-        .crypto_provider(provider())
-        .secret_key(iroh::SecretKey::from_bytes(config.secret.expose()))
-        .alpns(vec![ALPN.to_vec()])
-        .relay_mode(RelayMode::Disabled)
-        .clear_address_lookup()
-        .portmapper_config(PortmapperConfig::Disabled)
-        .max_tls_tickets(TLS_TICKETS)
-        .transport_config(quic)
-        .clear_ip_transports()
-        .bind_addr(config.bind)
-        .map_err(|error| cannot(error.to_string()))?
-        .bind()
-        .await
-        .map_err(|error| match &error {
-            BindError::Sockets { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-                TransportError::AddressInUse(config.bind)
-            }
-            _ => cannot(error.to_string()),
-        })
+        .build()
 }

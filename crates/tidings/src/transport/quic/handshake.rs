@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use iroh::endpoint::{Connection, ReadExactError, RecvStream};
+use iroh::endpoint::{ConnectOptions, Connection, ReadExactError, RecvStream};
 use iroh::{EndpointAddr, EndpointId};
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, NodeId};
@@ -45,12 +45,18 @@ pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> R
     if addr.is_empty() {
         return Err(no_address);
     }
-    let conn = inner.endpoint.connect(addr, ALPN).await.map_err(|error| {
-        tracing::debug!(peer = %dial.peer.short(), %error, "dial failed");
-        codes::connect(&error)
+    let conn = connect(inner, addr).await.inspect_err(|refusal| {
+        tracing::debug!(peer = %dial.peer.short(), ?refusal, "dial failed");
     })?;
     let result = greet(inner, dial, conn.clone()).await;
     result.inspect_err(|refusal| conn.close(codes::code(*refusal), b""))
+}
+
+async fn connect(inner: &Inner, addr: EndpointAddr) -> Result<Connection, Refusal> {
+    let options = ConnectOptions::new().with_transport_config(inner.dialing.clone());
+    let connecting = inner.endpoint.connect_with_opts(addr, ALPN, options).await;
+    let connecting = connecting.map_err(|_| Refusal::Link(LinkRefusal::Error))?;
+    connecting.await.map_err(|error| codes::connecting(&error))
 }
 
 async fn greet(inner: &Arc<Inner>, dial: &Dial, conn: Connection) -> Result<Established, Refusal> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 use iroh::Endpoint;
-use iroh::endpoint::Incoming;
+use iroh::endpoint::{Incoming, QuicTransportConfig};
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, Network, NodeId};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
@@ -40,6 +40,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 struct Inner {
     hub: Arc<Hub>,
     endpoint: Endpoint,
+    /// How connections are made that this node dials.
+    dialing: QuicTransportConfig,
     network: Network,
     dial_timeout: Duration,
     handshakes: Arc<Semaphore>,
@@ -64,10 +66,11 @@ pub struct QuicTransport {
 impl QuicTransport {
     /// Binds the socket. No link comes up before [`Transport::attach`]. Must be called within a tokio runtime.
     pub async fn bind(config: QuicConfig) -> Result<Arc<QuicTransport>, TransportError> {
-        let endpoint = config::bind(&config).await?;
+        let (endpoint, dialing) = config::bind(&config).await?;
         let inner = Arc::new(Inner {
             hub: Arc::new(Hub::new(NodeId(*endpoint.id().as_bytes()))),
             endpoint,
+            dialing,
             network: config.network,
             dial_timeout: config.dial_timeout,
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
