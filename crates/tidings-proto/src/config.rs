@@ -38,7 +38,8 @@ pub struct GossipConfig {
     pub foaf_ttl: usize,
     /// Peers asked at each hop of such a walk.
     pub foaf_fanout: usize,
-    /// Messages kept in memory per topic for neighbours that missed them: 16 to 10 000 000.
+    /// Messages kept in memory per topic for neighbours that missed them: 16 to 10 000 000. Those of the last five
+    /// seconds are kept besides, up to 16 MiB.
     pub message_cache_size: usize,
     /// How long they are kept: 1 s to 24 h.
     #[serde(with = "text_duration")]

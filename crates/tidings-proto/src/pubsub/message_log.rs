@@ -1,4 +1,5 @@
-//! The recent batches of a topic, kept for neighbours that missed them: bounded by messages, bytes and age.
+//! The recent batches of a topic, kept for neighbours that missed them: bounded by messages, bytes and age. The
+//! youngest are bounded by bytes and age alone.
 //!
 //! The ids are remembered longer than the batches, so that a late announcement is not mistaken for news.
 
@@ -14,6 +15,12 @@ use crate::wire::{Range, ShortId};
 /// Ids remembered at most, and how long at least (announcements are at most seconds late; guesses).
 const IDS: usize = 32_768;
 const IDS_AGE: Span = Span::from_secs(120);
+
+/// Batches younger than this are kept whatever their number, up to so many bytes: a neighbour that missed one must
+/// notice, wait and ask before it is gone, and a fast publisher fills the log in a fraction of a second. (Noticing
+/// takes an announcement, the patience for the tree and a few tries: some 3 s at worst.)
+const YOUNG: Span = Span::from_secs(5);
+const YOUNG_BYTES: u64 = 16 << 20;
 
 /// One batch in the log.
 #[derive(Clone, Debug)]
@@ -69,8 +76,10 @@ impl MessageLog {
     pub(super) fn trim(&mut self, config: &GossipConfig, now: Time) {
         let ttl = Span::from(config.message_cache_ttl);
         while let Some(e) = self.entries.front() {
-            let over = self.messages > config.message_cache_size || self.bytes > config.history_max_bytes;
-            if !(over || now.since(e.received) > ttl) {
+            let age = now.since(e.received);
+            let needed = age < YOUNG && self.bytes <= YOUNG_BYTES;
+            let many = self.messages > config.message_cache_size && !needed;
+            if !(many || self.bytes > config.history_max_bytes || age > ttl) {
                 break;
             }
             let h = e.batch.header();
@@ -91,9 +100,11 @@ impl MessageLog {
         }
     }
 
-    /// When the oldest batch grows too old.
+    /// When the oldest batch grows too old, or no longer counts as young.
     pub(super) fn expires(&self, config: &GossipConfig) -> Option<Time> {
-        self.entries.front().map(|e| e.received + Span::from(config.message_cache_ttl))
+        let many = self.messages > config.message_cache_size;
+        let ttl = Span::from(config.message_cache_ttl);
+        self.entries.front().map(|e| e.received + if many { ttl.min(YOUNG) } else { ttl })
     }
 
     pub(super) fn get(&self, id: &ShortId) -> Option<&Entry> {

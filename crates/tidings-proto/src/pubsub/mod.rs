@@ -329,7 +329,7 @@ impl Topic {
         if let Some(at) = self.log.expires(cx.config) {
             // Once a second is enough; the size limits hold at all times.
             let at = at.max(cx.now.mono + Span::from_secs(1));
-            cx.deadlines.set(TimerKey::PubSub(Timer::Trim(self.id)), at);
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);
         }
     }
 

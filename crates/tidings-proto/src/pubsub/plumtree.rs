@@ -16,8 +16,9 @@ use crate::time::{Span, Time};
 use crate::wire::{Announced, Fetch, Gossip, Graft, IHave, Lane, MAX_IHAVES, MAX_RANGES, Message, Prune, Range};
 
 /// How often announcements are sent. They repair and improve the tree; a healthy tree does not wait for them, and
-/// on an idle machine each costs as much as a batch, so they are gathered (a guess: five a second and link).
-pub(super) const IHAVE_EVERY: Span = Span::from_millis(200);
+/// on an idle machine each costs as much as a batch, so they are gathered (at 200 ms, a third of all frames of
+/// sixteen nodes with fifty messages a second were announcements).
+pub(super) const IHAVE_EVERY: Span = Span::from_millis(400);
 /// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
 /// be heard of while a neighbour still has them.
 const IHAVE_SHARE: usize = 16;
@@ -176,7 +177,7 @@ impl PubSub {
             return;
         };
         if m.eager {
-            p.eager = true;
+            p.graft();
         }
         for id in &m.ids {
             match t.log.get(id) {
@@ -300,9 +301,7 @@ impl Topic {
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
         self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
-        if !cx.deadlines.armed(&TimerKey::PubSub(Timer::Trim(self.id))) {
-            self.trim(cx);
-        }
+        self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {
             self.patience.note(announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
@@ -314,7 +313,8 @@ impl Topic {
             p.brought = Some(now);
             if pulled {
                 p.pulled = Some(now);
-            } else {
+            } else if !p.just_pruned(now, PRUNE_AGAIN) {
+                // It counts us as eager. (Right after a prune, what was on its way still comes.)
                 p.eager = true;
             }
         }
@@ -353,22 +353,30 @@ impl Topic {
         took
     }
 
-    /// A batch came again.
+    /// A batch came again: of two links that bring the same, the slower one leaves the tree.
     fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &super::batch::BatchHeader) {
         cx.counters.batches_duplicate += 1;
         let (now, topic) = (cx.now.mono, self.id);
-        if let Some(first) = self.log.known_at(h).filter(|k| k.pulled && !pulled) {
-            // The tree would have brought it: we asked too soon. The link is not to blame.
-            self.patience.note(self.patience.wait() + now.since(first.received));
-            return;
-        }
-        let Some(p) = self.peer(&from) else { return };
         if pulled {
             return;
         }
-        if p.eager || now.since(p.pruned) > PRUNE_AGAIN {
+        let first = self.log.known_at(h);
+        if let Some(k) = first.filter(|k| k.pulled) {
+            // The tree would have brought it: we asked too soon. The link is not to blame.
+            self.patience.note(self.patience.wait() + now.since(k.received));
+            return;
+        }
+        // Only in favour of a link that stays: when batches follow each other closely, two links may each bring one
+        // first, and pruning both in turn would leave none.
+        let stays = match first.map(|k| k.from) {
+            Some(Some(by)) => self.peers.iter().any(|p| p.id == by && p.eager),
+            Some(None) => true,
+            None => h.author == cx.me,
+        };
+        let Some(p) = self.peer(&from) else { return };
+        if stays && (p.eager || !p.just_pruned(now, PRUNE_AGAIN)) {
             p.eager = false;
-            p.pruned = now;
+            p.pruned = Some(now);
             cx.counters.prunes_sent += 1;
             cx.send(from, Prune { topic });
             self.keep_a_parent(cx);
@@ -403,7 +411,7 @@ impl Topic {
         }
         p.rival = None;
         // Make before break: both links stay in the tree until a copy comes twice, and the slower one is pruned.
-        p.eager = true;
+        p.graft();
         self.swapped = now;
         cx.counters.swaps += 1;
         cx.send(from, Graft { topic, ids: Vec::new(), eager: true });
@@ -427,7 +435,7 @@ impl Topic {
             .map(|p| p.id);
         let Some(best) = best else { return };
         if let Some(p) = self.peer(&best) {
-            p.eager = true;
+            p.graft();
         }
         cx.counters.grafts_sent += 1;
         cx.send(best, Graft { topic, ids: Vec::new(), eager: true });

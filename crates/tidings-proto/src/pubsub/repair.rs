@@ -135,7 +135,9 @@ impl PubSub {
         for (peer, ids) in t.repair.take_due(now) {
             let Some(p) = t.peer(&peer) else { continue };
             let eager = p.eager || p.pulled.is_some_and(|at| now.since(at) < BROKEN);
-            p.eager = eager;
+            if eager {
+                p.graft();
+            }
             for part in ids.chunks(ASK_AT_ONCE) {
                 cx.counters.grafts_sent += 1;
                 cx.send(peer, Graft { topic, ids: part.to_vec(), eager });

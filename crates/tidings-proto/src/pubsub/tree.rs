@@ -21,8 +21,8 @@ pub(super) struct Peer {
     pub(super) eager: bool,
     /// Announcements waiting.
     pub(super) queue: Vec<Queued>,
-    /// When it was last told to prune.
-    pub(super) pruned: Time,
+    /// When it was last told to prune, unless it was grafted since.
+    pub(super) pruned: Option<Time>,
     /// The neighbour it would have beaten, and how many times in a row.
     pub(super) rival: Option<(NodeId, u8)>,
     /// How much later than ours its copies come, in microseconds, smoothed, and how much that varies; negative if
@@ -36,16 +36,18 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(id: NodeId, eager: bool) -> Self {
-        Peer {
-            id,
-            eager,
-            queue: Vec::new(),
-            pruned: Time::default(),
-            rival: None,
-            lag: None,
-            brought: None,
-            pulled: None,
-        }
+        Peer { id, eager, queue: Vec::new(), pruned: None, rival: None, lag: None, brought: None, pulled: None }
+    }
+
+    /// The link is in the tree from now on.
+    pub(super) fn graft(&mut self) {
+        self.eager = true;
+        self.pruned = None;
+    }
+
+    /// Whether it was told to prune within `span`.
+    pub(super) fn just_pruned(&self, now: Time, span: Span) -> bool {
+        self.pruned.is_some_and(|at| now.since(at) <= span)
     }
 
     /// Notes how much later than ours its copy of a batch came, or would have come over an eager link.
