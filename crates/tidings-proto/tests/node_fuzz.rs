@@ -304,7 +304,7 @@ impl Chaos {
         }
         assert!(node.links().len() <= 16 + 8);
         for t in node.topics() {
-            assert!(t.cached_messages <= 16 && t.authors <= usize::from(PEERS) + 1, "{t:?}");
+            assert!(t.cached_bytes <= 64 << 20 && t.authors <= usize::from(PEERS) + 1, "{t:?}");
         }
         for did in std::mem::take(&mut self.d.did) {
             let Did::Event(Event::Delivered(x)) = did else { continue };
@@ -328,6 +328,7 @@ impl Chaos {
         self.d.command(Command::Subscribe { topic: news() });
         self.d.pass_ms(60_000);
         self.check();
+        assert!(self.d.node.topics().iter().all(|t| t.cached_messages <= 16));
         let (friend, author) = (&self.peers[0], Fake::new(250));
         let up = Input::LinkUp { peer: friend.id, addr: None, outbound: true, rtt: None };
         self.d.input(up).unwrap();
