@@ -57,3 +57,8 @@ fn os_random() -> Result<[u8; 32], String> {
 pub fn new_secret() -> Result<SecretKey, RuntimeError> {
     os_random().map(SecretKey::from_bytes).map_err(RuntimeError::Random)
 }
+
+/// The README's program compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
