@@ -207,6 +207,9 @@ pub enum CommandError {
         /// The most allowed.
         limit: usize,
     },
+    /// The topic was left while the message waited to be sent.
+    #[error("the topic was left before the message could be sent: publish it again if it still matters")]
+    TopicLeft,
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,

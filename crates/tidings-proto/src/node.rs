@@ -165,7 +165,7 @@ impl Node {
         if !self.pubsub.loaded() {
             match input {
                 Input::Loaded { .. } | Input::Stored { .. } | Input::Tick => {}
-                Input::Frame { from, .. } if self.held.len() >= HELD => {
+                Input::Frame { from, .. } | Input::Datagram { from, .. } if self.held.len() >= HELD => {
                     self.counters.frames_unexpected += 1;
                     return Err(Error::NotReady { from });
                 }

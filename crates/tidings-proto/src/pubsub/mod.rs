@@ -224,7 +224,7 @@ impl PubSub {
 
     fn leave_topic(&mut self, cx: &mut Cx<'_>, id: TopicId) {
         let Some(mut t) = self.topics.remove(&id) else { return };
-        t.outbox.refuse_all(cx, &CommandError::Leaving);
+        t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in
             [Timer::Announce(id), Timer::Repair(id), Timer::Gap(id), Timer::Trim(id), Timer::Idle(id), Timer::Seal(id)]

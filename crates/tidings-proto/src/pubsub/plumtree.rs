@@ -179,11 +179,11 @@ impl PubSub {
         if m.eager {
             p.graft();
         }
-        for id in &m.ids {
+        let distinct: std::collections::BTreeSet<_> = m.ids.iter().collect();
+        for id in distinct {
             match t.log.get(id) {
-                Some(e) => {
-                    serve(cx, from, &e.batch, e.hop);
-                }
+                Some(e) if !serve(cx, from, &e.batch, e.hop) => return,
+                Some(_) => {}
                 None => cx.counters.log_misses += 1,
             }
         }
@@ -271,7 +271,7 @@ impl PubSub {
                     left = true;
                     break;
                 }
-                p.queue.drain(..n);
+                p.queued = p.queued.saturating_sub(p.queue.drain(..n).map(|q| q.messages).sum());
             }
         }
         if left {
@@ -342,8 +342,8 @@ impl Topic {
                 cx.counters.ihaves_shed += 1;
             }
             p.queue.push(queued);
-            let waiting: usize = p.queue.iter().map(|q| q.messages).sum();
-            let wait = if waiting >= many { Span::ZERO } else { IHAVE_EVERY };
+            p.queued += messages;
+            let wait = if p.queued >= many { Span::ZERO } else { IHAVE_EVERY };
             soonest = Some(soonest.map_or(wait, |s: Span| s.min(wait)));
         }
         cx.counters.batches_sent += took as u64;

@@ -204,6 +204,9 @@ impl PubSub {
         };
         let mut left = SERVE;
         for r in &m.ranges {
+            if left == 0 {
+                return;
+            }
             let found = t.log.range(r, left);
             if found.is_empty() {
                 cx.counters.log_misses += 1;

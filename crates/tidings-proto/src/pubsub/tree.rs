@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) eager: bool,
     /// Announcements waiting.
     pub(super) queue: Vec<Queued>,
+    /// The messages of those that came by dissemination.
+    pub(super) queued: usize,
     /// When it was last told to prune, unless it was grafted since.
     pub(super) pruned: Option<Time>,
     /// The neighbour it would have beaten, and how many times in a row.
@@ -36,7 +38,17 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new(id: NodeId, eager: bool) -> Self {
-        Peer { id, eager, queue: Vec::new(), pruned: None, rival: None, lag: None, brought: None, pulled: None }
+        Peer {
+            id,
+            eager,
+            queue: Vec::new(),
+            queued: 0,
+            pruned: None,
+            rival: None,
+            lag: None,
+            brought: None,
+            pulled: None,
+        }
     }
 
     /// The link is in the tree from now on.
