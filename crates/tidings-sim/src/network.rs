@@ -28,7 +28,7 @@ use crate::trace::Trace;
 /// The transport's idle time-out, as on QUIC.
 pub(crate) const IDLE: Span = Span::from_secs(5);
 /// How long a dial may take, as on QUIC.
-const DIAL: Span = Span::from_millis(1_000);
+const DIAL: Span = Span::from_millis(1_500);
 /// Wall time at the start of every simulation: 2026-01-01.
 const WALL: u64 = 1_767_225_600_000;
 /// What each frame or datagram costs on the wire besides its own bytes.
