@@ -47,7 +47,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
     let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
     let mut options = Options::new(scenario);
     options.nodes = nodes;
-    options.seeds = seeds;
+    options.seeds = seeds.unwrap_or_else(|| Options::default_seeds(nodes));
     options.latency = latency;
     options.jitter = jitter;
     options.loss = loss;

@@ -57,9 +57,9 @@ pub(crate) struct Network {
     /// How many nodes
     #[arg(long, value_name = "N", default_value_t = defaults().nodes)]
     pub(crate) nodes: usize,
-    /// Which seeds: one, or a range that includes its end
-    #[arg(long, value_name = "N|A..B", default_value_t = defaults().seeds)]
-    pub(crate) seeds: Seeds,
+    /// Which seeds: one, or a range that includes its end [default: 1..20, fewer above 500 nodes]
+    #[arg(long, value_name = "N|A..B")]
+    pub(crate) seeds: Option<Seeds>,
     /// One-way delay of each pair of nodes, in ms
     #[arg(long, value_name = "lan|wan|A..B", default_value_t = Latency::default())]
     pub(crate) latency: Latency,

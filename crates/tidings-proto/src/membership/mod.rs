@@ -13,7 +13,7 @@
 //!   link stands, what others say fills in.
 //! - *The answer to a shuffle goes back the way it came*, along links that exist: no dial per shuffle.
 //! - *A topic's view holds* min(`active_view_size`, 4 + ⌈ln members⌉), members being estimated by a sketch that
-//!   travels with these messages ([`size`]).
+//!   travels with these messages (`size.rs`).
 //! - *A topic's members are found* among the neighbours' topic lists, at the bootstrap peers, and by a bounded walk
 //!   of the network's overlay that a member ends by letting the seeker in.
 //!

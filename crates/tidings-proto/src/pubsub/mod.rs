@@ -4,14 +4,14 @@
 //! at once) or *lazy* (batches are only announced). Eager links form a tree; announcements repair it.
 //!
 //! What differs, and why:
-//! - *The unit is a signed batch* ([`batch`]), not a message; the author's bytes are forwarded unchanged.
+//! - *The unit is a signed batch* (`batch.rs`), not a message; the author's bytes are forwarded unchanged.
 //! - *The first batch builds the tree.* Until a topic has seen one, all links are eager: the flood reaches each node
 //!   first along the shortest path, and prunes leave exactly that tree. From then on new links begin *lazy*: an eager
 //!   one would close a cycle, and the prunes that break it can break the tree when publishers rotate.
 //! - *Exchange by measured delay, not by hops.* Announcements say how long they were held back, so a node knows when
 //!   a lazy neighbour's copy would have come. Only a neighbour that beats the same parent many times in a row
 //!   replaces it. A shared tree thus stays put while publishers rotate, which is what it is judged on.
-//! - *Announcements are batched* every [`plumtree::IHAVE_EVERY`] and name batches by 16 bytes.
+//! - *Announcements are batched* every 400 ms and name batches by 16 bytes.
 //! - *How long an announced batch is waited for* follows from how late the tree was before.
 //! - *Missing ranges are asked for by number* (`Fetch`) besides by id: order per author shows what is missing.
 //!
