@@ -338,7 +338,7 @@ impl Topic {
                 cx.counters.batches_shed += 1;
             }
             if p.queue.len() >= MAX_IHAVES * 4 {
-                p.queue.remove(0);
+                p.queued = p.queued.saturating_sub(p.queue.remove(0).messages);
                 cx.counters.ihaves_shed += 1;
             }
             p.queue.push(queued);

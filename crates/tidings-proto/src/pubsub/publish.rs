@@ -38,7 +38,6 @@ pub(super) struct Outbox {
     waiting: VecDeque<(Ticket, Outgoing)>,
     bytes: usize,
     since: Time,
-    next_seq: u64,
     /// When the last batch was signed.
     sealed: Time,
     /// Nothing is signed before: the first batch is still building the tree.
@@ -136,7 +135,7 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let (tickets, messages) = t.outbox.take();
         t.outbox.sealed = cx.now.mono;
-        let first_seq = t.outbox.next_seq.max(self.persist.used(&id) + 1);
+        let first_seq = self.persist.used(&id) + 1;
         let header = BatchHeader {
             topic: id,
             author: cx.me,
@@ -151,8 +150,7 @@ impl PubSub {
                 messages.iter().map(|m| m.headers.len() as u32).collect()
             },
         };
-        t.outbox.next_seq = first_seq + messages.len() as u64;
-        self.persist.publish(&id, Position { epoch, seq: t.outbox.next_seq - 1 });
+        self.persist.publish(&id, Position { epoch, seq: first_seq + messages.len() as u64 - 1 });
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
         cx.counters.published += messages.len() as u64;
         let known = Known { received: cx.now.mono, from: None, pulled: false };

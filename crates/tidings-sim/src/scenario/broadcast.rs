@@ -80,14 +80,5 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("gaps", s.ledger.gaps as f64, Worst::Largest);
     let latencies = s.ledger.latencies_us.iter().map(|us| f64::from(*us) / 1000.0).collect();
     out.spread("latency_ms", latencies);
-    if std::env::var_os("TIDINGS_SIM_COUNTERS").is_some() {
-        let mut total = tidings_proto::counters::Counters::default();
-        for n in s.alive() {
-            if let Some(node) = s.net.node(n) {
-                total.add(node.counters());
-            }
-        }
-        eprintln!("{total:#?}");
-    }
     Outcome { measured: out, trace: s.net.trace_hash(), broken: std::mem::take(&mut s.ledger.broken) }
 }
