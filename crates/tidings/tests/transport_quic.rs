@@ -383,7 +383,8 @@ async fn a_silent_death_is_noticed_within_the_idle_time_out() {
     runtime.shutdown_background();
     let died = Instant::now();
     assert_eq!(link_down(&mut a_in).await, (b.local_peer_id(), LinkRefusal::Silent));
-    assert!(died.elapsed() < idle_timeout + Duration::from_millis(500), "{:?}", died.elapsed());
+    // A busy machine may take its time; without our time-out it would take QUIC's default of 30 s.
+    assert!(died.elapsed() < idle_timeout * 5, "{:?}", died.elapsed());
     // Only now: a transport that is dropped says goodbye.
     drop((b, b_in));
 }
