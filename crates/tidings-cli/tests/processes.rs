@@ -189,3 +189,28 @@ fn halves_that_lost_each_other_find_together_again() {
     );
     crowd.say(1, &everyone, "whole again");
 }
+
+#[test]
+fn a_stopped_process_is_suspected_and_recovers_when_it_goes_on() {
+    let crowd = Crowd::gather(5, None);
+    let sleeper = 2;
+    let id = crowd.id(sleeper);
+    let near: Vec<usize> = crowd.up().filter(|i| *i != sleeper && crowd.neighbors(*i).contains(&id)).collect();
+    let mut watching: Vec<Running> = near.iter().map(|i| crowd.events(*i)).collect();
+    assert!(!watching.is_empty(), "the one to be stopped has no neighbour");
+    let stopped = Instant::now();
+    crowd.node(sleeper).process.signal(Signal::STOP);
+    for events in &mut watching {
+        wait_for_event(events, |e| e["event"] == "peer_suspected" && e["peer"] == id);
+    }
+    let suspected = stopped.elapsed();
+    // Long enough for everybody to remove it.
+    thread::sleep(Duration::from_secs(10).saturating_sub(stopped.elapsed()));
+    let resumed = Instant::now();
+    crowd.node(sleeper).process.signal(Signal::CONT);
+    for events in &mut watching {
+        wait_for_event(events, |e| e["event"] == "peer_recovered" && e["peer"] == id);
+    }
+    println!("suspected by all neighbours after {suspected:?}; recovered {:?} after it went on", resumed.elapsed());
+    assert!(!crowd.neighbors(near[0]).is_empty());
+}
