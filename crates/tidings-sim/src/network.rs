@@ -6,7 +6,10 @@
 //! network does. A clean close takes one delay, and comes after the frames sent before it. A crashed node's links
 //! swallow frames until the idle time-out.
 
+mod carry;
 mod link;
+mod probe;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -17,7 +20,7 @@ use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
-use tidings_proto::io::{Command, Event, Input, NodeSetup, Output, StoreError, Ticket};
+use tidings_proto::io::{Command, Event, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
@@ -49,6 +52,7 @@ pub enum CrashKind {
 
 enum What {
     Frame { from: u32, conn: u64, lane: Lane, frame: Frame },
+    Datagram { from: u32, conn: u64, bytes: Bytes },
     Accept { dialer: u32 },
     Up { peer: u32, conn: u64, outbound: bool },
     Down { peer: u32, conn: u64, reason: LinkRefusal },
@@ -82,6 +86,7 @@ struct Slot {
     wake: u64,
     starts: u64,
     group: u8,
+    probes: Probes,
 }
 
 /// Something a node told its program.
@@ -99,6 +104,19 @@ pub(crate) struct Traffic {
     pub(crate) payload_frames: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
+    /// Bytes of datagrams, packets included: once where sent, once where received.
+    pub(crate) probe_bytes: u64,
+}
+
+/// The datagrams of one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Sent, lost ones included.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Bytes of both, packets included.
+    pub bytes: u64,
 }
 
 /// A simulated network of production nodes.
@@ -123,6 +141,7 @@ pub struct Network {
     held: Vec<Scheduled>,
     pub(crate) traffic: Traffic,
     pub(crate) events: u64,
+    broken: Vec<String>,
 }
 
 impl Network {
@@ -149,6 +168,7 @@ impl Network {
             held: Vec::new(),
             traffic: Traffic::default(),
             events: 0,
+            broken: Vec::new(),
         }
     }
 
@@ -203,6 +223,7 @@ impl Network {
             wake: u64::MAX,
             starts: 0,
             group: 0,
+            probes: Probes::default(),
         });
         self.start(n);
         n
@@ -322,6 +343,23 @@ impl Network {
         }
     }
 
+    /// The datagrams a node sent and received.
+    pub fn probes(&self, n: u32) -> Probes {
+        self.slots[n as usize].probes
+    }
+
+    /// Something happened that must not.
+    fn break_run(&mut self, why: String) {
+        if self.broken.len() < 100 {
+            self.broken.push(why);
+        }
+    }
+
+    /// What happened that must not, so far.
+    pub fn take_broken(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.broken)
+    }
+
     fn cut(&self, a: u32, b: u32) -> bool {
         self.partitioned && self.slots[a as usize].group != self.slots[b as usize].group
     }
@@ -358,125 +396,4 @@ impl Network {
     pub fn trace_hash(&self) -> [u8; 32] {
         self.trace.finish()
     }
-
-    fn carry(&mut self, s: Scheduled) {
-        let n = s.node;
-        self.events += 1;
-        match s.what {
-            What::Tick => {
-                if self.slots[n as usize].wake == self.now {
-                    self.slots[n as usize].wake = u64::MAX;
-                    self.turn(n, Input::Tick);
-                }
-            }
-            What::Frame { from, conn, lane, frame } => {
-                if self.slots[n as usize].ends.get(&from).is_none_or(|e| e.conn != conn) {
-                    return;
-                }
-                if self.cut(n, from) {
-                    self.held.push(Scheduled { node: n, what: What::Frame { from, conn, lane, frame } });
-                    return;
-                }
-                self.trace.note(self.now, n, 1, &frame.head);
-                let from = self.slots[from as usize].id;
-                self.turn(n, Input::Frame { from, lane, bytes: joined(frame) });
-            }
-            What::Accept { dialer } => self.accept(n, dialer),
-            What::Up { peer, conn, outbound } => {
-                let slot = &mut self.slots[n as usize];
-                slot.dialing.remove(&peer);
-                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) || slot.node.is_none() {
-                    return;
-                }
-                let addr = Some(self.addr(peer));
-                let rtt = Some(Span(2 * self.latency.of(self.seed, n, peer)));
-                let peer = self.slots[peer as usize].id;
-                self.trace.note(self.now, n, 2, &peer.0);
-                self.turn(n, Input::LinkUp { peer, addr, outbound, rtt });
-            }
-            What::Down { peer, conn, reason } => {
-                let slot = &mut self.slots[n as usize];
-                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) {
-                    return;
-                }
-                // A partition that healed in time leaves the link as it was.
-                let lives = |a: &Slot| a.node.is_some() && a.ends.get(&n).is_some_and(|e| e.conn == conn);
-                if reason == LinkRefusal::Silent && lives(&self.slots[peer as usize]) && !self.cut(n, peer) {
-                    return;
-                }
-                self.slots[n as usize].ends.remove(&peer);
-                let peer = self.slots[peer as usize].id;
-                self.trace.note(self.now, n, 3, &peer.0);
-                self.turn(n, Input::LinkDown { peer, reason });
-            }
-            What::DialFailed { peer, attempt } => {
-                let p = self.by_id.get(&peer).copied().unwrap_or(u32::MAX);
-                let slot = &mut self.slots[n as usize];
-                if slot.dialing.get(&p) != Some(&attempt) {
-                    return;
-                }
-                slot.dialing.remove(&p);
-                self.trace.note(self.now, n, 4, &peer.0);
-                self.turn(n, Input::DialFailed { peer, reason: LinkRefusal::Timeout });
-            }
-        }
-    }
-
-    /// One turn of a node: an input, then everything it wants done.
-    fn turn(&mut self, n: u32, input: Input) {
-        let now = self.clocks();
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let Some(node) = self.slots[n as usize].node.as_mut() else { return };
-            // What a node refuses, it counts.
-            let _ = node.handle(now, input);
-            while let Some(out) = self.slots[n as usize].node.as_mut().and_then(Node::poll) {
-                self.output(n, out, &mut inputs);
-            }
-        }
-        let slot = &mut self.slots[n as usize];
-        if let Some((at, _)) = slot.node.as_ref().and_then(Node::deadline) {
-            let at = at.0.max(self.now);
-            if at < slot.wake {
-                slot.wake = at;
-                self.schedule(at, n, What::Tick);
-            }
-        }
-    }
-
-    fn output(&mut self, n: u32, out: Output, inputs: &mut Vec<Input>) {
-        match out {
-            Output::Send { peer, lane, frame } => self.send(n, peer, lane, frame, inputs),
-            Output::Datagram { .. } => {}
-            Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
-            Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
-            Output::Event(e) => self.told.push((n, Told::Event(e))),
-            Output::Reply { .. } => self.told.push((n, Told::Reply)),
-            Output::Store { ticket, records } => {
-                let slot = &mut self.slots[n as usize];
-                let result = if slot.disk_fails {
-                    Err(StoreError("the simulated disk fails".into()))
-                } else {
-                    for (k, v) in records {
-                        match v {
-                            Some(v) => slot.disk.insert(k, v),
-                            None => slot.disk.remove(&k),
-                        };
-                    }
-                    Ok(())
-                };
-                inputs.push(Input::Stored { ticket, result });
-            }
-            Output::Load { ticket, prefix } => {
-                let disk = &self.slots[n as usize].disk;
-                let found = disk.iter().filter(|(k, _)| k.starts_with(&prefix));
-                let found = found.map(|(k, v)| (k.clone(), v.clone())).collect();
-                inputs.push(Input::Loaded { ticket, result: Ok(found) });
-            }
-        }
-    }
-}
-
-fn joined(frame: Frame) -> Bytes {
-    frame.to_bytes()
 }

@@ -124,6 +124,7 @@ impl Stage {
 
     /// What must hold of every node at any time.
     pub(super) fn check(&mut self) {
+        self.ledger.broken.extend(self.net.take_broken());
         for n in self.alive() {
             let Some(node) = self.net.node(n) else { continue };
             let mut wrong = Vec::new();
