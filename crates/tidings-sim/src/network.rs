@@ -170,6 +170,8 @@ pub(crate) enum Told {
 pub(crate) struct Traffic {
     /// Batches pushed or served, every copy.
     pub(crate) payload_frames: u64,
+    /// Bytes on the data lane, packets included.
+    pub(crate) payload_bytes: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
     /// Bytes of datagrams, packets included: once where sent, once where received.
@@ -248,10 +250,10 @@ impl Network {
         self.config = config;
     }
 
-    /// A random stream for the scenario, apart from the network's own.
-    pub fn script_rng(&self) -> Rng {
+    /// A random stream for a `purpose` of the scenario, apart from the network's own.
+    pub fn script_rng(&self, purpose: &str) -> Rng {
         let master = *blake3::keyed_hash(&[8; 32], &self.seed.to_le_bytes()).as_bytes();
-        Rng::derive(&master, "scenario", &[])
+        Rng::derive(&master, purpose, &[])
     }
 
     /// Simulated time since the start.

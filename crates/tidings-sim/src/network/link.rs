@@ -78,7 +78,10 @@ impl Network {
         }
         let len = frame.len();
         match lane {
-            Lane::Data => self.traffic.payload_frames += 1,
+            Lane::Data => {
+                self.traffic.payload_frames += 1;
+                self.traffic.payload_bytes += (len + PACKET) as u64;
+            }
             _ => self.traffic.control_bytes += (len + PACKET) as u64,
         }
         let cut = self.cut(n, p);
