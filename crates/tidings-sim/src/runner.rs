@@ -109,6 +109,9 @@ fn one(options: &Options, seed: u64) -> Outcome {
     let run = || match options.scenario {
         Scenario::Broadcast { .. } => scenario::broadcast::run(options, seed),
         Scenario::Crash { .. } => scenario::crash::run(options, seed),
+        Scenario::Detect { .. } => scenario::detect::run(options, seed),
+        Scenario::Partition { .. } => scenario::partition::run(options, seed),
+        Scenario::Churn { .. } => scenario::churn::run(options, seed),
     };
     // A panic is a failed invariant of its seed, not the end of the run.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| Outcome {

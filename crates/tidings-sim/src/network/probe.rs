@@ -20,7 +20,7 @@ impl Network {
             self.break_run(format!("node {n} sent a datagram of {} bytes, the limit is {MAX_DATAGRAM}", bytes.len()));
             return;
         }
-        let Some(p) = self.by_id.get(&peer).copied() else { return };
+        let Some(p) = self.linked(n, &peer) else { return };
         let Some(conn) = self.slots[n as usize].ends.get(&p).map(|e| e.conn) else { return };
         let size = (bytes.len() + PACKET) as u64;
         self.slots[n as usize].probes.sent += 1;
@@ -39,7 +39,7 @@ impl Network {
     /// A datagram reached the other end: it counts and is handled, if its link is still there.
     pub(super) fn datagram_arrives(&mut self, n: u32, from: u32, conn: u64, bytes: Bytes) {
         let slot = &mut self.slots[n as usize];
-        if slot.ends.get(&from).is_none_or(|e| e.conn != conn) || self.cut(n, from) {
+        if slot.ends.get(&from).is_none_or(|e| e.conn != conn || e.severed) || self.blocked(from, n) {
             return;
         }
         let size = (bytes.len() + PACKET) as u64;

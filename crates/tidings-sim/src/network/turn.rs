@@ -1,7 +1,7 @@
-//! One turn of a node, and the port of its disk.
+//! One turn of a node.
 
 use tidings_proto::Node;
-use tidings_proto::io::{Input, Output, StoreError};
+use tidings_proto::io::{Input, Output};
 
 use super::{Network, Told, What};
 
@@ -23,7 +23,7 @@ impl Network {
             let at = at.0.max(self.now);
             if at < slot.wake {
                 slot.wake = at;
-                self.schedule(at, n, What::Tick);
+                self.schedule(at, n, What::Tick { at });
             }
         }
     }
@@ -36,27 +36,8 @@ impl Network {
             Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
             Output::Event(e) => self.told.push((n, Told::Event(e))),
             Output::Reply { .. } => self.told.push((n, Told::Reply)),
-            Output::Store { ticket, records } => {
-                let slot = &mut self.slots[n as usize];
-                let result = if slot.disk_fails {
-                    Err(StoreError("the simulated disk fails".into()))
-                } else {
-                    for (k, v) in records {
-                        match v {
-                            Some(v) => slot.disk.insert(k, v),
-                            None => slot.disk.remove(&k),
-                        };
-                    }
-                    Ok(())
-                };
-                inputs.push(Input::Stored { ticket, result });
-            }
-            Output::Load { ticket, prefix } => {
-                let disk = &self.slots[n as usize].disk;
-                let found = disk.iter().filter(|(k, _)| k.starts_with(&prefix));
-                let found = found.map(|(k, v)| (k.clone(), v.clone())).collect();
-                inputs.push(Input::Loaded { ticket, result: Ok(found) });
-            }
+            Output::Store { ticket, records } => self.store(n, ticket, records, inputs),
+            Output::Load { ticket, prefix } => self.load(n, ticket, &prefix, inputs),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What happens in a simulated network, and what is measured.
 
 pub(crate) mod broadcast;
+pub(crate) mod churn;
 pub(crate) mod crash;
+pub(crate) mod detect;
+mod graph;
 mod ledger;
+pub(crate) mod partition;
 mod stage;
