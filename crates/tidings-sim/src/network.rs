@@ -11,6 +11,7 @@ mod disk;
 mod fault;
 mod link;
 mod probe;
+mod puppet;
 mod silence;
 mod turn;
 
@@ -140,6 +141,8 @@ struct Slot {
     secret: SecretKey,
     addr: Addr,
     node: Option<Node>,
+    /// It has no core: the scenario plays it.
+    puppet: bool,
     ends: BTreeMap<u32, End>,
     dialing: BTreeMap<NodeId, u64>,
     disk: disk::Disk,
@@ -157,12 +160,21 @@ struct Slot {
     probes: Probes,
 }
 
+impl Slot {
+    /// Whether its process is there, stopped or not.
+    fn runs(&self) -> bool {
+        self.node.is_some() || self.puppet
+    }
+}
+
 /// Something a node told its program.
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Event),
     /// The answer to a command; scenarios only need to know that it came.
     Reply,
+    /// What reached a node without a core.
+    Puppet(Input),
 }
 
 /// What was sent, in all.
@@ -261,6 +273,11 @@ impl Network {
         Time(self.now)
     }
 
+    /// Wall time, as nodes see it.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.clocks().wall.0
+    }
+
     fn clocks(&self) -> Now {
         Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
     }
@@ -283,11 +300,10 @@ impl Network {
 
     /// Adds a node at an address of the caller's choosing and starts it. Several may share one.
     pub fn add_at(&mut self, addr: SocketAddrV4) -> u32 {
-        let mut key = [0; 32];
-        for part in key.chunks_mut(8) {
-            part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
-        }
-        self.add_slot(SecretKey::from_bytes(key), addr)
+        let secret = self.new_key();
+        let n = self.add_slot(secret, addr);
+        self.start(n);
+        n
     }
 
     /// Starts a second node with the key of `n`, at an address of its own; `disk`: with a copy of its disk as well.
@@ -297,11 +313,18 @@ impl Network {
         let (secret, copy) = (of.secret.clone(), of.disk.copy());
         let clone = self.add_slot(secret, SocketAddrV4::new(Ipv4Addr::new(10 + a, b, c, 1), 4_000));
         if disk {
-            self.stop(clone, CrashKind::Silent);
             self.slots[clone as usize].disk = copy;
-            self.start(clone);
         }
+        self.start(clone);
         clone
+    }
+
+    fn new_key(&mut self) -> SecretKey {
+        let mut key = [0; 32];
+        for part in key.chunks_mut(8) {
+            part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
+        }
+        SecretKey::from_bytes(key)
     }
 
     fn add_slot(&mut self, secret: SecretKey, addr: SocketAddrV4) -> u32 {
@@ -315,6 +338,7 @@ impl Network {
             secret,
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
+            puppet: false,
             ends: BTreeMap::new(),
             dialing: BTreeMap::new(),
             disk: disk::Disk::default(),
@@ -327,7 +351,6 @@ impl Network {
             behind: 0,
             probes: Probes::default(),
         });
-        self.start(n);
         n
     }
 

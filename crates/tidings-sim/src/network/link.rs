@@ -11,8 +11,8 @@ impl Network {
     /// A dial reached its end: the acceptor is up now, the dialer one delay later.
     pub(super) fn accept(&mut self, n: u32, dialer: u32, attempt: u64) {
         // The handshake needs both processes, and packets both ways.
-        let runs = |s: &Slot| s.node.is_some() && s.stalled.is_none();
-        if !runs(&self.slots[n as usize]) || !runs(&self.slots[dialer as usize]) || self.cut(n, dialer) {
+        let awake = |s: &Slot| s.runs() && s.stalled.is_none();
+        if !awake(&self.slots[n as usize]) || !awake(&self.slots[dialer as usize]) || self.cut(n, dialer) {
             return;
         }
         let (id, dialer_id) = (self.slots[n as usize].id, self.slots[dialer as usize].id);

@@ -5,6 +5,7 @@ pub(crate) mod churn;
 pub(crate) mod crash;
 pub(crate) mod detect;
 mod graph;
+pub(crate) mod hostile;
 mod ledger;
 pub(crate) mod partition;
 mod stage;
