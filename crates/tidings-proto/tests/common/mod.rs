@@ -19,6 +19,9 @@ use tidings_proto::wire::*;
 /// When every test begins, by the wall clock: the start of a period of the size sketch.
 pub(crate) const WALL: u64 = 1_699_999_800_000;
 
+/// The incarnation of peers that answer by themselves: they were started a second before the test.
+pub(crate) const PEERS_SINCE: u64 = (WALL - 1_000) << 16;
+
 /// The network of the node under test.
 pub(crate) fn network() -> Network {
     Network::from_name("test").unwrap()
@@ -96,6 +99,7 @@ pub(crate) fn gossip_bytes(batch: Bytes) -> Frame {
 #[derive(Debug)]
 pub(crate) enum Did {
     Sent { to: NodeId, lane: Lane, message: Message, payload: Bytes },
+    Datagram { to: NodeId, message: Message },
     Dialed(NodeId),
     Closed(NodeId, LinkRefusal),
     Event(Event),
@@ -117,6 +121,8 @@ pub(crate) struct Driven {
     pub(crate) store_result: Result<(), StoreError>,
     /// Gives back what was sent at once.
     pub(crate) auto_credit: bool,
+    /// Linked peers answer pings at once.
+    pub(crate) auto_ack: bool,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
     pub(crate) writes: Vec<(StoreTicket, Records)>,
@@ -142,6 +148,7 @@ impl Driven {
             auto_store: true,
             store_result: Ok(()),
             auto_credit: true,
+            auto_ack: true,
             auto_link: false,
             writes: Vec::new(),
             did: Vec::new(),
@@ -200,12 +207,27 @@ impl Driven {
                 Output::Send { peer, lane, frame } => {
                     let bytes = frame.len();
                     let (message, payload) = Message::parse(frame.to_bytes()).unwrap().expect("a known tag");
+                    if self.auto_ack {
+                        if let Message::Ping(p) = &message {
+                            let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
+                            let bytes = ack.frame().to_bytes();
+                            self.node.handle(self.now, Input::Frame { from: peer, lane, bytes }).unwrap();
+                        }
+                    }
                     self.did.push(Did::Sent { to: peer, lane, message, payload });
                     if self.auto_credit {
                         self.node.handle(self.now, Input::SendCredit { peer, lane, bytes }).unwrap();
                     }
                 }
-                Output::Datagram { .. } => {}
+                Output::Datagram { peer, bytes } => {
+                    let (message, _) = Message::parse(bytes).unwrap().expect("a known tag");
+                    if let (true, Message::Ping(p)) = (self.auto_ack, &message) {
+                        let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
+                        let bytes = ack.frame().to_bytes();
+                        self.node.handle(self.now, Input::Datagram { from: peer, bytes }).unwrap();
+                    }
+                    self.did.push(Did::Datagram { to: peer, message });
+                }
                 Output::Dial { peer, .. } => {
                     self.did.push(Did::Dialed(peer));
                     if self.auto_link {

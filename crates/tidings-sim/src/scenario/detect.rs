@@ -205,6 +205,7 @@ fn notice(s: &Stage, crashes: &mut [Crash], stalls: &Stalls, wrong: &mut Mistake
 /// Of whom an event says that it is suspected, or is a neighbour no longer, and why.
 fn said(event: &Event) -> Option<(NodeId, Option<(Overlay, LeaveReason)>)> {
     match event {
+        Event::PeerSuspected { peer } => Some((*peer, None)),
         Event::PeerLeft { peer, overlay, reason } => Some((*peer, Some((*overlay, *reason)))),
         _ => None,
     }
@@ -212,5 +213,5 @@ fn said(event: &Event) -> Option<(NodeId, Option<(Overlay, LeaveReason)>)> {
 
 /// Whether a neighbour was taken for dead.
 pub(super) fn given_up(reason: LeaveReason) -> bool {
-    matches!(reason, LeaveReason::Link(LinkRefusal::Silent))
+    matches!(reason, LeaveReason::Died | LeaveReason::Link(LinkRefusal::Silent))
 }
