@@ -143,6 +143,8 @@ struct Slot {
     node: Option<Node>,
     /// It has no core: the scenario plays it.
     puppet: bool,
+    /// The scenario listens to its datagrams.
+    overheard: bool,
     ends: BTreeMap<u32, End>,
     dialing: BTreeMap<NodeId, u64>,
     disk: disk::Disk,
@@ -175,6 +177,8 @@ pub(crate) enum Told {
     Reply,
     /// What reached a node without a core.
     Puppet(Input),
+    /// A datagram from this node reached, or left, one that is listened to.
+    Overheard(NodeId, Bytes),
 }
 
 /// What was sent, in all.
@@ -339,6 +343,7 @@ impl Network {
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
             puppet: false,
+            overheard: false,
             ends: BTreeMap::new(),
             dialing: BTreeMap::new(),
             disk: disk::Disk::default(),

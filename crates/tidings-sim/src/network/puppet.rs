@@ -2,12 +2,14 @@
 
 use std::net::SocketAddrV4;
 
+use bytes::Bytes;
 use tidings_proto::crypto::Crypto;
+use tidings_proto::identity::NodeId;
 use tidings_proto::io::Input;
 use tidings_proto::pubsub::BatchKey;
-use tidings_proto::wire::{Frame, Lane, LinkRefusal};
+use tidings_proto::wire::{Ack, Frame, Lane, LinkRefusal, Message};
 
-use super::Network;
+use super::{Network, WALL};
 
 impl Network {
     /// Adds a node without a core. Several may share an address, at different ports.
@@ -38,11 +40,24 @@ impl Network {
         }
     }
 
-    /// A puppet sends a frame on a link it has.
-    pub(crate) fn puppet_send(&mut self, n: u32, peer: u32, lane: Lane, frame: Frame) {
+    /// Puts a frame on a link of `n`, as an attacker with its key can.
+    pub(crate) fn inject(&mut self, n: u32, peer: u32, lane: Lane, frame: Frame) {
         let peer = self.slots[peer as usize].id;
         let mut credit: Vec<Input> = Vec::new();
         self.send(n, peer, lane, frame, &mut credit);
+    }
+
+    /// A puppet answers a probe, as any node would: who keeps silent is soon removed.
+    pub(crate) fn puppet_ack(&mut self, n: u32, from: NodeId, bytes: Bytes) {
+        if let (Ok(Some((Message::Ping(m), _))), Some(p)) = (Message::parse(bytes), self.linked(n, &from)) {
+            let ack = Message::Ack(Ack { seq: m.seq, incarnation: WALL });
+            self.inject_datagram(n, p, ack.frame().to_bytes());
+        }
+    }
+
+    /// From now on the datagrams of a node are told to the scenario.
+    pub(crate) fn overhear(&mut self, n: u32) {
+        self.slots[n as usize].overheard = true;
     }
 
     /// A puppet closes a link.

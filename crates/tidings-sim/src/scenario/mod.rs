@@ -7,5 +7,7 @@ pub(crate) mod detect;
 mod graph;
 pub(crate) mod hostile;
 mod ledger;
+mod liars;
 pub(crate) mod partition;
+mod players;
 mod stage;

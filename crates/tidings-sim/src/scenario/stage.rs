@@ -6,8 +6,8 @@ use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
 
 use super::graph::Graph;
-use super::hostile::Players;
 use super::ledger::Ledger;
+use super::players::Players;
 use crate::network::{Network, Told};
 use crate::options::Options;
 
@@ -124,6 +124,11 @@ impl Stage {
                         }
                     }
                     Told::Reply => {}
+                    Told::Overheard(from, bytes) => {
+                        if let Some(players) = &mut self.players {
+                            players.overhear(from, bytes);
+                        }
+                    }
                     Told::Puppet(input) => {
                         if let Some(players) = &mut self.players {
                             players.react(&mut self.net, n, input);

@@ -34,7 +34,7 @@ impl Rogues {
     }
 
     /// One round: every rogue seeks one more link, and does its worst on those it has.
-    pub(super) fn act(&mut self, net: &mut Network, honest: &[u32]) {
+    pub(in crate::scenario) fn act(&mut self, net: &mut Network, honest: &[u32]) {
         for n in self.ids.clone() {
             net.puppet_dial(n, honest[self.rng.below(honest.len())]);
             let links = net.puppet_links(n);
@@ -78,7 +78,7 @@ impl Rogues {
             }
         };
         let lane = Lane::STREAMS[self.rng.below(3)];
-        net.puppet_send(n, to, lane, Frame { head, payload: Bytes::new() });
+        net.inject(n, to, lane, Frame { head, payload: Bytes::new() });
     }
 
     /// Lists and payloads past every limit, and lengths that lie.
@@ -95,7 +95,7 @@ impl Rogues {
                 Message::Join(Join { overlay: None, me, sketch: Sketch { period: 7, hashes } }).frame()
             }
         };
-        net.puppet_send(n, to, Lane::Control, frame);
+        net.inject(n, to, Lane::Control, frame);
     }
 
     fn replayed(&mut self, net: &mut Network, n: u32, to: u32) {
@@ -103,7 +103,7 @@ impl Rogues {
             return;
         }
         let head = self.seen[self.rng.below(self.seen.len())].clone();
-        net.puppet_send(n, to, Lane::Data, Frame { head, payload: Bytes::new() });
+        net.inject(n, to, Lane::Data, Frame { head, payload: Bytes::new() });
     }
 
     /// A genuine batch with bits turned over, or one of its own under another's name.
@@ -117,7 +117,7 @@ impl Rogues {
                 }
             }
             let head = bytes.freeze();
-            net.puppet_send(n, to, Lane::Data, Frame { head, payload: Bytes::new() });
+            net.inject(n, to, Lane::Data, Frame { head, payload: Bytes::new() });
             return;
         }
         let (crypto, network) = net.forgery(n);
@@ -135,7 +135,7 @@ impl Rogues {
         let message = Outgoing { payload, headers: Bytes::new() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);
         let frame = Message::Gossip(Gossip { hop: 1, pulled: false }).frame_with(batch.bytes().clone());
-        net.puppet_send(n, to, Lane::Data, frame);
+        net.inject(n, to, Lane::Data, frame);
     }
 
     /// Things that may be said, said far too often.
@@ -167,19 +167,20 @@ impl Rogues {
                 remove: Vec::new(),
             }),
         };
-        net.puppet_send(n, to, Lane::Control, message.frame());
+        net.inject(n, to, Lane::Control, message.frame());
     }
 
     /// Something reached rogue `n`: it stays in the topic, and keeps what it can use.
     pub(in crate::scenario) fn react(&mut self, net: &mut Network, n: u32, input: Input) {
         let topic = self.topic;
         match input {
+            Input::Datagram { from, bytes } => net.puppet_ack(n, from, bytes),
             Input::LinkUp { peer, .. } => {
                 let Some(p) = net.index(&peer) else { return };
                 for overlay in [None, Some(topic)] {
                     let (me, sketch) = (net.peer_addr(n), Sketch::default());
                     let m = Neighbor { overlay, me, urgent: true, room: 16, sketch };
-                    net.puppet_send(n, p, Lane::Control, Message::Neighbor(m).frame());
+                    net.inject(n, p, Lane::Control, Message::Neighbor(m).frame());
                 }
             }
             Input::Frame { from, bytes, .. } => {
@@ -194,7 +195,7 @@ impl Rogues {
                     Ok(Some((Message::IHave(m), _))) => {
                         let ids = m.batches.iter().map(|b| b.id).take(32).collect();
                         let m = Message::Graft(Graft { topic, ids, eager: true });
-                        net.puppet_send(n, p, Lane::Control, m.frame());
+                        net.inject(n, p, Lane::Control, m.frame());
                     }
                     _ => {}
                 }

@@ -90,13 +90,13 @@ impl Attackers {
     }
 
     /// One round: every attacker tries one more node, and uses what it has won.
-    pub(super) fn act(&mut self, net: &mut Network, honest: &[u32]) {
+    pub(in crate::scenario) fn act(&mut self, net: &mut Network, honest: &[u32]) {
         for n in self.ids.clone() {
             let target = honest[self.rng.below(honest.len())];
             let links = net.puppet_links(n);
             if links.contains(&target) {
                 for f in self.request(net, n) {
-                    net.puppet_send(n, target, Lane::Control, f);
+                    net.inject(n, target, Lane::Control, f);
                 }
             } else {
                 if let Some(old) = links.iter().find(|l| !self.won.contains(&(n, **l))).filter(|_| links.len() >= LINKS)
@@ -111,12 +111,12 @@ impl Attackers {
                 let (path, peers) = (vec![net.id(n)], self.some(net));
                 let m =
                     Shuffle { overlay: None, ttl: 1 + self.rng.below(4) as u8, path, peers, sketch: Sketch::default() };
-                net.puppet_send(n, at, Lane::Control, Message::Shuffle(m).frame());
+                net.inject(n, at, Lane::Control, Message::Shuffle(m).frame());
             }
             if matches!(self.strategy, Strategy::Walks | Strategy::Everything) {
                 for newcomer in self.some(net).into_iter().take(4) {
                     let m = ForwardJoin { overlay: None, newcomer, ttl: self.rng.below(7) as u8 };
-                    net.puppet_send(n, at, Lane::Control, Message::ForwardJoin(m).frame());
+                    net.inject(n, at, Lane::Control, Message::ForwardJoin(m).frame());
                 }
             }
         }
@@ -125,10 +125,11 @@ impl Attackers {
     /// Something reached attacker `n`.
     pub(in crate::scenario) fn react(&mut self, net: &mut Network, n: u32, input: Input) {
         match input {
+            Input::Datagram { from, bytes } => net.puppet_ack(n, from, bytes),
             Input::LinkUp { peer, .. } => {
                 let Some(p) = net.index(&peer).filter(|p| !net.is_puppet(*p)) else { return };
                 for f in self.request(net, n) {
-                    net.puppet_send(n, p, Lane::Control, f);
+                    net.inject(n, p, Lane::Control, f);
                 }
             }
             Input::LinkDown { peer, .. } => {
@@ -176,6 +177,6 @@ impl Attackers {
             }
             _ => return,
         };
-        net.puppet_send(n, p, Lane::Control, reply.frame());
+        net.inject(n, p, Lane::Control, reply.frame());
     }
 }

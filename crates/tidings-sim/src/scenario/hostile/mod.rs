@@ -1,15 +1,16 @@
 //! Peers that break every rule: does anything they forge get through, does anything grow, and how much of the honest
 //! nodes' views can they take?
 
-mod abuse;
-mod eclipse;
+pub(super) mod abuse;
+pub(super) mod eclipse;
 
-use tidings_proto::io::{Input, Overlay};
+use tidings_proto::io::Overlay;
 use tidings_proto::time::Span;
 
+use super::players::Players;
 use super::stage::Stage;
 use crate::figures::{Measured, Worst};
-use crate::network::{CrashKind, Network};
+use crate::network::CrashKind;
 use crate::options::{Options, Scenario};
 use crate::runner::{Outcome, rss_mb};
 use eclipse::Strategy;
@@ -23,30 +24,6 @@ const PUBLISH: Span = Span::from_millis(250);
 const DRAIN: Span = Span::from_secs(15);
 /// Share of the honest nodes that are replaced by newcomers during an eclipse: those are the easiest to take.
 const NEWCOMERS: f64 = 0.2;
-
-/// Who plays the nodes without a core.
-pub(super) enum Players {
-    Rogues(abuse::Rogues),
-    Attackers(eclipse::Attackers),
-}
-
-impl Players {
-    /// Something reached a node without a core.
-    pub(super) fn react(&mut self, net: &mut Network, n: u32, input: Input) {
-        match self {
-            Players::Rogues(r) => r.react(net, n, input),
-            Players::Attackers(a) => a.react(net, n, input),
-        }
-    }
-
-    /// One round of whatever they do.
-    pub(super) fn act(&mut self, net: &mut Network, honest: &[u32]) {
-        match self {
-            Players::Rogues(r) => r.act(net, honest),
-            Players::Attackers(a) => a.act(net, honest),
-        }
-    }
-}
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let mut out = Measured::default();
