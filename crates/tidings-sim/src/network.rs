@@ -7,6 +7,7 @@
 //! falls silent breaks after the transport's idle time-out (`silence.rs`); what can go wrong is in `fault.rs`.
 
 mod carry;
+mod directory;
 mod disk;
 mod fault;
 mod link;
@@ -59,7 +60,7 @@ enum What {
         from: u32,
         conn: u64,
         lane: Lane,
-        frame: Frame,
+        frame: Box<Frame>,
     },
     Datagram {
         from: u32,
@@ -131,7 +132,7 @@ struct End {
     /// Nothing arrives on a stream before: after a cut, the next retransmission.
     resume: u64,
     /// Frames that a cut keeps from arriving, in order.
-    held: Vec<(Lane, Frame)>,
+    held: Vec<(Lane, Box<Frame>)>,
     /// The other end has another address now, and does not know this link there.
     severed: bool,
 }
@@ -212,7 +213,7 @@ pub struct Network {
     conns: u64,
     queue: Calendar<Scheduled>,
     slots: Vec<Slot>,
-    by_id: BTreeMap<NodeId, u32>,
+    by_id: directory::Directory,
     /// Further nodes with a key that another has already.
     clones: BTreeMap<NodeId, Vec<u32>>,
     latency: Latency,
@@ -242,7 +243,7 @@ impl Network {
             conns: 0,
             queue: Calendar::new(),
             slots: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: directory::Directory::new(),
             clones: BTreeMap::new(),
             latency: options.latency,
             jitter: options.jitter,
@@ -334,7 +335,7 @@ impl Network {
     fn add_slot(&mut self, secret: SecretKey, addr: SocketAddrV4) -> u32 {
         let n = self.slots.len() as u32;
         let id = self.port(&secret).node_id();
-        if *self.by_id.entry(id).or_insert(n) != n {
+        if self.by_id.add(id) != n {
             self.clones.entry(id).or_default().push(n);
         }
         self.slots.push(Slot {
@@ -395,12 +396,12 @@ impl Network {
 
     /// The node with this id; the first, if there are several.
     pub fn index(&self, id: &NodeId) -> Option<u32> {
-        self.by_id.get(id).copied()
+        self.by_id.get(id)
     }
 
     /// The node with this id that `n` has a link to.
     fn linked(&self, n: u32, peer: &NodeId) -> Option<u32> {
-        let p = *self.by_id.get(peer)?;
+        let p = self.by_id.get(peer)?;
         let ends = &self.slots[n as usize].ends;
         if self.clones.is_empty() || ends.contains_key(&p) {
             return Some(p);
