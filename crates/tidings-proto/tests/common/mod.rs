@@ -2,7 +2,7 @@
 
 #![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -70,6 +70,11 @@ impl Fake {
         }
     }
 
+    /// Signs as this peer.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.crypto.sign(message)
+    }
+
     /// Signs whatever the header says.
     pub(crate) fn seal(&self, header: BatchHeader, payloads: &[&[u8]]) -> Batch {
         self.seal_in(&network(), header, payloads)
@@ -123,6 +128,8 @@ pub(crate) struct Driven {
     pub(crate) auto_credit: bool,
     /// Linked peers answer pings at once.
     pub(crate) auto_ack: bool,
+    /// But for these.
+    pub(crate) mute: BTreeSet<NodeId>,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
     pub(crate) writes: Vec<(StoreTicket, Records)>,
@@ -149,6 +156,7 @@ impl Driven {
             store_result: Ok(()),
             auto_credit: true,
             auto_ack: true,
+            mute: BTreeSet::new(),
             auto_link: false,
             writes: Vec::new(),
             did: Vec::new(),
@@ -207,12 +215,10 @@ impl Driven {
                 Output::Send { peer, lane, frame } => {
                     let bytes = frame.len();
                     let (message, payload) = Message::parse(frame.to_bytes()).unwrap().expect("a known tag");
-                    if self.auto_ack {
-                        if let Message::Ping(p) = &message {
-                            let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
-                            let bytes = ack.frame().to_bytes();
-                            self.node.handle(self.now, Input::Frame { from: peer, lane, bytes }).unwrap();
-                        }
+                    if let (true, Message::Ping(p)) = (self.answers(&peer), &message) {
+                        let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
+                        let bytes = ack.frame().to_bytes();
+                        self.node.handle(self.now, Input::Frame { from: peer, lane, bytes }).unwrap();
                     }
                     self.did.push(Did::Sent { to: peer, lane, message, payload });
                     if self.auto_credit {
@@ -221,7 +227,7 @@ impl Driven {
                 }
                 Output::Datagram { peer, bytes } => {
                     let (message, _) = Message::parse(bytes).unwrap().expect("a known tag");
-                    if let (true, Message::Ping(p)) = (self.auto_ack, &message) {
+                    if let (true, Message::Ping(p)) = (self.answers(&peer), &message) {
                         let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
                         let bytes = ack.frame().to_bytes();
                         self.node.handle(self.now, Input::Datagram { from: peer, bytes }).unwrap();
@@ -255,6 +261,10 @@ impl Driven {
                 }
             }
         }
+    }
+
+    fn answers(&self, peer: &NodeId) -> bool {
+        self.auto_ack && !self.mute.contains(peer)
     }
 
     /// Answers the writes that wait, without polling.
@@ -346,6 +356,11 @@ impl Driven {
         self.frame(from, Lane::Control, message.into().frame().to_bytes()).unwrap();
     }
 
+    pub(crate) fn datagram(&mut self, from: &Fake, message: impl Into<Message>) {
+        let bytes = message.into().frame().to_bytes();
+        self.input(Input::Datagram { from: from.id, bytes }).unwrap();
+    }
+
     /// A batch from a neighbour.
     pub(crate) fn bring(&mut self, from: &Fake, batch: &Batch) {
         self.frame(from, Lane::Data, gossip(batch).to_bytes()).unwrap();
@@ -411,6 +426,17 @@ impl Driven {
             .iter()
             .filter_map(|d| match d {
                 Did::Sent { to: t, message, .. } if t == to => Some(message),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The datagrams sent to `to`, in order.
+    pub(crate) fn datagrams_to(&self, to: &NodeId) -> Vec<&Message> {
+        self.did
+            .iter()
+            .filter_map(|d| match d {
+                Did::Datagram { to: t, message } if t == to => Some(message),
                 _ => None,
             })
             .collect()

@@ -28,8 +28,11 @@ impl Rtt {
         Rtt { smooth: rtt.map(|r| (r.0, r.0 / 8)) }
     }
 
+    /// A ping was answered after so long. An answer later than we would have waited may come from a peer that stood
+    /// still for seconds: it counts as just in time, so that it does not set the pace afterwards, while a link that did
+    /// become slow is followed within a few rounds.
     pub(super) fn note(&mut self, rtt: Span) {
-        let r = rtt.0;
+        let r = rtt.0.min(if self.smooth.is_some() { self.patience().0 } else { MOST.0 });
         self.smooth = Some(match self.smooth {
             None => (r, r / 2),
             Some((mean, spread)) => (mean - mean / 8 + r / 8, spread - spread / 4 + mean.abs_diff(r) / 4),
@@ -177,6 +180,21 @@ mod tests {
         }
         assert!(r.patience() <= Span::from_millis(202), "{:?}", r.patience());
         assert!(r.patience() >= Span::from_millis(199), "{:?}", r.patience());
+    }
+
+    #[test]
+    fn one_answer_after_a_stall_changes_little() {
+        let mut r = Rtt::first(Some(Span::from_millis(60)));
+        (0..40).for_each(|_| r.note(Span::from_millis(60)));
+        r.note(Span::from_millis(2_000));
+        assert!(r.patience() <= Span::from_millis(120), "{:?}", r.patience());
+    }
+
+    #[test]
+    fn a_link_that_became_slow_is_followed() {
+        let mut r = Rtt::first(Some(Span::from_millis(20)));
+        (0..20).for_each(|_| r.note(Span::from_millis(400)));
+        assert!(r.patience() >= Span::from_millis(400), "{:?}", r.patience());
     }
 
     #[test]
