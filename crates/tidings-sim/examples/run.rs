@@ -18,6 +18,11 @@ fn main() {
             Scenario::Partition { split: num("--split", 0.5), seconds: num("--for", 120.0), rate: num("--rate", 20.0) }
         }
         Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
+        Some("hostile") => Scenario::Hostile {
+            attackers: num("--attackers", 0.05),
+            ids: num("--ids", 20.0) as usize,
+            seconds: num("--for", 60.0),
+        },
         _ => Scenario::Broadcast {
             warmup: num("--warmup", 20.0) as usize,
             messages: num("--messages", 100.0) as usize,

@@ -7,10 +7,12 @@
 //! falls silent breaks after the transport's idle time-out (`silence.rs`); what can go wrong is in `fault.rs`.
 
 mod carry;
+mod directory;
 mod disk;
 mod fault;
 mod link;
 mod probe;
+mod puppet;
 mod silence;
 mod turn;
 
@@ -58,7 +60,7 @@ enum What {
         from: u32,
         conn: u64,
         lane: Lane,
-        frame: Frame,
+        frame: Box<Frame>,
     },
     Datagram {
         from: u32,
@@ -130,7 +132,7 @@ struct End {
     /// Nothing arrives on a stream before: after a cut, the next retransmission.
     resume: u64,
     /// Frames that a cut keeps from arriving, in order.
-    held: Vec<(Lane, Frame)>,
+    held: Vec<(Lane, Box<Frame>)>,
     /// The other end has another address now, and does not know this link there.
     severed: bool,
 }
@@ -140,6 +142,10 @@ struct Slot {
     secret: SecretKey,
     addr: Addr,
     node: Option<Node>,
+    /// It has no core: the scenario plays it.
+    puppet: bool,
+    /// The scenario listens to its datagrams.
+    overheard: bool,
     ends: BTreeMap<u32, End>,
     dialing: BTreeMap<NodeId, u64>,
     disk: disk::Disk,
@@ -157,12 +163,23 @@ struct Slot {
     probes: Probes,
 }
 
+impl Slot {
+    /// Whether its process is there, stopped or not.
+    fn runs(&self) -> bool {
+        self.node.is_some() || self.puppet
+    }
+}
+
 /// Something a node told its program.
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Event),
     /// The answer to a command; scenarios only need to know that it came.
     Reply,
+    /// What reached a node without a core.
+    Puppet(Input),
+    /// A datagram from this node reached, or left, one that is listened to.
+    Overheard(NodeId, Bytes),
 }
 
 /// What was sent, in all.
@@ -196,7 +213,7 @@ pub struct Network {
     conns: u64,
     queue: Calendar<Scheduled>,
     slots: Vec<Slot>,
-    by_id: BTreeMap<NodeId, u32>,
+    by_id: directory::Directory,
     /// Further nodes with a key that another has already.
     clones: BTreeMap<NodeId, Vec<u32>>,
     latency: Latency,
@@ -226,7 +243,7 @@ impl Network {
             conns: 0,
             queue: Calendar::new(),
             slots: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: directory::Directory::new(),
             clones: BTreeMap::new(),
             latency: options.latency,
             jitter: options.jitter,
@@ -261,6 +278,11 @@ impl Network {
         Time(self.now)
     }
 
+    /// Wall time, as nodes see it.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.clocks().wall.0
+    }
+
     fn clocks(&self) -> Now {
         Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
     }
@@ -283,11 +305,10 @@ impl Network {
 
     /// Adds a node at an address of the caller's choosing and starts it. Several may share one.
     pub fn add_at(&mut self, addr: SocketAddrV4) -> u32 {
-        let mut key = [0; 32];
-        for part in key.chunks_mut(8) {
-            part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
-        }
-        self.add_slot(SecretKey::from_bytes(key), addr)
+        let secret = self.new_key();
+        let n = self.add_slot(secret, addr);
+        self.start(n);
+        n
     }
 
     /// Starts a second node with the key of `n`, at an address of its own; `disk`: with a copy of its disk as well.
@@ -297,17 +318,24 @@ impl Network {
         let (secret, copy) = (of.secret.clone(), of.disk.copy());
         let clone = self.add_slot(secret, SocketAddrV4::new(Ipv4Addr::new(10 + a, b, c, 1), 4_000));
         if disk {
-            self.stop(clone, CrashKind::Silent);
             self.slots[clone as usize].disk = copy;
-            self.start(clone);
         }
+        self.start(clone);
         clone
+    }
+
+    fn new_key(&mut self) -> SecretKey {
+        let mut key = [0; 32];
+        for part in key.chunks_mut(8) {
+            part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
+        }
+        SecretKey::from_bytes(key)
     }
 
     fn add_slot(&mut self, secret: SecretKey, addr: SocketAddrV4) -> u32 {
         let n = self.slots.len() as u32;
         let id = self.port(&secret).node_id();
-        if *self.by_id.entry(id).or_insert(n) != n {
+        if self.by_id.add(id) != n {
             self.clones.entry(id).or_default().push(n);
         }
         self.slots.push(Slot {
@@ -315,6 +343,8 @@ impl Network {
             secret,
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
+            puppet: false,
+            overheard: false,
             ends: BTreeMap::new(),
             dialing: BTreeMap::new(),
             disk: disk::Disk::default(),
@@ -327,7 +357,6 @@ impl Network {
             behind: 0,
             probes: Probes::default(),
         });
-        self.start(n);
         n
     }
 
@@ -367,12 +396,12 @@ impl Network {
 
     /// The node with this id; the first, if there are several.
     pub fn index(&self, id: &NodeId) -> Option<u32> {
-        self.by_id.get(id).copied()
+        self.by_id.get(id)
     }
 
     /// The node with this id that `n` has a link to.
     fn linked(&self, n: u32, peer: &NodeId) -> Option<u32> {
-        let p = *self.by_id.get(peer)?;
+        let p = self.by_id.get(peer)?;
         let ends = &self.slots[n as usize].ends;
         if self.clones.is_empty() || ends.contains_key(&p) {
             return Some(p);

@@ -1,7 +1,10 @@
 //! Datagrams travel existing links once: lost ones are gone, and nothing arrives where nothing lives.
 #![allow(missing_docs)]
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tidings_proto::config::GossipConfig;
 use tidings_proto::io::{Command, Ticket};
 use tidings_proto::time::Span;
 use tidings_proto::wire::MAX_DATAGRAM;
@@ -12,6 +15,8 @@ fn pair(loss: f64) -> Network {
     let mut options = Options::new(Scenario::Crash { fraction: 0.0, restart: false });
     options.loss = loss;
     let mut net = Network::new(&options, 3);
+    let probe_interval = Duration::from_secs(60);
+    net.set_config(GossipConfig { probe_interval, ..GossipConfig::default() });
     let (a, b) = (net.add(), net.add());
     let peers = vec![net.peer_addr(a)];
     net.command(b, Ticket(0), Command::Join { peers });

@@ -66,7 +66,7 @@ impl Network {
                 let id = self.slots[peer as usize].id;
                 let slot = &mut self.slots[n as usize];
                 slot.dialing.remove(&id);
-                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) || slot.node.is_none() {
+                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) || !slot.runs() {
                     return;
                 }
                 let addr = Some(self.slots[peer as usize].addr);

@@ -103,3 +103,29 @@ impl Network {
         inputs.push(Input::Loaded { ticket, result });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(n: u8) -> Records {
+        (0..3).map(|k| (Bytes::from(vec![k]), Some(Bytes::from(vec![n])))).collect()
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_confirmed_and_tears_no_set() {
+        let mut rng = Rng::derive(&[1; 32], "disk", &[]);
+        let mut ends = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let mut disk = Disk::default();
+            disk.write(set(1));
+            disk.under_way.extend((2..5).map(|n| (StoreTicket(u64::from(n)), set(n))));
+            disk.crash(&mut rng);
+            let values: std::collections::BTreeSet<&Bytes> = disk.records.values().collect();
+            assert_eq!((disk.records.len(), values.len()), (3, 1), "a set was torn: {:?}", disk.records);
+            ends.extend(values.into_iter().map(|v| v[0]));
+            assert!(disk.under_way.is_empty());
+        }
+        assert_eq!(ends.into_iter().collect::<Vec<_>>(), [1, 2, 3, 4], "some crashes lose nothing, some all");
+    }
+}

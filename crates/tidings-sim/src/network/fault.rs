@@ -82,7 +82,7 @@ impl Network {
     /// Stops a node's process for a while, as SIGSTOP does: what arrives waits in order, timers are late, and no
     /// keep-alive is sent. After more than the idle time-out its links are gone.
     pub fn stall(&mut self, n: u32, span: Span) {
-        if self.slots[n as usize].node.is_none() || self.slots[n as usize].stalled.is_some() {
+        if !self.slots[n as usize].runs() || self.slots[n as usize].stalled.is_some() {
             return;
         }
         self.fall_silent(n);

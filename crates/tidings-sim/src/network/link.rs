@@ -11,8 +11,8 @@ impl Network {
     /// A dial reached its end: the acceptor is up now, the dialer one delay later.
     pub(super) fn accept(&mut self, n: u32, dialer: u32, attempt: u64) {
         // The handshake needs both processes, and packets both ways.
-        let runs = |s: &Slot| s.node.is_some() && s.stalled.is_none();
-        if !runs(&self.slots[n as usize]) || !runs(&self.slots[dialer as usize]) || self.cut(n, dialer) {
+        let awake = |s: &Slot| s.runs() && s.stalled.is_none();
+        if !awake(&self.slots[n as usize]) || !awake(&self.slots[dialer as usize]) || self.cut(n, dialer) {
             return;
         }
         let (id, dialer_id) = (self.slots[n as usize].id, self.slots[dialer as usize].id);
@@ -96,14 +96,14 @@ impl Network {
             inputs.push(Input::SendCredit { peer, lane, bytes: std::mem::take(unreported) });
         }
         let conn = end.conn;
-        self.schedule(at, p, What::Frame { from: n, conn, lane, frame });
+        self.schedule(at, p, What::Frame { from: n, conn, lane, frame: Box::new(frame) });
     }
 
     pub(super) fn dial(&mut self, n: u32, peer: NodeId, addrs: &[Addr]) {
         self.conns += 1;
         let attempt = self.conns;
         // Only who really listens at one of the addresses can answer.
-        let first = self.by_id.get(&peer).copied();
+        let first = self.by_id.get(&peer);
         let others = self.clones.get(&peer).into_iter().flatten().copied();
         let there = first.into_iter().chain(others).find(|p| addrs.contains(&self.slots[*p as usize].addr));
         self.slots[n as usize].dialing.insert(peer, attempt);

@@ -5,7 +5,7 @@ use tidings_proto::identity::NodeId;
 use tidings_proto::io::Input;
 use tidings_proto::wire::MAX_DATAGRAM;
 
-use super::{Network, PACKET, What};
+use super::{Network, PACKET, Told, What};
 
 impl Network {
     /// Puts a datagram on the link of `n` to `peer`, as an attacker with the key of `n` can.
@@ -26,6 +26,9 @@ impl Network {
         self.slots[n as usize].probes.sent += 1;
         self.slots[n as usize].probes.bytes += size;
         self.traffic.probe_bytes += size;
+        if self.slots[n as usize].overheard {
+            self.told.push((n, Told::Overheard(self.slots[n as usize].id, bytes.clone())));
+        }
         let mut delay = self.latency.of(self.seed, n, p);
         if self.jitter > 0.0 {
             delay += (delay as f64 * self.jitter * self.rng.unit()) as u64;
@@ -49,6 +52,9 @@ impl Network {
         self.traffic.probe_bytes += size;
         self.trace.note(self.now, n, 5, &bytes);
         let from = self.slots[from as usize].id;
+        if self.slots[n as usize].overheard {
+            self.told.push((n, Told::Overheard(from, bytes.clone())));
+        }
         self.turn(n, Input::Datagram { from, bytes });
     }
 }

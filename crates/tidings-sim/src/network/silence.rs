@@ -33,7 +33,7 @@ impl Network {
     /// Whether `to` hears nothing of `from` on their link.
     fn mute(&self, from: u32, to: u32, conn: u64) -> bool {
         let slot = &self.slots[from as usize];
-        slot.node.is_none()
+        !slot.runs()
             || slot.stalled.is_some()
             || slot.ends.get(&to).is_none_or(|e| e.conn != conn || e.severed)
             || self.blocked(from, to)
@@ -75,7 +75,7 @@ impl Network {
         let Some(end) = self.slots[n as usize].ends.get(&peer).filter(|e| e.conn == conn) else { return };
         let far = &self.slots[peer as usize];
         let reset = far.ends.get(&n).is_none_or(|e| e.conn != conn)
-            && far.node.is_some()
+            && far.runs()
             && far.stalled.is_none()
             && far.starts == end.peer_start
             && !end.severed

@@ -8,6 +8,9 @@ use super::{Network, Told, What};
 impl Network {
     /// One turn of a node: an input, then everything it wants done.
     pub(super) fn turn(&mut self, n: u32, input: Input) {
+        if self.slots[n as usize].puppet {
+            return self.told.push((n, Told::Puppet(input)));
+        }
         let now = self.clocks();
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {

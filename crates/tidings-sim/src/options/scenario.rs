@@ -46,6 +46,15 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// Peers that break every rule.
+    Hostile {
+        /// How many addresses (each alone in its /24) they have, as a share of the honest nodes.
+        attackers: f64,
+        /// How many ids there are behind each address.
+        ids: usize,
+        /// For how long they attack, in seconds, in each of the ways tried.
+        seconds: f64,
+    },
 }
 
 impl Scenario {
@@ -60,6 +69,7 @@ impl Scenario {
             Scenario::Detect { .. } => "detect",
             Scenario::Partition { .. } => "partition",
             Scenario::Churn { .. } => "churn",
+            Scenario::Hostile { .. } => "hostile",
         }
     }
 
@@ -96,6 +106,11 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
+            Scenario::Hostile { attackers, ids, seconds: s } => {
+                within("--attackers", attackers, 0.0..=1.0, "a share from 0 to 1, such as 0.05")?;
+                within("--ids", ids as f64, 1.0..=10_000.0, "ids behind each address, from 1 to 10000")?;
+                seconds(s)
+            }
         }
     }
 
@@ -114,6 +129,9 @@ impl Scenario {
             }
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Hostile { attackers, ids, seconds } => {
+                format!(" --attackers {attackers} --ids {ids} --for {seconds}")
+            }
         }
     }
 }

@@ -7,6 +7,8 @@ use tidings_proto::io::{Event, LeaveReason, Overlay};
 use tidings_proto::time::{Span, Time};
 use tidings_proto::wire::LinkRefusal;
 
+use super::liars::{self, Liars};
+use super::players::Players;
 use super::stage::Stage;
 use crate::figures::{Figure, Measured, Worst};
 use crate::network::CrashKind;
@@ -65,7 +67,9 @@ struct Mistakes {
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
-    let Scenario::Detect { stalled, seconds, .. } = options.scenario else { unreachable!("chosen by the caller") };
+    let Scenario::Detect { stalled, liars: share, seconds } = options.scenario else {
+        unreachable!("chosen by the caller")
+    };
     let mut s = Stage::set_without_topic(options, seed, SETTLE);
     let up = s.alive();
     let mut stalling = up.clone();
@@ -80,6 +84,10 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let every = Span(CRASH_EVERY.max((seconds * 4e6 / options.nodes as f64) as u64));
     let mut next_crash = begin + every;
 
+    let mut lying = up.clone();
+    s.rng.sample(&mut lying, (options.nodes as f64 * share) as usize);
+    let mut next_lie = if lying.is_empty() { Time(u64::MAX) } else { begin + liars::EVERY };
+    s.players = Some(Players::Liars(Liars::enter(&mut s.net, lying.clone())));
     s.heard = Some(Vec::new());
     let probes = s.net.traffic.probe_bytes;
     let (mut crashes, mut stalls, mut mistakes) = (Vec::new(), Stalls::default(), Mistakes::default());
@@ -89,6 +97,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     while s.now() < end + TAIL {
         let mut next = (end + TAIL).min(due.first().map_or(end + TAIL, |d| d.0));
         next = next.min(if next_crash < end { next_crash } else { next });
+        next = next.min(next_lie);
         if probe_end.is_none() {
             next = next.min(end);
         }
@@ -102,6 +111,10 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         if now >= end && probe_end.is_none() {
             probe_end = Some((s.net.traffic.probe_bytes - probes, node_us));
         }
+        if next_lie <= now {
+            next_lie = now + liars::EVERY;
+            s.act(&[]);
+        }
         while let Some((_, n)) = due.first().copied().filter(|d| d.0 <= now) {
             due.pop_first();
             if s.net.node(n).is_some() {
@@ -113,7 +126,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         if next_crash <= now && next_crash < end {
             next_crash += every;
             // One that had stalled might be suspected already.
-            let able: Vec<u32> = s.alive().into_iter().filter(|n| !stalls.recent(*n, now)).collect();
+            let able = |n: &u32| !stalls.recent(*n, now) && !lying.contains(n);
+            let able: Vec<u32> = s.alive().into_iter().filter(able).collect();
             let Some(n) = s.rng.pick(&able).copied() else { continue };
             crashes.push(crash(&mut s, n));
             alive -= 1;
@@ -157,6 +171,9 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("false_suspicions_of_healthy_per_node_hour", mistakes.healthy as f64 / hours, Worst::Largest);
     out.value("false_removals_per_node_hour", mistakes.removals as f64 / hours, Worst::Largest);
     out.value("probe_bytes_per_node_per_s", bytes as f64 / (over as f64 / 1e6), Worst::Largest);
+    if let Some(Players::Liars(l)) = s.players.take() {
+        out.value("lies", l.told as f64, Worst::Smallest);
+    }
     let linked = s.alive().iter().filter_map(|n| s.net.node(*n)).map(|n| n.peers().len()).sum::<usize>();
     out.value("links_per_node", linked as f64 / s.alive().len() as f64, Worst::Largest);
     Outcome { measured: out, trace: s.net.trace_hash(), broken: std::mem::take(&mut s.ledger.broken) }

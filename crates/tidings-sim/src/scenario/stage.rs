@@ -7,6 +7,7 @@ use tidings_proto::time::{Span, Time};
 
 use super::graph::Graph;
 use super::ledger::Ledger;
+use super::players::Players;
 use crate::network::{Network, Told};
 use crate::options::Options;
 
@@ -22,6 +23,8 @@ pub(super) struct Stage {
     pub(super) heard: Option<Vec<(Time, u32, Event)>>,
     /// The one address each node started with.
     first: Vec<Option<PeerAddr>>,
+    /// Who plays the nodes without a core.
+    pub(super) players: Option<Players>,
     subscribed: bool,
     told: Vec<(u32, Told)>,
 }
@@ -42,7 +45,17 @@ impl Stage {
         let rng = net.script_rng("scenario");
         let topic = TopicId(*blake3::hash(b"scenario topic").as_bytes());
         let ledger = Ledger::default();
-        let mut stage = Stage { net, rng, ledger, topic, heard: None, first: Vec::new(), subscribed, told: Vec::new() };
+        let mut stage = Stage {
+            net,
+            rng,
+            ledger,
+            topic,
+            heard: None,
+            first: Vec::new(),
+            players: None,
+            subscribed,
+            told: Vec::new(),
+        };
         let apart = Span((10_000_000 / options.nodes as u64).clamp(500, 50_000));
         for i in 0..options.nodes as u32 {
             let contact = (i > 0).then(|| stage.rng.below(i as usize) as u32);
@@ -111,10 +124,28 @@ impl Stage {
                         }
                     }
                     Told::Reply => {}
+                    Told::Overheard(from, bytes) => {
+                        if let Some(players) = &mut self.players {
+                            players.overhear(from, bytes);
+                        }
+                    }
+                    Told::Puppet(input) => {
+                        if let Some(players) = &mut self.players {
+                            players.react(&mut self.net, n, input);
+                        }
+                    }
                 }
             }
         }
         self.told = told;
+    }
+
+    /// Those who play nodes without a core do their worst, once.
+    pub(super) fn act(&mut self, honest: &[u32]) {
+        if let Some(mut players) = self.players.take() {
+            players.act(&mut self.net, honest);
+            self.players = Some(players);
+        }
     }
 
     pub(super) fn publish(&mut self, by: u32, measured: bool) {
