@@ -1,7 +1,8 @@
 //! The one table of known peers: where they are and how far.
 //!
-//! Each column has one writer: addresses come from membership, round-trip times from links. What a peer says of
-//! itself over its own link stands; what others say of it fills in only while nothing better is known.
+//! Each column has one writer: addresses come from membership; round-trip times from links as they come up and, from
+//! then on, from the failure detector; states from the failure detector. What a peer says of itself over its own link
+//! stands; what others say of it fills in only while nothing better is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +12,27 @@ use crate::time::Span;
 /// Peers remembered at most. Views refer to far fewer; the rest is refused, not evicted (a guess).
 pub const MAX_KNOWN: usize = 8192;
 
+/// What the failure detector makes of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PeerState {
+    /// Nothing speaks against it.
+    #[default]
+    Alive,
+    /// It does not answer.
+    Suspected,
+    /// It was a neighbour, died not long ago, and has not been seen since.
+    Dead,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Record {
     addrs: Vec<Addr>,
     /// The peer said so itself, or was reached there.
     proven: bool,
     rtt: Option<Span>,
+    state: PeerState,
 }
 
 /// Known peers.
@@ -39,6 +55,25 @@ impl Topology {
     /// Round-trip time to `peer`, if it has been measured.
     pub fn rtt(&self, peer: &NodeId) -> Option<Span> {
         self.peers.get(peer).and_then(|r| r.rtt)
+    }
+
+    /// What the failure detector makes of `peer`.
+    pub fn state(&self, peer: &NodeId) -> PeerState {
+        self.peers.get(peer).map_or(PeerState::Alive, |r| r.state)
+    }
+
+    /// The failure detector's verdict. It bounds how many peers are anything but alive.
+    pub(crate) fn set_state(&mut self, peer: NodeId, state: PeerState) {
+        if state != PeerState::Alive || self.peers.contains_key(&peer) {
+            self.peers.entry(peer).or_default().state = state;
+        }
+    }
+
+    /// The failure detector measured the round trip to `peer`.
+    pub(crate) fn measured(&mut self, peer: &NodeId, rtt: Span) {
+        if let Some(r) = self.peers.get_mut(peer) {
+            r.rtt = Some(rtt);
+        }
     }
 
     /// How many peers are known.
@@ -90,8 +125,8 @@ impl Topology {
         }
     }
 
-    /// Forgets everybody not in `keep`.
+    /// Forgets everybody not in `keep`, but for those the failure detector has something to say about.
     pub(crate) fn retain(&mut self, keep: &BTreeSet<NodeId>) {
-        self.peers.retain(|p, _| keep.contains(p));
+        self.peers.retain(|p, r| keep.contains(p) || r.state != PeerState::Alive);
     }
 }

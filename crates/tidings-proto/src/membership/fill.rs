@@ -55,7 +55,7 @@ impl Membership {
         if v.room(target) == 0 || v.fill_at > now {
             return;
         }
-        let parallel = if v.active.is_empty() { PARALLEL_URGENT } else { PARALLEL };
+        let parallel = if v.counted() == 0 { PARALLEL_URGENT } else { PARALLEL };
         let under_way = v.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
         let want = v.room(target).min(parallel.saturating_sub(under_way));
         let mut ready: Vec<NodeId> =
@@ -75,9 +75,9 @@ impl Membership {
         if asked > 0 {
             v.attempts = v.attempts.saturating_add(1);
             // The last place or two of a view are often not to be had: others are full as well. Don't insist.
-            let nearly = v.active.len() + 2 > target;
+            let nearly = v.counted() + 2 > target;
             let wait = match v.attempts {
-                _ if v.active.is_empty() => 100,
+                _ if v.counted() == 0 => 100,
                 n if nearly => (500u64 << n.min(6)).min(FILL_MOST),
                 n => (100u64 << n.min(6)).min(FILL_MOST / 4),
             };
@@ -137,5 +137,5 @@ impl Membership {
 
 fn seeking(v: &View, target: usize, ways: bool) -> bool {
     let lost = ways && !v.answered && v.overlay == Overlay::Root;
-    v.active.is_empty() || lost || (v.room(target) > 0 && v.passive.is_empty())
+    v.counted() == 0 || lost || (v.room(target) > 0 && v.passive.is_empty())
 }

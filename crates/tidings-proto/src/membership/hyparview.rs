@@ -7,6 +7,7 @@ use crate::links::Claimed;
 use crate::membership::view::{Active, Asked, Pending, View, with_addrs};
 use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
+use crate::topology::PeerState;
 use crate::wire::{
     Disconnect, ForwardJoin, Join, LinkRefusal, MAX_PATH, MAX_PEERS, Neighbor, NeighborReply, Shuffle, ShuffleReply,
 };
@@ -127,7 +128,7 @@ impl Membership {
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let target = target(v, cx.config, cx.now);
         let sketch = v.size.sketch(cx.now.wall);
-        let urgent = v.active.is_empty();
+        let urgent = v.counted() == 0;
         let room = v.room(target) + 1;
         let Some(p) = v.pending.iter_mut().find(|p| p.peer == peer && !p.sent) else { return };
         p.sent = true;
@@ -160,7 +161,7 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
-        if v.is_active(&from) || v.active.len() < target {
+        if v.is_active(&from) || v.counted() < target {
             accept(cx, v, from);
             return;
         }
@@ -200,13 +201,13 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         if m.accept {
             if !v.is_active(&from)
-                && v.active.len() >= target
+                && v.counted() >= target
                 && pending.asked == Asked::Split
                 && let Some(victim) = v.victim(&from)
             {
                 replace(cx, v, victim, Some(from));
             }
-            if v.is_active(&from) || v.active.len() < target {
+            if v.is_active(&from) || v.counted() < target {
                 promote(cx, v, from);
             } else {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
@@ -284,6 +285,57 @@ impl Membership {
         }
     }
 
+    /// A neighbour does not answer: it counts no longer, and a replacement is looked for at once.
+    pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for v in self.views.values_mut() {
+            let Some(a) = v.active.iter_mut().find(|a| a.id == peer) else { continue };
+            a.suspected = true;
+            v.attempts = 0;
+            v.fill_at = cx.now.mono;
+            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
+        }
+    }
+
+    /// A suspect is well: if its place is taken, the newest neighbours make room. A neighbour of before that is back is
+    /// a spare again.
+    pub(super) fn on_recovered(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for v in self.views.values_mut() {
+            let target = target(v, cx.config, cx.now);
+            if let Some(a) = v.active.iter_mut().find(|a| a.id == peer && a.suspected) {
+                a.suspected = false;
+                if v.counted() > target
+                    && let Some(victim) = v.victim(&peer)
+                {
+                    replace(cx, v, victim, None);
+                }
+            } else if v.overlay == Overlay::Root {
+                v.remember(peer, cx.me, cx.config.passive_view_size);
+                cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
+            }
+        }
+    }
+
+    /// A suspect did not recover.
+    pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LeaveReason) {
+        cx.topology.unreachable(&peer);
+        for v in self.views.values_mut() {
+            v.forget(&peer);
+            if v.is_active(&peer) {
+                demote(cx, v, peer, reason);
+            }
+        }
+    }
+
+    /// A suspect's other neighbour is linked for a moment, and may have the same hole to fill.
+    pub(super) fn on_candidate(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let Some(v) = self.views.get_mut(&Overlay::Root) else { return };
+        if v.room(target(v, cx.config, cx.now)) > 0 {
+            self.ask(cx, Overlay::Root, peer, Asked::Neighbor);
+        } else {
+            v.remember(peer, cx.me, cx.config.passive_view_size);
+        }
+    }
+
     pub(super) fn shuffle(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let Some(v) = self.views.get_mut(&overlay) else { return };
         // Young views mix fast, settled ones slowly: 1, 2, 4, then every 8 to 12 seconds.
@@ -356,6 +408,10 @@ impl Membership {
 
 fn learn(cx: &mut Cx<'_>, v: &mut View, peers: &[PeerAddr]) {
     for p in peers.iter().filter(|p| !p.addrs.is_empty()) {
+        // Others may not have noticed yet who died.
+        if cx.topology.state(&p.id) == PeerState::Dead {
+            continue;
+        }
         cx.topology.claim(p);
         v.remember(p.id, cx.me, cx.config.passive_view_size);
     }
@@ -386,7 +442,7 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     }
     cx.claim(peer, claim(v.overlay));
     v.forget(&peer);
-    v.active.push(Active { id: peer, since: cx.now.mono });
+    v.active.push(Active { id: peer, since: cx.now.mono, suspected: false });
     v.attempts = 0;
     v.visits = 0;
     if v.active.len() == 1 {

@@ -11,6 +11,8 @@ use crate::time::{Now, Span, Time};
 pub(super) struct Active {
     pub(super) id: NodeId,
     pub(super) since: Time,
+    /// It does not answer: it keeps its place in name only, until it recovers or is removed.
+    pub(super) suspected: bool,
 }
 
 /// A spare neighbour.
@@ -137,10 +139,15 @@ impl View {
         Some(self.pending.swap_remove(at))
     }
 
+    /// Neighbours that count: those not suspected.
+    pub(super) fn counted(&self) -> usize {
+        self.active.iter().filter(|a| !a.suspected).count()
+    }
+
     /// Places neither taken nor asked for.
     pub(super) fn room(&self, target: usize) -> usize {
         let asked = self.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
-        target.saturating_sub(self.active.len() + asked)
+        target.saturating_sub(self.counted() + asked)
     }
 
     /// Remembers a spare. When full, one at random makes room, refused ones first.
@@ -165,14 +172,16 @@ impl View {
 
     /// A neighbour other than `but`, uniformly.
     pub(super) fn random_active(&mut self, but: &[NodeId]) -> Option<NodeId> {
-        let from: Vec<NodeId> = self.active.iter().map(|a| a.id).filter(|p| !but.contains(p)).collect();
+        let well = self.active.iter().filter(|a| !a.suspected);
+        let from: Vec<NodeId> = well.map(|a| a.id).filter(|p| !but.contains(p)).collect();
         self.rng.pick(&from).copied()
     }
 
     /// A neighbour that may make room: at random among the younger half. The older half is protected, so that a
     /// stream of newcomers can never take a whole view over.
     pub(super) fn victim(&mut self, but: &NodeId) -> Option<NodeId> {
-        let mut by_age: Vec<(Time, NodeId)> = self.active.iter().map(|a| (a.since, a.id)).collect();
+        let mut by_age: Vec<(Time, NodeId)> =
+            self.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id)).collect();
         by_age.sort_unstable();
         let young: Vec<NodeId> =
             by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p)| p).filter(|p| p != but).collect();
@@ -188,7 +197,8 @@ impl View {
 
     /// A uniform sample of `k` neighbours other than `but`.
     pub(super) fn sample_active(&mut self, k: usize, but: &[NodeId]) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.active.iter().map(|a| a.id).filter(|p| !but.contains(p)).collect();
+        let well = self.active.iter().filter(|a| !a.suspected);
+        let mut all: Vec<NodeId> = well.map(|a| a.id).filter(|p| !but.contains(p)).collect();
         self.rng.sample(&mut all, k);
         all
     }
