@@ -55,6 +55,8 @@ counters! {
     published,
     /// Messages delivered to the program.
     delivered,
+    /// Those of them flagged late: after a later one of their author.
+    delivered_late,
     /// Batches sent to neighbours, every copy counted.
     batches_sent,
     /// Batches received for the first time.

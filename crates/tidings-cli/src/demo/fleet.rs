@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tidings::{Agent, Counters, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::TOPIC;
+use super::cores::Cores;
 use super::tally::Tally;
 use super::watch::Watch;
 use crate::error::CliError;
@@ -24,6 +26,7 @@ pub(super) struct Fleet {
     nodes: Vec<Agent>,
     subscriptions: Vec<Subscription>,
     start: Instant,
+    cores: Cores,
 }
 
 /// Traffic of all nodes together.
@@ -98,14 +101,14 @@ impl Fleet {
     pub(super) async fn start(nodes: usize, progress: &mut Progress) -> Result<Self, CliError> {
         let start = Instant::now();
         let network = Network::from_key(*new_secret().map_err(failed)?.expose());
-        let mut fleet = Fleet { nodes: Vec::with_capacity(nodes), subscriptions: Vec::with_capacity(nodes), start };
+        let cores = Cores::start(nodes)?;
+        let mut fleet =
+            Fleet { nodes: Vec::with_capacity(nodes), subscriptions: Vec::with_capacity(nodes), start, cores };
         for number in 0..nodes {
-            let agent = Agent::builder()
-                .network(network.clone())
-                .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-                .build()
-                .await
-                .map_err(failed)?;
+            let builder =
+                Agent::builder().network(network.clone()).bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+            // A node's tasks run where it was built.
+            let agent = fleet.cores.of(number).spawn(builder.build()).await.map_err(failed)?.map_err(failed)?;
             let options = SubscribeOptions::default();
             fleet.subscriptions.push(agent.subscribe_with(TOPIC, options).await.map_err(failed)?);
             if number > 0 {
@@ -174,7 +177,7 @@ impl Fleet {
             let mut desk = watch.desk(index);
             let mut tally = Tally::new(messages, size);
             let mut subscription = subscription;
-            tokio::spawn(async move {
+            self.cores.of(index).spawn(async move {
                 while let Some(item) = subscription.recv().await {
                     match item {
                         Item::Message(m) => {
@@ -201,6 +204,11 @@ impl Fleet {
             publishers.push(self.nodes[index].publisher(TOPIC).await.map_err(failed)?);
         }
         Ok(publishers)
+    }
+
+    /// The thread that drives node `number`.
+    pub(super) fn core(&self, number: usize) -> &Handle {
+        self.cores.of(number)
     }
 
     /// The clock that stamps are read against.

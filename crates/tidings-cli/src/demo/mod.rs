@@ -3,6 +3,7 @@
 //! The harness stays out of its own figures: every receiver counts for itself, completion is one atomic decrement a
 //! node, and the one who watches wakes ten times a second.
 
+mod cores;
 mod fleet;
 mod histogram;
 mod meters;
@@ -50,9 +51,12 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     let publishing = publish::Plan::new(args, fleet.len());
     let mut watch = Watch::new(&publishing, clock);
     let receivers = fleet.receive(&watch, args.messages, args.size);
-    let publishers = fleet.publishers(publishing.publishers()).await?;
+    let who = publishing.publishers();
+    // Beside the first publisher, as a program that links the library would be.
+    let core = fleet.core(who[0]).clone();
+    let publishers = fleet.publishers(who).await?;
     watch.begin();
-    let task = tokio::spawn(publish::run(publishing, publishers, clock));
+    let task = core.spawn(publish::run(publishing, publishers, clock));
     watch.until_done(task, &mut progress).await?;
     progress.show("all sent; listening for stragglers");
     tokio::time::sleep(TAIL).await;

@@ -128,6 +128,8 @@ struct Topic {
     patience: Patience,
     outbox: publish::Outbox,
     joined: Time,
+    /// When the first neighbour came, after there had been none.
+    linked: Time,
     swapped: Time,
     last_published: Time,
 }
@@ -214,6 +216,7 @@ impl PubSub {
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
                 joined: cx.now.mono,
+                linked: cx.now.mono,
                 swapped: Time::default(),
                 last_published: cx.now.mono,
             };

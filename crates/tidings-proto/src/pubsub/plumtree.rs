@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::author::{Author, Verdict};
 use super::batch::{Batch, Delivery};
 use super::message_log::{Entry, Known};
+use super::repair::{Lack, new_gap};
 use super::tree::{Peer, Queued};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
@@ -99,18 +100,28 @@ impl PubSub {
                 cx.counters.authors_forgotten += 1;
             }
         }
+        // What neighbours had before they told us of recent batches is history as well.
+        let listening = cx.now.mono.since(t.joined.max(t.linked - RECENT));
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
         let mut ready = Vec::new();
-        let resumed = author.accept(batch, hop, &mut ready);
+        let resumed = author.accept(batch, hop, listening, &mut ready);
         let mut gaps = Vec::new();
         while author.overflows() {
             gaps.extend(author.give_up(id, &mut ready));
         }
-        if author.is_waiting() && author.gap.is_none() {
+        if author.is_waiting() {
+            let lack = match (author.has_begun(), resumed) {
+                (false, _) => Lack::Beginning,
+                (true, true) => Lack::Resumed,
+                (true, false) => Lack::Numbers,
+            };
             let patience = t.patience.wait();
-            let gap = super::repair::new_gap(cx, patience, resumed);
-            author.gap = Some(gap);
+            let gap = author.gap.get_or_insert_with(|| new_gap(cx, patience, lack));
+            if lack == Lack::Beginning && gap.asked > 0 {
+                // What was asked for came, and there is one before it.
+                gap.ask_at = cx.now.mono;
+            }
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), gap.deadline.min(gap.ask_at));
         }
         self.hand_over(cx, topic, id, gaps, ready);
@@ -139,6 +150,7 @@ impl PubSub {
         for r in ready {
             let delivery = Delivery::new(r.batch, r.late, false, r.hop);
             cx.counters.delivered += delivery.len() as u64;
+            cx.counters.delivered_late += if delivery.late() { delivery.len() as u64 } else { 0 };
             if t.subscribed {
                 self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(delivery));
             } else {
@@ -206,6 +218,9 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         if t.peers.iter().any(|p| p.id == peer) {
             return;
+        }
+        if t.peers.is_empty() {
+            t.linked = cx.now.mono;
         }
         let eager = !t.built || t.peers.is_empty();
         t.peers.push(Peer::new(peer, eager));

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, Position};
+use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES};
 use super::message_log::{Entry, Known};
+use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
 use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
@@ -135,7 +136,8 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let (tickets, messages) = t.outbox.take();
         t.outbox.sealed = cx.now.mono;
-        let first_seq = self.persist.used(&id) + 1;
+        let used = self.persist.used(&id);
+        let first_seq = used.map_or(0, |u| u.seq) + 1;
         let header = BatchHeader {
             topic: id,
             author: cx.me,
@@ -149,8 +151,10 @@ impl PubSub {
             } else {
                 messages.iter().map(|m| m.headers.len() as u32).collect()
             },
+            apart_ms: used.map(|u| cx.now.wall.0.saturating_sub(u.wall_ms)),
         };
-        self.persist.publish(&id, Position { epoch, seq: first_seq + messages.len() as u64 - 1 });
+        let last = Used { seq: first_seq + messages.len() as u64 - 1, wall_ms: cx.now.wall.0 };
+        self.persist.publish(&id, epoch, last);
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
         cx.counters.published += messages.len() as u64;
         let known = Known { received: cx.now.mono, from: None, pulled: false };

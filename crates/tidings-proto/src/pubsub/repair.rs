@@ -25,6 +25,9 @@ const ASK_AT_ONCE: usize = 32;
 const SERVE: usize = 64;
 /// How long a gap from before this start is waited for: neighbours either still have it or never will.
 const RESUMED_WAIT: Span = Span::from_secs(1);
+/// How long the first batch seen of an author waits for those before it: the longest patience for the tree, and a
+/// request or two. Beyond, the order is given up rather than a newcomer kept waiting (a guess).
+const BEGINNING_WAIT: Span = Span::from_secs(3);
 /// Time between requests for the same range.
 const FETCH_AGAIN: Span = Span::from_millis(700);
 
@@ -110,11 +113,25 @@ impl Repair {
     }
 }
 
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Numbers between two batches.
+    Numbers,
+    /// Numbers between what was delivered before this start and the first batch since.
+    Resumed,
+    /// What came before the first batch seen.
+    Beginning,
+}
+
 /// A gap was found just now.
-pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, resumed: bool) -> Gap {
-    let wait = cx.config.gap_wait_span();
-    let wait = if resumed { wait.min(RESUMED_WAIT) } else { wait };
-    let ask = if resumed { Span::ZERO } else { patience };
+pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, lack: Lack) -> Gap {
+    let (most, ask) = match lack {
+        Lack::Numbers => (Span(u64::MAX), patience),
+        Lack::Resumed => (RESUMED_WAIT, Span::ZERO),
+        Lack::Beginning => (BEGINNING_WAIT, patience),
+    };
+    let wait = cx.config.gap_wait_span().min(most);
     Gap { deadline: cx.now.mono + wait, ask_at: cx.now.mono + ask, asked: 0 }
 }
 
@@ -187,7 +204,7 @@ impl PubSub {
             let missed = a.give_up(id, &mut ready);
             if a.is_waiting() {
                 let patience = t.patience.wait();
-                a.gap = Some(new_gap(cx, patience, false));
+                a.gap = Some(new_gap(cx, patience, Lack::Numbers));
                 next = Some(next.map_or(now + patience, |n| n.min(now + patience)));
             }
             self.hand_over(cx, topic, id, missed, ready);
