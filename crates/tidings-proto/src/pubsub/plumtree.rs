@@ -7,8 +7,9 @@ use bytes::Bytes;
 use super::author::{Author, Verdict};
 use super::batch::{Batch, Delivery};
 use super::message_log::{Entry, Known};
+use super::prune::PRUNE_AGAIN;
 use super::repair::{Lack, new_gap};
-use super::tree::{Peer, Queued};
+use super::tree::{Peer, Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
 use crate::io::Event;
@@ -23,14 +24,15 @@ pub(super) const IHAVE_EVERY: Span = Span::from_millis(400);
 /// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
 /// be heard of while a neighbour still has them.
 const IHAVE_SHARE: usize = 16;
-/// A prune is repeated when duplicates go on coming, at most this often.
-const PRUNE_AGAIN: Span = Span::from_secs(1);
 /// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
 /// row, at most once per [`SWAP_EVERY`] and topic (guesses, settled in simulation: below, rotating publishers and
 /// jitter make the tree flap).
 const FASTER: i64 = 2_000;
 const FASTER_TIMES: u8 = 8;
 const SWAP_EVERY: Span = Span::from_millis(500);
+/// Batches that came within so long of each other are one observation: when many nodes publish at once, the copies of
+/// one instant say nothing about the next, and all nodes would exchange links at once.
+const FASTER_APART: Span = Span::from_millis(50);
 /// A new neighbour is told of the batches of so long ago, at most so many: what it or we missed while the overlay
 /// was being repaired.
 const RECENT: Span = Span::from_secs(15);
@@ -312,14 +314,18 @@ impl Topic {
     /// Logs a new batch, passes it on, and learns from who brought it.
     fn take_in(&mut self, cx: &mut Cx<'_>, from: NodeId, batch: &Arc<Batch>, hop: u16, pulled: bool) {
         let now = cx.now.mono;
-        self.built = true;
+        if !self.built {
+            self.outbox.hold_until(now + self.flood_span(cx));
+            self.built = true;
+        }
+        self.hear(cx, batch.header().author);
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
         self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
         self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {
-            self.patience.note(announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
+            self.patience.note(now, announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
         }
         for a in announcers {
             self.compare(cx, a.peer, known, a.there);
@@ -368,36 +374,6 @@ impl Topic {
         took
     }
 
-    /// A batch came again: of two links that bring the same, the slower one leaves the tree.
-    fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &super::batch::BatchHeader) {
-        cx.counters.batches_duplicate += 1;
-        let (now, topic) = (cx.now.mono, self.id);
-        if pulled {
-            return;
-        }
-        let first = self.log.known_at(h);
-        if let Some(k) = first.filter(|k| k.pulled) {
-            // The tree would have brought it: we asked too soon. The link is not to blame.
-            self.patience.note(self.patience.wait() + now.since(k.received));
-            return;
-        }
-        // Only in favour of a link that stays: when batches follow each other closely, two links may each bring one
-        // first, and pruning both in turn would leave none.
-        let stays = match first.map(|k| k.from) {
-            Some(Some(by)) => self.peers.iter().any(|p| p.id == by && p.eager),
-            Some(None) => true,
-            None => h.author == cx.me,
-        };
-        let Some(p) = self.peer(&from) else { return };
-        if stays && (p.eager || !p.just_pruned(now, PRUNE_AGAIN)) {
-            p.eager = false;
-            p.pruned = Some(now);
-            cx.counters.prunes_sent += 1;
-            cx.send(from, Prune { topic });
-            self.keep_a_parent(cx);
-        }
-    }
-
     /// A lazy neighbour had a batch that we have: would its copy have come earlier? If it would again and again,
     /// it takes the parent's place.
     fn compare(&mut self, cx: &mut Cx<'_>, from: NodeId, known: Known, there: Time) {
@@ -410,17 +386,13 @@ impl Topic {
         // A machine or a link under load delays copies by more than any path does, now here, now there.
         let faster = lag < -FASTER && p.lag_is_steady();
         let wins = match p.rival {
-            Some((rival, wins)) if rival == parent => {
-                if faster {
-                    wins.saturating_add(1)
-                } else {
-                    0
-                }
-            }
-            Some((_, 1..)) => return,
+            Some(r) if r.parent == parent && !faster => 0,
+            Some(r) if r.parent == parent && known.received < r.at + FASTER_APART => return,
+            Some(r) if r.parent == parent => r.wins.saturating_add(1),
+            Some(r) if r.wins > 0 => return,
             _ => u8::from(faster),
         };
-        p.rival = Some((parent, wins));
+        p.rival = Some(Rival { parent, wins, at: known.received });
         if wins < FASTER_TIMES || now.since(swapped) < SWAP_EVERY {
             return;
         }
@@ -433,7 +405,7 @@ impl Topic {
     }
 
     /// A node without an eager link hears nothing until an announcement goes unanswered: take one.
-    fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
         if self.built && !self.peers.iter().any(|p| p.eager) {
             self.graft_best(cx);
         }

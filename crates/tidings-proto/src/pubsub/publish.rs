@@ -27,12 +27,6 @@ const SO_SOON: Span = Span::from_micros(1_000);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
-/// The first batch on a topic floods, and the prunes that answer it leave the tree. What follows within so many
-/// round trips of the farthest neighbour would flood as well, so it waits; within these bounds.
-const FLOOD_ROUND_TRIPS: u64 = 3;
-const FLOOD_LEAST: Span = Span::from_millis(50);
-const FLOOD_MOST: Span = Span::from_millis(250);
-
 /// What waits to be published on a topic.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -51,6 +45,11 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// The tree is being built: what follows would flood as well, so it waits.
+    pub(super) fn hold_until(&mut self, at: Time) {
+        self.hold = at;
     }
 
     pub(super) fn refuse_all(&mut self, cx: &mut Cx<'_>, why: &CommandError) {
@@ -160,11 +159,10 @@ impl PubSub {
         let known = Known { received: cx.now.mono, from: None, pulled: false };
         t.log.add(cx.config, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
         t.trim(cx);
+        t.hear(cx, cx.me);
         let neighbors = t.disseminate(cx, &batch, 1, None);
         if !t.built {
-            let farthest = t.peers.iter().filter_map(|p| cx.topology.rtt(&p.id)).max().unwrap_or(FLOOD_LEAST);
-            let hold = farthest.times(FLOOD_ROUND_TRIPS).0.clamp(FLOOD_LEAST.0, FLOOD_MOST.0);
-            t.outbox.hold = cx.now.mono + Span(hold);
+            t.outbox.hold_until(cx.now.mono + t.flood_span(cx));
         }
         if t.peers.is_empty() {
             t.outbox.unsent_bytes += batch.bytes().len();
