@@ -77,6 +77,8 @@ counters! {
     batches_contradictory,
     /// Batches refused for want of room, fetched again later.
     batches_shed,
+    /// Frames of announcements sent.
+    ihaves_sent,
     /// Announcements received.
     ihaves_received,
     /// Announcements dropped for want of room.

@@ -12,7 +12,8 @@
 //! - *Exchange by measured delay, not by hops.* Announcements say how long they were held back, so a node knows when
 //!   a lazy neighbour's copy would have come. Only a neighbour that beats the same parent many times in a row
 //!   replaces it. A shared tree thus stays put while publishers rotate, which is what it is judged on.
-//! - *Announcements are batched* every 400 ms and name batches by 16 bytes.
+//! - *Announcements are batched*, sent to one lazy neighbour after the other (`announce.rs`), and name batches by 16
+//!   bytes.
 //! - *How long an announced batch is waited for* follows from how late the tree was before.
 //! - *Missing ranges are asked for by number* (`Fetch`) besides by id: order per author shows what is missing.
 //!
@@ -23,6 +24,7 @@
 //! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`. Timers, per topic: `Announce`, `Repair` (grafts and
 //! fetches), `Gap`, `Prune`, `Trim`, `Idle` and `Seal`.
 
+mod announce;
 mod author;
 mod batch;
 mod intervals;
@@ -139,6 +141,10 @@ struct Topic {
     /// The lowest author heard lately, and when.
     root: Option<(NodeId, Time)>,
     swapped: Time,
+    /// When a batch last came because we asked, and the tree has not brought it since.
+    pulled: Option<Time>,
+    /// When a link was last taken into the tree because it seemed broken.
+    mended: Time,
     last_published: Time,
 }
 
@@ -228,6 +234,8 @@ impl PubSub {
                 contest: None,
                 root: None,
                 swapped: Time::default(),
+                pulled: None,
+                mended: Time::default(),
                 last_published: cx.now.mono,
             };
             self.topics.insert(id, topic);

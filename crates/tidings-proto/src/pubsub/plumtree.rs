@@ -15,15 +15,8 @@ use crate::identity::{NodeId, TopicId};
 use crate::io::Event;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Announced, Fetch, Gossip, Graft, IHave, Lane, MAX_IHAVES, MAX_RANGES, Message, Prune, Range};
+use crate::wire::{Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
 
-/// How often announcements are sent. They repair and improve the tree; a healthy tree does not wait for them, and
-/// on an idle machine each costs as much as a batch, so they are gathered (at 200 ms, a third of all frames of
-/// sixteen nodes with fifty messages a second were announcements).
-pub(super) const IHAVE_EVERY: Span = Span::from_millis(400);
-/// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
-/// be heard of while a neighbour still has them.
-const IHAVE_SHARE: usize = 16;
 /// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
 /// row, at most once per [`SWAP_EVERY`] and topic (guesses, settled in simulation: below, rotating publishers and
 /// jitter make the tree flap).
@@ -247,6 +240,7 @@ impl PubSub {
             .collect();
         if let Some(p) = t.peer(&peer).filter(|_| !recent.is_empty()) {
             p.queue.extend(recent.into_iter().rev());
+            p.urgent = true;
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(topic)), cx.now.mono);
         }
     }
@@ -266,34 +260,6 @@ impl PubSub {
             t.graft_best(cx);
         }
         t.keep_a_parent(cx);
-    }
-
-    pub(super) fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
-        let Some(t) = self.topics.get_mut(&topic) else { return };
-        let now = cx.now.mono;
-        let id = t.id;
-        let mut left = false;
-        for p in &mut t.peers {
-            while !p.queue.is_empty() {
-                let n = p.queue.len().min(MAX_IHAVES);
-                let batches = p.queue[..n]
-                    .iter()
-                    .map(|q| Announced {
-                        id: q.id,
-                        hop: q.hop.saturating_add(1),
-                        held: u32::try_from(now.since(q.received).0 / 100).unwrap_or(u32::MAX),
-                    })
-                    .collect();
-                if !cx.send(p.id, IHave { topic: id, batches }) {
-                    left = true;
-                    break;
-                }
-                p.queued = p.queued.saturating_sub(p.queue.drain(..n).map(|q| q.messages).sum());
-            }
-        }
-        if left {
-            cx.deadlines.set(TimerKey::PubSub(Timer::Announce(topic)), now + IHAVE_EVERY);
-        }
     }
 }
 
@@ -333,7 +299,7 @@ impl Topic {
         if let Some(p) = self.peer(&from) {
             p.brought = Some(now);
             if pulled {
-                p.pulled = Some(now);
+                self.pulled = Some(now);
             } else if !p.just_pruned(now, PRUNE_AGAIN) {
                 // It counts us as eager. (Right after a prune, what was on its way still comes.)
                 p.eager = true;
@@ -347,8 +313,7 @@ impl Topic {
         let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
         let messages = batch.header().payloads.len();
         let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono, messages };
-        let many = cx.config.message_cache_size / IHAVE_SHARE;
-        let (mut took, mut soonest) = (0, None);
+        let mut took = 0;
         for p in self.peers.iter_mut().filter(|p| Some(p.id) != but) {
             if p.eager {
                 if cx.send_frame(p.id, Lane::Data, frame.clone()) {
@@ -358,19 +323,10 @@ impl Topic {
                 // No room on its lane: it learns of the batch, and asks for it when it can.
                 cx.counters.batches_shed += 1;
             }
-            if p.queue.len() >= MAX_IHAVES * 4 {
-                p.queued = p.queued.saturating_sub(p.queue.remove(0).messages);
-                cx.counters.ihaves_shed += 1;
-            }
-            p.queue.push(queued);
-            p.queued += messages;
-            let wait = if p.queued >= many { Span::ZERO } else { IHAVE_EVERY };
-            soonest = Some(soonest.map_or(wait, |s: Span| s.min(wait)));
+            p.queue_announcement(cx, queued);
         }
         cx.counters.batches_sent += took as u64;
-        if let Some(wait) = soonest {
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(self.id)), cx.now.mono + wait);
-        }
+        self.arm_announce(cx);
         took
     }
 

@@ -73,7 +73,8 @@ impl Topic {
         }
         let first = match self.log.known_at(h) {
             Some(Known { pulled: true, received, .. }) => {
-                // The tree would have brought it: we asked too soon. The link is not to blame.
+                // The tree would have brought it: we asked too soon. The link is not to blame, and nothing is broken.
+                self.pulled = None;
                 let late = self.patience.wait() + cx.now.mono.since(received);
                 return self.patience.note(cx.now.mono, late);
             }

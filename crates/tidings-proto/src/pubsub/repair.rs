@@ -17,8 +17,10 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
 const TRIES: usize = 8;
 const AGAIN: Span = Span::from_millis(500);
-/// A neighbour that had to be asked within this long is asked into the tree the next time (a guess).
+/// When a batch had to be asked for within this long, and the tree has not brought it since, the next is asked for
+/// together with the link: the tree is broken. One link at a time, for the first may do (both are guesses).
 const BROKEN: Span = Span::from_secs(5);
+const GRAFT_EVERY: Span = Span::from_millis(500);
 /// Batches asked for in one graft, so that the answer fits a lane.
 const ASK_AT_ONCE: usize = 32;
 /// Batches served for one fetch.
@@ -144,16 +146,20 @@ impl Topic {
 }
 
 impl PubSub {
-    /// Asks for announced batches that did not come. One batch may just be late; when the same neighbour had to be
-    /// asked before, the tree is broken, and the request also takes the link into it.
+    /// Asks for announced batches that did not come. One batch may just be late; when one had to be asked for before,
+    /// the tree is broken, and the request also takes the link into it.
     pub(super) fn repair(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         let now = cx.now.mono;
         for (peer, ids) in t.repair.take_due(now) {
+            let broken = t.pulled.is_some_and(|at| now.since(at) < BROKEN) && now.since(t.mended) >= GRAFT_EVERY;
             let Some(p) = t.peer(&peer) else { continue };
-            let eager = p.eager || p.pulled.is_some_and(|at| now.since(at) < BROKEN);
+            let eager = p.eager || broken;
             if eager {
                 p.graft();
+            }
+            if broken {
+                t.mended = now;
             }
             for part in ids.chunks(ASK_AT_ONCE) {
                 cx.counters.grafts_sent += 1;

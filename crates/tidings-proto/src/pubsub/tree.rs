@@ -1,5 +1,7 @@
 //! A topic's neighbours and which of their links are in the tree.
 
+use std::collections::VecDeque;
+
 use crate::identity::NodeId;
 use crate::time::{Span, Time};
 use crate::wire::ShortId;
@@ -30,9 +32,13 @@ pub(super) struct Peer {
     /// Whether batches travel this link at once (eager), or are announced on it (lazy).
     pub(super) eager: bool,
     /// Announcements waiting.
-    pub(super) queue: Vec<Queued>,
+    pub(super) queue: VecDeque<Queued>,
     /// The messages of those that came by dissemination.
     pub(super) queued: usize,
+    /// They cannot wait for its turn.
+    pub(super) urgent: bool,
+    /// When its last turn was.
+    pub(super) announced: Time,
     /// When it was last told to prune, unless it was grafted since.
     pub(super) pruned: Option<Time>,
     /// The neighbour it would have beaten.
@@ -42,8 +48,6 @@ pub(super) struct Peer {
     lag: Option<(i64, i64)>,
     /// When it last brought a batch first.
     pub(super) brought: Option<Time>,
-    /// When it last brought a batch that the tree had not, because we asked.
-    pub(super) pulled: Option<Time>,
 }
 
 impl Peer {
@@ -51,13 +55,14 @@ impl Peer {
         Peer {
             id,
             eager,
-            queue: Vec::new(),
+            queue: VecDeque::new(),
             queued: 0,
+            urgent: false,
+            announced: Time::default(),
             pruned: None,
             rival: None,
             lag: None,
             brought: None,
-            pulled: None,
         }
     }
 
