@@ -20,7 +20,13 @@ fn scene_with(lazy: u8, config: GossipConfig) -> (Driven, Fake, Vec<Fake>) {
     let mut d = Driven::with(config);
     d.command(Command::Subscribe { topic: news() });
     let parent = Fake::new(1);
-    d.neighbor(&parent);
+    d.link(&parent);
+    d.befriend(&parent, Overlay::Root);
+    // A thousand members, so that there is room for as many neighbours as a topic ever has.
+    let hashes = (1..=16).map(|n| n * (u64::MAX / 1_000)).collect();
+    let sketch = Sketch { period: WALL / 600_000, hashes };
+    let overlay = Some(news());
+    d.say(&parent, Neighbor { overlay, me: parent.addr.clone(), urgent: true, room: 1, sketch });
     d.bring(&parent, &Fake::new(9).batch(1, b"1"));
     d.pass_ms(16_000);
     let others: Vec<Fake> = (0..lazy).map(|n| Fake::new(20 + n)).collect();
@@ -28,6 +34,7 @@ fn scene_with(lazy: u8, config: GossipConfig) -> (Driven, Fake, Vec<Fake>) {
         d.link(o);
         d.befriend(o, Overlay::Topic(news()));
     }
+    assert_eq!(d.node.active_view(Overlay::Topic(news())).len(), 1 + usize::from(lazy));
     d.did.clear();
     (d, parent, others)
 }

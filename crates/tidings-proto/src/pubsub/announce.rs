@@ -62,13 +62,13 @@ impl Peer {
 impl Topic {
     /// Wakes the node for the next turn, if anything waits.
     pub(super) fn arm_announce(&self, cx: &mut Cx<'_>) {
-        let waiting = self.peers.iter().filter(|p| !p.queue.is_empty()).count() as u64;
-        if waiting == 0 {
+        if self.peers.iter().all(|p| p.queue.is_empty()) {
             return;
         }
         let urgent = self.peers.iter().any(|p| p.urgent);
-        let round = (TURN.0 * waiting).clamp(ROUND_LEAST.0, ROUND_MOST.0);
-        let turn = Span(if urgent { 0 } else { round / waiting });
+        let told = self.peers.iter().filter(|p| !p.eager || !p.queue.is_empty()).count() as u64;
+        let round = (TURN.0 * told).clamp(ROUND_LEAST.0, ROUND_MOST.0);
+        let turn = Span(if urgent { 0 } else { round / told });
         cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(self.id)), cx.now.mono + turn);
     }
 }
