@@ -333,6 +333,13 @@ mod headers {
     }
 
     #[test]
+    fn with_bytes_behind_the_header_are_malformed() {
+        let mut head = minicbor::to_vec(header(&[out(b"hello", b"")])).unwrap();
+        head.push(0xf6);
+        assert_eq!(open(&signed_raw(&head, b"hello")).unwrap_err(), BatchError::Malformed);
+    }
+
+    #[test]
     fn without_what_may_be_missing_are_read() {
         let h = header(&[out(b"hello", b"")]);
         let mut head = Vec::new();

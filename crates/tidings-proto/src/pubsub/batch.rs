@@ -151,7 +151,11 @@ impl Batch {
         if bytes.len() < body_at {
             return Err(BatchError::Malformed);
         }
-        let header: BatchHeader = minicbor::decode(&bytes[2..2 + len]).map_err(|_| BatchError::Malformed)?;
+        let mut d = minicbor::Decoder::new(&bytes[2..2 + len]);
+        let header: BatchHeader = d.decode().map_err(|_| BatchError::Malformed)?;
+        if d.position() != len {
+            return Err(BatchError::Malformed);
+        }
         let sum = |lens: &[u32]| lens.iter().map(|l| *l as usize).sum::<usize>();
         let within = |lens: &[u32], most: usize| lens.iter().all(|l| *l as usize <= most);
         if header.payloads.is_empty() || header.first_seq == 0 {
