@@ -234,6 +234,11 @@ impl Author {
         !self.waiting.is_empty()
     }
 
+    /// How many batches wait, and their bytes.
+    pub(super) fn waits(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting_bytes)
+    }
+
     /// Whether more waits than may.
     pub(super) fn overflows(&self) -> bool {
         self.waiting.len() > WAITING || self.waiting_bytes > WAITING_BYTES

@@ -129,6 +129,8 @@ struct Topic {
     /// A batch has travelled: the tree exists, new links begin lazy.
     built: bool,
     authors: BTreeMap<NodeId, Author>,
+    /// What waits behind the authors' gaps.
+    waiting: repair::Waits,
     log: MessageLog,
     repair: repair::Repair,
     patience: Patience,
@@ -230,6 +232,7 @@ impl PubSub {
                 peers: Vec::new(),
                 built: false,
                 authors: self.persist.authors(&id, cx.now.mono),
+                waiting: repair::Waits::default(),
                 log: MessageLog::default(),
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
@@ -251,6 +254,7 @@ impl PubSub {
     fn leave_topic(&mut self, cx: &mut Cx<'_>, id: TopicId) {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
+        t.outbox.drop_unsent(cx);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in [
             Timer::Announce(id),
@@ -303,7 +307,17 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Unsubscribe(ticket, id) => {
-                self.leave_topic(cx, id);
+                // After the answer nothing more is delivered, not even what was being stored.
+                cx.counters.deliveries_unwanted += self.persist.forget_deliveries(&id);
+                match self.topics.get_mut(&id) {
+                    // What was promised to the first neighbour is kept for it a while, as when one only publishes.
+                    Some(t) if t.outbox.has_unsent() => {
+                        t.subscribed = false;
+                        t.outbox.refuse_all(cx, &CommandError::TopicLeft);
+                        cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), t.last_published + IDLE);
+                    }
+                    _ => self.leave_topic(cx, id),
+                }
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message),
@@ -311,6 +325,7 @@ impl Layer for PubSub {
                 self.leaving = true;
                 for t in self.topics.values_mut() {
                     t.outbox.refuse_all(cx, &CommandError::Leaving);
+                    t.outbox.drop_unsent(cx);
                 }
             }
         }
@@ -333,6 +348,7 @@ impl Layer for PubSub {
         {
             let limit = crate::membership::MAX_TOPICS;
             t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
+            t.outbox.drop_unsent(cx);
         }
     }
 

@@ -46,14 +46,15 @@ impl PubSub {
         };
         if h.author == cx.me {
             // Our own, come back: whatever it holds, we have it.
-            t.duplicate(cx, from, m.pulled, h);
+            t.duplicate(cx, from, m.pulled, h, &payload);
             return;
         }
+        // Nothing is known of an author but what its signatures said, so no forgery stands in a true batch's way.
         let verdict = t.authors.get(&h.author).map_or(Verdict::New, |a| a.judge(h));
         match verdict {
             Verdict::New => {}
             Verdict::Seen => {
-                t.duplicate(cx, from, m.pulled, h);
+                t.duplicate(cx, from, m.pulled, h, &payload);
                 return;
             }
             Verdict::Contradictory => {
@@ -99,12 +100,14 @@ impl PubSub {
         let listening = cx.now.mono.since(t.joined.max(t.linked - RECENT));
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
-        let mut ready = Vec::new();
+        let (mut ready, mut gaps) = (Vec::new(), Vec::new());
+        let before = author.waits();
         let resumed = author.accept(batch, hop, listening, &mut ready);
-        let mut gaps = Vec::new();
         while author.overflows() {
+            cx.counters.gaps_hurried += 1;
             gaps.extend(author.give_up(id, &mut ready));
         }
+        t.waiting.change(before, author.waits());
         if author.is_waiting() {
             let lack = match (author.has_begun(), resumed) {
                 (false, _) => Lack::Beginning,
@@ -120,6 +123,9 @@ impl PubSub {
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), gap.deadline.min(gap.ask_at));
         }
         self.hand_over(cx, topic, id, gaps, ready);
+        while self.topics.get(&topic).is_some_and(|t| t.waiting.overflows()) {
+            self.hurry_oldest_gap(cx, topic);
+        }
     }
 
     /// Gives the program what is ready, gaps first, once it is stored.

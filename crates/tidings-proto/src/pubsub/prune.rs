@@ -65,13 +65,19 @@ impl Topic {
             && h.apart_ms.is_none_or(|apart| period(h.wall_ms.saturating_sub(apart)) != period(h.wall_ms))
     }
 
-    /// A batch came again.
-    pub(super) fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &BatchHeader) {
+    /// A batch came again. It was not verified; but it says nothing about the tree unless it is, byte for byte, one
+    /// that was.
+    pub(super) fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &BatchHeader, bytes: &[u8]) {
+        let entry = self.log.at_place(h);
+        if entry.is_some_and(|e| e.batch.bytes()[..] != *bytes) {
+            cx.counters.batches_contradictory += 1;
+            return;
+        }
         cx.counters.batches_duplicate += 1;
         if pulled {
             return;
         }
-        let first = match self.log.known_at(h) {
+        let first = match entry.and_then(|e| self.log.known(&e.batch.short_id()).copied()) {
             Some(Known { pulled: true, received, .. }) => {
                 // The tree would have brought it: we asked too soon. The link is not to blame, and nothing is broken.
                 self.pulled = None;
@@ -79,7 +85,6 @@ impl Topic {
                 return self.patience.note(cx.now.mono, late);
             }
             Some(k) => k.from,
-            None if h.author == cx.me => None,
             // Too long ago to tell.
             None => return,
         };

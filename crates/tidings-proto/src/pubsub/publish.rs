@@ -59,6 +59,18 @@ impl Outbox {
         self.bytes = 0;
     }
 
+    /// Whether signed batches wait for the first neighbour.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// No neighbour will come.
+    pub(super) fn drop_unsent(&mut self, cx: &mut Cx<'_>) {
+        cx.counters.batches_unsent += self.unsent.len() as u64;
+        self.unsent.clear();
+        self.unsent_bytes = 0;
+    }
+
     fn take(&mut self) -> (Vec<Ticket>, Vec<Outgoing>) {
         let (mut tickets, mut messages, mut len) = (Vec::new(), Vec::new(), 0);
         while let Some((_, m)) = self.waiting.front() {
@@ -118,6 +130,7 @@ impl PubSub {
     /// Signs and sends what waits; called when the node has nothing else to do. Returns whether anything was done.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut did = false;
+        self.persist.renew_epoch(cx);
         if let Some(epoch) = self.persist.epoch() {
             let ready: Vec<TopicId> =
                 self.topics.values().filter(|t| !t.outbox.waiting.is_empty()).map(|t| t.id).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::author::Gap;
+use super::author::{Author, Gap};
 use super::plumtree::serve;
 use super::{PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
@@ -115,6 +115,30 @@ impl Repair {
     }
 }
 
+/// Batches and bytes that may wait behind all gaps of a topic (a guess: sixteen authors' full share of the count, eight
+/// of the bytes). More, and the gap that would be given up next anyway is given up at once: "oldest first".
+const WAITING: usize = 4_096;
+const WAITING_BYTES: usize = 32 << 20;
+
+/// What waits behind all gaps of a topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waits {
+    batches: usize,
+    bytes: usize,
+}
+
+impl Waits {
+    /// One author's batches and bytes were so many, and are so many now.
+    pub(super) fn change(&mut self, before: (usize, usize), after: (usize, usize)) {
+        self.batches = (self.batches + after.0).saturating_sub(before.0);
+        self.bytes = (self.bytes + after.1).saturating_sub(before.1);
+    }
+
+    pub(super) fn overflows(&self) -> bool {
+        self.batches > WAITING || self.bytes > WAITING_BYTES
+    }
+}
+
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lack {
@@ -204,19 +228,45 @@ impl PubSub {
             }
         }
         for id in over {
-            let Some(t) = self.topics.get_mut(&topic) else { return };
-            let Some(a) = t.authors.get_mut(&id) else { continue };
-            let mut ready = Vec::new();
-            let missed = a.give_up(id, &mut ready);
-            if a.is_waiting() {
-                let patience = t.patience.wait();
-                a.gap = Some(new_gap(cx, patience, Lack::Numbers));
-                next = Some(next.map_or(now + patience, |n| n.min(now + patience)));
+            if let Some(at) = self.give_up(cx, topic, id) {
+                next = Some(next.map_or(at, |n| n.min(at)));
             }
-            self.hand_over(cx, topic, id, missed, ready);
         }
         if let Some(at) = next {
             cx.deadlines.set(TimerKey::PubSub(Timer::Gap(topic)), at);
+        }
+    }
+
+    /// Gives an author's gap up. Returns when to ask for what is missing behind it, if there is another.
+    fn give_up(&mut self, cx: &mut Cx<'_>, topic: TopicId, id: NodeId) -> Option<Time> {
+        let t = self.topics.get_mut(&topic)?;
+        let a = t.authors.get_mut(&id)?;
+        let mut ready = Vec::new();
+        let before = a.waits();
+        let missed = a.give_up(id, &mut ready);
+        t.waiting.change(before, a.waits());
+        let mut next = None;
+        if a.is_waiting() {
+            let gap = new_gap(cx, t.patience.wait(), Lack::Numbers);
+            a.gap = Some(gap);
+            next = Some(gap.ask_at.min(gap.deadline));
+        }
+        self.hand_over(cx, topic, id, missed, ready);
+        next
+    }
+
+    /// Too much waits on a topic: gives up the gap whose time would come first.
+    pub(super) fn hurry_oldest_gap(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let due = |a: &Author| a.gap.map_or(Time::default(), |g| g.deadline);
+        let oldest = t.authors.iter().filter(|(_, a)| a.is_waiting()).min_by_key(|(id, a)| (due(a), **id));
+        let Some(id) = oldest.map(|(id, _)| *id) else {
+            t.waiting = Waits::default();
+            return;
+        };
+        cx.counters.gaps_hurried += 1;
+        if let Some(at) = self.give_up(cx, topic, id) {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), at);
         }
     }
 
