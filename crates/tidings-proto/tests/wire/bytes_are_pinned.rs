@@ -1,0 +1,284 @@
+//! Every message as bytes, against snapshots.
+
+use super::*;
+
+/// The header on a line of its own, then 32 bytes a line.
+fn lines(frame: &[u8]) -> String {
+    let (head, rest) = frame.split_at(HEADER_LEN);
+    std::iter::once(head).chain(rest.chunks(32)).map(hex).collect::<Vec<_>>().join("\n")
+}
+
+fn wire(name: &str) -> String {
+    let m = examples().into_iter().find(|m| m.name() == name).unwrap();
+    lines(&m.frame().to_bytes())
+}
+
+#[test]
+fn of_release() {
+    insta::assert_snapshot!(wire("Release"), @r"
+    0101010000000000
+    a0
+    ");
+}
+
+#[test]
+fn of_join() {
+    insta::assert_snapshot!(wire("Join"), @r"
+    010a770000000000
+    a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01825820111111111111111111111111111111111111111111111111
+    111111111111111182820146c0000201115182025220010db800000000000000
+    0000000001115202a200030182011b0102030405060708
+    ");
+}
+
+#[test]
+fn of_forward_join() {
+    insta::assert_snapshot!(wire("ForwardJoin"), @r"
+    010b460000000000
+    a201825820222222222222222222222222222222222222222222222222222222
+    222222222282820146c0000201115182025220010db800000000000000000000
+    000111520206
+    ");
+}
+
+#[test]
+fn of_neighbor() {
+    insta::assert_snapshot!(wire("Neighbor"), @r"
+    010c7b0000000000
+    a5005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01825820111111111111111111111111111111111111111111111111
+    111111111111111182820146c0000201115182025220010db800000000000000
+    0000000001115202f5030404a200030182011b0102030405060708
+    ");
+}
+
+#[test]
+fn of_neighbor_reply() {
+    insta::assert_snapshot!(wire("NeighborReply"), @r"
+    010dbd0000000000
+    a5005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01f40281825820333333333333333333333333333333333333333333
+    333333333333333333333382820146c0000201115182025220010db800000000
+    0000000000000001115203a200030182011b0102030405060708048258201111
+    1111111111111111111111111111111111111111111111111111111111118282
+    0146c0000201115182025220010db80000000000000000000000011152
+    ");
+}
+
+#[test]
+fn of_disconnect() {
+    insta::assert_snapshot!(wire("Disconnect"), @r"
+    010e690000000000
+    a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01010282582044444444444444444444444444444444444444444444
+    4444444444444444444482820146c0000201115182025220010db80000000000
+    000000000000011152
+    ");
+}
+
+#[test]
+fn of_shuffle() {
+    insta::assert_snapshot!(wire("Shuffle"), @r"
+    010f9d0000000000
+    a401040282582001010101010101010101010101010101010101010101010101
+    0101010101010158200202020202020202020202020202020202020202020202
+    0202020202020202020381825820555555555555555555555555555555555555
+    555555555555555555555555555582820146c0000201115182025220010db800
+    0000000000000000000001115204a200030182011b0102030405060708
+    ");
+}
+
+#[test]
+fn of_shuffle_reply() {
+    insta::assert_snapshot!(wire("ShuffleReply"), @r"
+    0110790000000000
+    a301815820010101010101010101010101010101010101010101010101010101
+    0101010101028182582066666666666666666666666666666666666666666666
+    6666666666666666666682820146c0000201115182025220010db80000000000
+    00000000000001115203a200030182011b0102030405060708
+    ");
+}
+
+#[test]
+fn of_topics() {
+    insta::assert_snapshot!(wire("Topics"), @r"
+    01114b0000000000
+    a300f50181582001010101010101010101010101010101010101010101010101
+    0101010101010102815820020202020202020202020202020202020202020202
+    0202020202020202020202
+    ");
+}
+
+#[test]
+fn of_topic_walk() {
+    insta::assert_snapshot!(wire("TopicWalk"), @r"
+    0112690000000000
+    a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01825820777777777777777777777777777777777777777777777777
+    777777777777777782820146c0000201115182025220010db800000000000000
+    000000000111520208
+    ");
+}
+
+#[test]
+fn of_topic_peers() {
+    insta::assert_snapshot!(wire("TopicPeers"), @r"
+    0113680000000000
+    a2005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01818258208888888888888888888888888888888888888888888888
+    88888888888888888882820146c0000201115182025220010db8000000000000
+    0000000000011152
+    ");
+}
+
+#[test]
+fn of_gossip() {
+    insta::assert_snapshot!(wire("Gossip"), @r"
+    011e050000000000
+    a2000201f5
+    ");
+}
+
+#[test]
+fn of_ihave() {
+    insta::assert_snapshot!(wire("IHave"), @r"
+    011f3c0000000000
+    a2005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa018183500b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b031903e8
+    ");
+}
+
+#[test]
+fn of_graft() {
+    insta::assert_snapshot!(wire("Graft"), @r"
+    0120390000000000
+    a3005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa0181500c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c02f5
+    ");
+}
+
+#[test]
+fn of_prune() {
+    insta::assert_snapshot!(wire("Prune"), @r"
+    0121240000000000
+    a1005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa
+    ");
+}
+
+#[test]
+fn of_fetch() {
+    insta::assert_snapshot!(wire("Fetch"), @r"
+    0122540000000000
+    a2005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    aaaaaaaa01818458209999999999999999999999999999999999999999999999
+    9999999999999999991b0000018bcfe568000409
+    ");
+}
+
+#[test]
+fn of_ping() {
+    insta::assert_snapshot!(wire("Ping"), @r"
+    01281b0000000000
+    a3001a00011170011b018bcfe568000000021b018bcfe568000001
+    ");
+}
+
+#[test]
+fn of_ack() {
+    insta::assert_snapshot!(wire("Ack"), @r"
+    0129110000000000
+    a2001a00011170011b018bcfe568000000
+    ");
+}
+
+#[test]
+fn of_ping_req() {
+    insta::assert_snapshot!(wire("PingReq"), @r"
+    012a2e0000000000
+    a2001b0102030405060708015820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    bbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    ");
+}
+
+#[test]
+fn of_nack() {
+    insta::assert_snapshot!(wire("Nack"), @r"
+    012b0b0000000000
+    a1001b0102030405060708
+    ");
+}
+
+#[test]
+fn of_relayed_ping() {
+    insta::assert_snapshot!(wire("RelayedPing"), @r"
+    012c2e0000000000
+    a2001b0102030405060708015820cccccccccccccccccccccccccccccccccccc
+    cccccccccccccccccccccccccccc
+    ");
+}
+
+#[test]
+fn of_alive() {
+    insta::assert_snapshot!(wire("Alive"), @r"
+    012d9e0000000000
+    a5001b0102030405060708015820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    bbbbbbbbbbbbbbbbbbbbbbbbbbbb025820cccccccccccccccccccccccccccccc
+    cccccccccccccccccccccccccccccccccc031b018bcfe5680000000458405a5a
+    5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+    5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+    ");
+}
+
+#[test]
+fn of_suspect() {
+    insta::assert_snapshot!(wire("Suspect"), @r"
+    012e2e0000000000
+    a2005820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    bbbbbbbb011b018bcfe568000000
+    ");
+}
+
+#[test]
+fn of_neighbors() {
+    insta::assert_snapshot!(wire("Neighbors"), @r"
+    012f4f0000000000
+    a2001b018bcfe5680000000181825820dddddddddddddddddddddddddddddddd
+    dddddddddddddddddddddddddddddddd82820146c0000201115182025220010d
+    b80000000000000000000000011152
+    ");
+}
+
+#[test]
+fn of_the_root_overlay_and_of_empty_lists() {
+    let m = Neighbor {
+        overlay: None,
+        me: PeerAddr { id: node(1), addrs: vec![] },
+        urgent: false,
+        room: 0,
+        sketch: Sketch::default(),
+    };
+    insta::assert_snapshot!(lines(&Message::from(m).frame().to_bytes()), @r"
+    010c300000000000
+    a401825820010101010101010101010101010101010101010101010101010101
+    01010101018002f4030004a200000180
+    ");
+}
+
+#[test]
+fn of_a_payload_behind_a_body() {
+    let f = Message::from(Gossip { hop: 1, pulled: false }).frame_with(Bytes::from_static(b"payload"));
+    insta::assert_snapshot!(lines(&f.to_bytes()), @r"
+    011e050007000000
+    a2000101f47061796c6f6164
+    ");
+    assert_eq!(f.len(), f.to_bytes().len());
+}
+
+#[test]
+fn every_tag_has_an_example() {
+    let known: Vec<u8> = (0..=255).filter(|t| !matches!(parse(*t, &[0xa0]), Ok(None))).collect();
+    let shown: Vec<u8> = examples().iter().map(Message::tag).collect();
+    assert_eq!(known, shown);
+}

@@ -1,0 +1,102 @@
+//! Lists at their limits, and past them.
+
+use super::*;
+
+fn at_and_past(of: impl Fn(usize) -> Message, most: usize) {
+    let ok = of(most);
+    assert_eq!(Message::parse(ok.frame().to_bytes()), Ok(Some((ok.clone(), Bytes::new()))), "{}", ok.name());
+    let over = of(most + 1);
+    assert_eq!(Message::parse(over.frame().to_bytes()), Err(WireError::Limit(over.tag())), "{}", over.name());
+}
+
+fn hashes(n: usize) -> Sketch {
+    Sketch { period: 1, hashes: (0..n as u64).collect() }
+}
+
+fn peers(n: usize) -> Vec<PeerAddr> {
+    vec![peer(1); n]
+}
+
+#[test]
+fn of_sketches() {
+    let me = || peer(1);
+    at_and_past(|n| Join { overlay: None, me: me(), sketch: hashes(n) }.into(), MAX_SKETCH);
+    at_and_past(|n| Neighbor { overlay: None, me: me(), urgent: false, room: 0, sketch: hashes(n) }.into(), MAX_SKETCH);
+    at_and_past(
+        |n| NeighborReply { overlay: None, accept: true, others: vec![], sketch: hashes(n), me: None }.into(),
+        MAX_SKETCH,
+    );
+    at_and_past(
+        |n| Shuffle { overlay: None, ttl: 1, path: vec![], peers: vec![], sketch: hashes(n) }.into(),
+        MAX_SKETCH,
+    );
+    at_and_past(|n| ShuffleReply { overlay: None, path: vec![], peers: vec![], sketch: hashes(n) }.into(), MAX_SKETCH);
+}
+
+#[test]
+fn of_peers() {
+    at_and_past(
+        |n| NeighborReply { overlay: None, accept: false, others: peers(n), sketch: sketch(), me: None }.into(),
+        MAX_PEERS,
+    );
+    at_and_past(
+        |n| Shuffle { overlay: None, ttl: 1, path: vec![], peers: peers(n), sketch: sketch() }.into(),
+        MAX_PEERS,
+    );
+    at_and_past(|n| ShuffleReply { overlay: None, path: vec![], peers: peers(n), sketch: sketch() }.into(), MAX_PEERS);
+    at_and_past(|n| TopicPeers { topic: topic(1), peers: peers(n) }.into(), MAX_PEERS);
+    at_and_past(|n| Neighbors { incarnation: 1, peers: peers(n) }.into(), MAX_PEERS);
+}
+
+#[test]
+fn of_paths() {
+    at_and_past(
+        |n| Shuffle { overlay: None, ttl: 1, path: vec![node(1); n], peers: vec![], sketch: sketch() }.into(),
+        MAX_PATH,
+    );
+    at_and_past(
+        |n| ShuffleReply { overlay: None, path: vec![node(1); n], peers: vec![], sketch: sketch() }.into(),
+        MAX_PATH,
+    );
+}
+
+#[test]
+fn of_topics() {
+    at_and_past(|n| Topics { fresh: false, add: vec![topic(1); n], remove: vec![] }.into(), MAX_TOPICS);
+    at_and_past(|n| Topics { fresh: false, add: vec![], remove: vec![topic(1); n] }.into(), MAX_TOPICS);
+}
+
+#[test]
+fn of_announcements_requests_and_ranges() {
+    at_and_past(|n| IHave { topic: topic(1), batches: vec![announced(1); n] }.into(), MAX_IHAVES);
+    at_and_past(|n| Graft { topic: topic(1), ids: vec![ShortId([1; 16]); n], eager: false }.into(), MAX_IHAVES);
+    at_and_past(|n| Fetch { topic: topic(1), ranges: vec![range(1); n] }.into(), MAX_RANGES);
+}
+
+#[test]
+fn a_sketch_out_of_order_is_refused() {
+    let m: Message = Join { overlay: None, me: peer(1), sketch: Sketch { period: 1, hashes: vec![2, 1] } }.into();
+    assert_eq!(Message::parse(m.frame().to_bytes()), Err(WireError::Limit(10)));
+}
+
+#[test]
+fn the_fullest_message_fits_a_body() {
+    let range = Range { author: node(255), epoch: u64::MAX, from: u64::MAX, to: u64::MAX };
+    let full = PeerAddr { id: node(1), addrs: vec![addr("[2001:db8::1]:4434"); MAX_ADDRS] };
+    let all: Vec<Message> = vec![
+        IHave {
+            topic: topic(1),
+            batches: vec![Announced { id: ShortId([1; 16]), hop: u16::MAX, held: u32::MAX }; MAX_IHAVES],
+        }
+        .into(),
+        Fetch { topic: topic(1), ranges: vec![range; MAX_RANGES] }.into(),
+        Topics { fresh: true, add: vec![topic(1); MAX_TOPICS], remove: vec![topic(2); MAX_TOPICS] }.into(),
+        TopicPeers { topic: topic(1), peers: vec![full.clone(); MAX_PEERS] }.into(),
+        Neighbors { incarnation: u64::MAX, peers: vec![full; MAX_PEERS] }.into(),
+    ];
+    for m in all {
+        let f = m.frame().to_bytes();
+        assert!(f.len() - HEADER_LEN <= MAX_BODY, "{}", m.name());
+        assert_eq!(Message::parse(f), Ok(Some((m, Bytes::new()))));
+    }
+}

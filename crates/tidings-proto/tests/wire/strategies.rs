@@ -1,0 +1,123 @@
+//! Random messages.
+
+use super::*;
+
+pub(super) fn node_id() -> impl Strategy<Value = NodeId> {
+    any::<[u8; 32]>().prop_map(NodeId)
+}
+
+pub(super) fn topic_id() -> impl Strategy<Value = TopicId> {
+    any::<[u8; 32]>().prop_map(TopicId)
+}
+
+fn address() -> impl Strategy<Value = Addr> {
+    prop_oneof![
+        (any::<[u8; 4]>(), any::<u16>()).prop_map(|(ip, port)| Addr::Socket((ip, port).into())),
+        (any::<[u8; 16]>(), any::<u16>()).prop_map(|(ip, port)| Addr::Socket((ip, port).into())),
+    ]
+}
+
+pub(super) fn peer_addr() -> impl Strategy<Value = PeerAddr> {
+    (node_id(), vec(address(), 0..=MAX_ADDRS)).prop_map(|(id, addrs)| PeerAddr { id, addrs })
+}
+
+fn sketch() -> impl Strategy<Value = Sketch> {
+    (any::<u64>(), vec(any::<u64>(), 0..=MAX_SKETCH)).prop_map(|(period, mut hashes)| {
+        hashes.sort_unstable();
+        Sketch { period, hashes }
+    })
+}
+
+fn overlay() -> impl Strategy<Value = WireOverlay> {
+    proptest::option::of(topic_id())
+}
+
+fn short_id() -> impl Strategy<Value = ShortId> {
+    any::<[u8; 16]>().prop_map(ShortId)
+}
+
+/// Any message within the limits.
+/// The failure detector's.
+fn detection() -> impl Strategy<Value = Message> {
+    let n = any::<u64>;
+    prop_oneof![
+        (any::<u32>(), n(), any::<Option<u64>>()).prop_map(|(seq, incarnation, suspected)| Ping {
+            seq,
+            incarnation,
+            suspected
+        }
+        .into()),
+        (any::<u32>(), n()).prop_map(|(seq, incarnation)| Ack { seq, incarnation }.into()),
+        (n(), node_id()).prop_map(|(nonce, target)| PingReq { nonce, target }.into()),
+        n().prop_map(|nonce| Nack { nonce }.into()),
+        (n(), node_id()).prop_map(|(nonce, requester)| RelayedPing { nonce, requester }.into()),
+        (n(), node_id(), node_id(), n(), any::<u8>()).prop_map(|(nonce, who, requester, incarnation, b)| {
+            Alive { nonce, who, requester, incarnation, signature: [b; 64] }.into()
+        }),
+        (node_id(), n()).prop_map(|(peer, incarnation)| Suspect { peer, incarnation }.into()),
+        (n(), vec(peer_addr(), 0..=MAX_PEERS)).prop_map(|(incarnation, peers)| Neighbors { incarnation, peers }.into()),
+    ]
+}
+
+pub(super) fn message() -> impl Strategy<Value = Message> {
+    let peers = || vec(peer_addr(), 0..=MAX_PEERS);
+    let path = || vec(node_id(), 0..=MAX_PATH);
+    let announced = (short_id(), any::<u16>(), any::<u32>()).prop_map(|(id, hop, held)| Announced { id, hop, held });
+    let range = (node_id(), any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(author, epoch, from, to)| Range {
+        author,
+        epoch,
+        from,
+        to,
+    });
+    prop_oneof![
+        Just(Message::from(Release {})),
+        (overlay(), peer_addr(), sketch()).prop_map(|(overlay, me, sketch)| Join { overlay, me, sketch }.into()),
+        (overlay(), peer_addr(), any::<u8>()).prop_map(|(overlay, newcomer, ttl)| ForwardJoin {
+            overlay,
+            newcomer,
+            ttl
+        }
+        .into()),
+        (overlay(), peer_addr(), any::<bool>(), any::<u8>(), sketch())
+            .prop_map(|(overlay, me, urgent, room, sketch)| Neighbor { overlay, me, urgent, room, sketch }.into()),
+        (overlay(), any::<bool>(), peers(), sketch(), proptest::option::of(peer_addr())).prop_map(
+            |(overlay, accept, others, sketch, me)| NeighborReply { overlay, accept, others, sketch, me }.into()
+        ),
+        (overlay(), any::<u8>(), proptest::option::of(peer_addr())).prop_map(|(overlay, reason, instead)| Disconnect {
+            overlay,
+            reason,
+            instead
+        }
+        .into()),
+        (overlay(), any::<u8>(), path(), peers(), sketch()).prop_map(|(overlay, ttl, path, peers, sketch)| Shuffle {
+            overlay,
+            ttl,
+            path,
+            peers,
+            sketch
+        }
+        .into()),
+        (overlay(), path(), peers(), sketch()).prop_map(|(overlay, path, peers, sketch)| ShuffleReply {
+            overlay,
+            path,
+            peers,
+            sketch
+        }
+        .into()),
+        (any::<bool>(), vec(topic_id(), 0..=MAX_TOPICS), vec(topic_id(), 0..=MAX_TOPICS))
+            .prop_map(|(fresh, add, remove)| Topics { fresh, add, remove }.into()),
+        (topic_id(), peer_addr(), any::<u8>()).prop_map(|(topic, seeker, ttl)| TopicWalk { topic, seeker, ttl }.into()),
+        (topic_id(), peers()).prop_map(|(topic, peers)| TopicPeers { topic, peers }.into()),
+        (any::<u16>(), any::<bool>()).prop_map(|(hop, pulled)| Gossip { hop, pulled }.into()),
+        (topic_id(), vec(announced, 0..=MAX_IHAVES)).prop_map(|(topic, batches)| IHave { topic, batches }.into()),
+        (topic_id(), vec(short_id(), 0..=MAX_IHAVES), any::<bool>()).prop_map(|(topic, ids, eager)| Graft {
+            topic,
+            ids,
+            eager
+        }
+        .into()),
+        topic_id().prop_map(|topic| Prune { topic }.into()),
+        (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
+        detection(),
+    ]
+}
