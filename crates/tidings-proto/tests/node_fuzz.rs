@@ -206,7 +206,7 @@ impl Chaos {
         let seq = nonce as u32;
         let incarnation = self.incarnation();
         match self.rng.below(8) {
-            0 => Ping { seq, incarnation, suspected: (seq % 2 == 0).then_some(nonce) }.into(),
+            0 => Ping { seq, incarnation, suspected: seq.is_multiple_of(2).then_some(nonce) }.into(),
             1 => Ack { seq, incarnation }.into(),
             2 => PingReq { nonce, target: self.id() }.into(),
             3 => Nack { nonce }.into(),

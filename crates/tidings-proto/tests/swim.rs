@@ -19,15 +19,9 @@ const SUSPECTED: u64 = INTERVAL + 120 + ROUND;
 /// The suspicion time alone.
 const ALONE: u64 = 6_000;
 
-/// Whether the node under test is the end that probes.
-fn probed(d: &Driven, peer: &Fake) -> bool {
-    let (me, it) = (d.id(), peer.id);
-    ((me.0[31] ^ it.0[31]) & 1 == 1) == (me < it)
-}
-
 /// Peers that the node probes, or that are to probe it.
 fn some(d: &Driven, n: usize, by_us: bool) -> Vec<Fake> {
-    let fakes: Vec<Fake> = (1..100).map(Fake::new).filter(|f| probed(d, f) == by_us).take(n).collect();
+    let fakes: Vec<Fake> = (1..100).map(Fake::new).filter(|f| d.probes(f) == by_us).take(n).collect();
     assert_eq!(fakes.len(), n);
     fakes
 }
@@ -719,7 +713,7 @@ mod words_of_others {
         let last = |d: &Driven, p: &Fake| {
             let all = d.sent_to(&p.id);
             let of = |m: &&Message| if let Message::Neighbors(n) = m { Some(n.peers.len()) } else { None };
-            (all.iter().filter_map(of).count(), all.iter().filter_map(of).last())
+            (all.iter().filter_map(of).count(), all.iter().filter_map(of).next_back())
         };
         assert_eq!(last(&d, &newcomer).1, Some(3));
         assert_eq!(last(&d, &peers[0]), (1, Some(3)), "the newcomer and the two others, once");
