@@ -147,7 +147,7 @@ impl Node {
             left: false,
         };
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
-        node.deadlines.set(TimerKey::Membership(membership::Timer::Sweep), now.mono + Span::from_secs(60));
+        node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
     }
@@ -244,7 +244,7 @@ impl Node {
             return;
         }
         if self.links.on_up(&mut self.queues.out, &mut self.counters, peer, outbound, self.now.mono) {
-            self.topology.reached(peer, addr.filter(|_| outbound), rtt);
+            self.topology.reached(peer, addr, outbound, rtt);
             self.queues.signals.push_back(Signal::LinkUp { peer });
         }
     }

@@ -4,12 +4,10 @@ use crate::identity::{NodeId, PeerAddr};
 use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::Claimed;
-use crate::membership::view::{Active, Asked, Pending, View, with_addrs};
+use crate::membership::view::{Active, Asked, Pending, View, remember, with_addrs};
 use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
-use crate::wire::{
-    Disconnect, ForwardJoin, Join, LinkRefusal, MAX_PATH, MAX_PEERS, Neighbor, NeighborReply, Shuffle, ShuffleReply,
-};
+use crate::wire::{Disconnect, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply};
 
 /// Hops of a newcomer's walk (the paper's ARWL, 6).
 const WALK: u8 = 6;
@@ -17,11 +15,6 @@ const WALK: u8 = 6;
 const WALK_PASSIVE: u8 = 3;
 /// Walks started for a newcomer: with edges split that gives it up to ten neighbours.
 const WALKS: usize = 5;
-/// Hops of a shuffle: enough to mix, short enough to answer along the path (a guess; the paper walks 6).
-const SHUFFLE_HOPS: u8 = 4;
-/// Neighbours and spares in a shuffle (the paper: 3 and 4 for a passive view of 30; ours holds 96).
-const SHUFFLE_ACTIVE: usize = 3;
-const SHUFFLE_PASSIVE: usize = 11;
 /// How long a request may take: a dial of 500 ms and a few round trips.
 pub(super) const REQUEST: Span = Span::from_millis(2_500);
 /// Spares handed over with a refusal.
@@ -54,7 +47,7 @@ impl Membership {
             accept(cx, v, from);
         } else {
             refuse(cx, v, from);
-            v.remember(from, cx.me, cx.config.passive_view_size);
+            remember(cx, v, from);
         }
     }
 
@@ -73,7 +66,7 @@ impl Membership {
         }
         if let Some(next) = next {
             if ttl == WALK_PASSIVE {
-                v.remember(newcomer, cx.me, cx.config.passive_view_size);
+                remember(cx, v, newcomer);
             }
             cx.send(next, ForwardJoin { ttl: ttl - 1, ..m });
             return;
@@ -94,7 +87,7 @@ impl Membership {
             self.ask(cx, overlay, newcomer, Asked::Split);
         } else {
             cx.counters.joins_limited += 1;
-            v.remember(newcomer, cx.me, cx.config.passive_view_size);
+            remember(cx, v, newcomer);
         }
     }
 
@@ -109,7 +102,7 @@ impl Membership {
             Claimed::Up | Claimed::Dialing => {}
             Claimed::Full | Claimed::NoAddress => {
                 if claimed == Claimed::NoAddress {
-                    v.forget(&peer);
+                    v.spares.forget(&peer);
                 }
                 return false;
             }
@@ -174,7 +167,7 @@ impl Membership {
             return;
         }
         refuse(cx, v, from);
-        v.remember(from, cx.me, cx.config.passive_view_size);
+        remember(cx, v, from);
     }
 
     pub(super) fn on_neighbor_reply(&mut self, cx: &mut Cx<'_>, from: NodeId, m: NeighborReply) {
@@ -195,7 +188,7 @@ impl Membership {
         v.answered |= pending.asked == Asked::Join;
         for other in m.others.iter().take(OTHERS) {
             cx.topology.claim(other);
-            v.remember(other.id, cx.me, cx.config.passive_view_size);
+            remember(cx, v, other.id);
         }
         let target = target(v, cx.config, cx.now);
         if m.accept {
@@ -211,14 +204,10 @@ impl Membership {
             } else {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
                 cx.release(from, claim(overlay));
-                v.remember(from, cx.me, cx.config.passive_view_size);
+                remember(cx, v, from);
             }
         } else if !v.is_active(&from) {
-            if let Some(s) = v.passive.iter_mut().find(|s| s.id == from) {
-                s.refused = s.refused.saturating_add(1);
-                let wait = Span::from_millis(1_000 << u32::from(s.refused).min(6));
-                s.not_before = cx.now.mono + wait;
-            }
+            v.spares.refused(from, cx.now.mono);
             cx.release(from, claim(overlay));
         }
         cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), v.fill_at.max(cx.now.mono));
@@ -235,129 +224,71 @@ impl Membership {
         }
         let reason = Membership::leave_reason(m.reason);
         demote(cx, v, from, reason);
-        if reason == LeaveReason::Replaced {
-            v.remember(from, cx.me, cx.config.passive_view_size);
+        match reason {
+            LeaveReason::Replaced => remember(cx, v, from),
+            _ => v.spares.forget(&from),
         }
         if let Some(instead) = m.instead.filter(|i| i.id != cx.me && !i.addrs.is_empty()) {
             cx.topology.claim(&instead);
             if !v.is_active(&instead.id) {
-                v.remember(instead.id, cx.me, cx.config.passive_view_size);
+                remember(cx, v, instead.id);
                 self.ask(cx, overlay, instead.id, Asked::Neighbor);
             }
         }
     }
 
     pub(super) fn on_link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        let waiting: Vec<Overlay> =
-            self.views.values().filter(|v| v.pending(&peer).is_some_and(|p| !p.sent)).map(|v| v.overlay).collect();
+        let mut waiting = Vec::new();
+        for v in self.views.values_mut() {
+            v.spares.met(&peer, cx.now.mono);
+            if v.pending(&peer).is_some_and(|p| !p.sent) {
+                v.met(true);
+                waiting.push(v.overlay);
+            }
+        }
         for overlay in waiting {
             self.send_asked(cx, overlay, peer);
         }
+        self.looked(cx, peer);
     }
 
     pub(super) fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal, dial: bool) {
+        // Full and closed say that it lives; everything else that it does not, or not for us.
+        let lives = matches!(reason, LinkRefusal::Full | LinkRefusal::Closed);
         if dial || reason != LinkRefusal::Closed {
-            cx.topology.unreachable(&peer);
+            cx.topology.doubt(&peer);
         }
+        if !lives {
+            cx.topology.back_off(&peer, cx.now.mono);
+        }
+        let looked = self.looking.remove(&peer);
         for v in self.views.values_mut() {
             let asked = v.take_pending(&peer).is_some();
-            if v.is_active(&peer) {
+            let was = v.is_active(&peer);
+            if was {
                 let why = match reason {
                     LinkRefusal::Goodbye => LeaveReason::Goodbye,
                     other => LeaveReason::Link(other),
                 };
                 demote(cx, v, peer, why);
             }
-            // Full and closed say that it lives; everything else that it does not, or not for us.
-            match reason {
-                LinkRefusal::Full | LinkRefusal::Closed => {
-                    if let Some(s) = v.passive.iter_mut().find(|s| s.id == peer) {
-                        s.refused = s.refused.saturating_add(1);
-                        s.not_before = cx.now.mono + Span::from_secs(2);
-                    }
-                }
-                _ => v.forget(&peer),
+            if !lives {
+                v.spares.forget(&peer);
+            } else if asked {
+                v.spares.refused(peer, cx.now.mono);
+            }
+            if !lives && reason != LinkRefusal::Goodbye && (asked || was || looked) {
+                v.met(false);
             }
             if asked {
+                // Who cannot be reached is no reason to wait with the next.
+                if !lives {
+                    v.attempts = v.attempts.saturating_sub(1);
+                    v.fill_at = cx.now.mono;
+                }
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
             }
         }
-    }
-
-    pub(super) fn shuffle(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
-        let Some(v) = self.views.get_mut(&overlay) else { return };
-        // Young views mix fast, settled ones slowly: 1, 2, 4, then every 8 to 12 seconds.
-        let wait = match v.shuffles {
-            n @ 0..3 => 1_000 << n,
-            _ => v.rng.between(8_000, 12_000),
-        };
-        cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(overlay)), cx.now.mono + Span::from_millis(wait));
-        let Some(to) = v.random_active(&[]) else { return };
-        v.shuffles = v.shuffles.saturating_add(1);
-        v.shuffles_open = (v.shuffles_open + 1).min(4);
-        let mut peers = vec![cx.own_address()];
-        peers.retain(|p| !p.addrs.is_empty());
-        let mut ids = v.sample_active(SHUFFLE_ACTIVE, &[to]);
-        ids.extend(v.sample_passive(SHUFFLE_PASSIVE));
-        peers.extend(with_addrs(cx.topology, ids));
-        peers.truncate(MAX_PEERS);
-        let sketch = v.size.sketch(cx.now.wall);
-        cx.send(to, Shuffle { overlay: wire_of(overlay), ttl: SHUFFLE_HOPS, path: vec![cx.me], peers, sketch });
-    }
-
-    pub(super) fn on_shuffle(&mut self, cx: &mut Cx<'_>, from: NodeId, mut m: Shuffle) {
-        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)).filter(|v| v.is_active(&from)) else {
-            cx.counters.frames_unexpected += 1;
-            return;
-        };
-        if m.path.last() != Some(&from) || m.path.contains(&cx.me) {
-            cx.counters.frames_unexpected += 1;
-            return;
-        }
-        let ttl = m.ttl.min(SHUFFLE_HOPS);
-        if ttl > 1
-            && m.path.len() < MAX_PATH
-            && let Some(next) = v.random_active(&m.path)
-        {
-            m.path.push(cx.me);
-            cx.send(next, Shuffle { ttl: ttl - 1, ..m });
-            return;
-        }
-        let ids = v.sample_passive(m.peers.len());
-        let peers = with_addrs(cx.topology, ids);
-        v.size.merge(cx.now.wall, &m.sketch);
-        learn(cx, v, &m.peers);
-        m.path.pop();
-        let sketch = v.size.sketch(cx.now.wall);
-        cx.send(from, ShuffleReply { overlay: m.overlay, path: m.path, peers, sketch });
-    }
-
-    pub(super) fn on_shuffle_reply(&mut self, cx: &mut Cx<'_>, from: NodeId, mut m: ShuffleReply) {
-        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)).filter(|v| v.is_active(&from)) else {
-            cx.counters.frames_unexpected += 1;
-            return;
-        };
-        if let Some(next) = m.path.pop() {
-            if v.is_active(&next) {
-                cx.send(next, m);
-            }
-            return;
-        }
-        if v.shuffles_open == 0 {
-            cx.counters.frames_unexpected += 1;
-            return;
-        }
-        v.shuffles_open -= 1;
-        v.size.merge(cx.now.wall, &m.sketch);
-        learn(cx, v, &m.peers);
-        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
-    }
-}
-
-fn learn(cx: &mut Cx<'_>, v: &mut View, peers: &[PeerAddr]) {
-    for p in peers.iter().filter(|p| !p.addrs.is_empty()) {
-        cx.topology.claim(p);
-        v.remember(p.id, cx.me, cx.config.passive_view_size);
     }
 }
 
@@ -371,7 +302,7 @@ fn accept(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
 }
 
 fn refuse(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
-    let mut others = v.sample_passive(OTHERS);
+    let mut others = v.spares.pick(&mut v.rng, OTHERS);
     others.retain(|p| *p != peer);
     let others = with_addrs(cx.topology, others);
     let sketch = v.size.sketch(cx.now.wall);
@@ -385,7 +316,7 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
         return;
     }
     cx.claim(peer, claim(v.overlay));
-    v.forget(&peer);
+    v.spares.take(&peer);
     v.active.push(Active { id: peer, since: cx.now.mono });
     v.attempts = 0;
     v.visits = 0;
@@ -416,7 +347,7 @@ fn replace(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, instead: Option<NodeId
     cx.send(victim, Disconnect { overlay: wire_of(v.overlay), reason: 0, instead });
     cx.counters.neighbors_replaced += 1;
     demote(cx, v, victim, LeaveReason::Replaced);
-    v.remember(victim, cx.me, cx.config.passive_view_size);
+    remember(cx, v, victim);
 }
 
 /// Ends a neighbourhood because this node leaves the overlay.

@@ -28,7 +28,11 @@
 
 mod fill;
 mod hyparview;
+mod prefix;
+mod repair;
+mod shuffle;
 mod size;
+mod spares;
 mod topics;
 mod view;
 
@@ -38,6 +42,7 @@ use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::{LeaveReason, Overlay};
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
 use crate::links::Claim;
+use crate::rng::Rng;
 use crate::time::{Now, Span};
 use crate::wire::Message;
 use view::View;
@@ -59,6 +64,8 @@ pub enum Timer {
     Tend(Overlay),
     /// Shuffle an overlay's passive view.
     Shuffle(Overlay),
+    /// Look whether a spare is still there.
+    Look,
     /// Forget peers that nothing refers to.
     Sweep,
 }
@@ -84,6 +91,9 @@ pub struct Membership {
     /// The topics of the network overlay's neighbours.
     topics: BTreeMap<NodeId, BTreeSet<TopicId>>,
     walks: view::Tokens,
+    /// Peers dialed only to see whether they are there.
+    looking: BTreeSet<NodeId>,
+    rng: Rng,
     done: Vec<(RequestTicket, Done)>,
 }
 
@@ -110,6 +120,8 @@ impl Membership {
             topics: BTreeMap::new(),
             // Walks we answer or pass on for others: a seeker sends a few a minute (a guess).
             walks: view::Tokens::new(64, Span::from_millis(100), now.mono),
+            looking: BTreeSet::new(),
+            rng: Rng::derive(seed, "membership repair", &[]),
             done: Vec::new(),
         }
     }
@@ -124,7 +136,7 @@ impl Membership {
 
     /// The spares in an overlay.
     pub fn passive(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.views.get(&overlay).map_or(Vec::new(), |v| v.passive.iter().map(|s| s.id).collect())
+        self.views.get(&overlay).map_or(Vec::new(), |v| v.spares.iter().map(|s| s.id).collect())
     }
 
     /// Everything about one overlay; `None` if this node is not in it.
@@ -148,6 +160,12 @@ impl Membership {
         &self.bootstrap
     }
 
+    /// The node begins: what membership does by itself starts here.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
+        cx.deadlines.set(TimerKey::Membership(Timer::Sweep), cx.now.mono + SWEEP);
+        self.look_later(cx);
+    }
+
     pub(crate) fn take_done(&mut self) -> Vec<(RequestTicket, Done)> {
         std::mem::take(&mut self.done)
     }
@@ -158,10 +176,11 @@ impl Membership {
         keep.extend(self.bootstrap.iter().map(|b| b.id));
         for v in self.views.values() {
             keep.extend(v.active.iter().map(|a| a.id));
-            keep.extend(v.passive.iter().map(|s| s.id));
+            keep.extend(v.spares.iter().map(|s| s.id));
             keep.extend(v.pending.iter().map(|p| p.peer));
         }
-        cx.topology.retain(&keep);
+        keep.extend(self.looking.iter());
+        cx.topology.retain(&keep, cx.now.mono);
     }
 
     fn set_bootstrap(&mut self, cx: &mut Cx<'_>, peers: Vec<PeerAddr>, replace: bool) {
@@ -267,6 +286,7 @@ impl Layer for Membership {
         match timer {
             Timer::Tend(overlay) => self.tend(cx, overlay),
             Timer::Shuffle(overlay) => self.shuffle(cx, overlay),
+            Timer::Look => self.look(cx),
             Timer::Sweep => self.sweep(cx),
         }
     }
@@ -281,11 +301,12 @@ impl Membership {
                 cx.send(a.id, bye);
             }
             v.pending.clear();
-            v.passive.clear();
+            v.spares.clear();
             cx.deadlines.cancel(TimerKey::Membership(Timer::Tend(v.overlay)));
             cx.deadlines.cancel(TimerKey::Membership(Timer::Shuffle(v.overlay)));
         }
         self.bootstrap.clear();
+        cx.deadlines.cancel(TimerKey::Membership(Timer::Look));
         let all: Vec<NodeId> = cx.links.up().collect();
         for peer in all {
             cx.links.close(&mut cx.queues.out, peer, crate::wire::LinkRefusal::Goodbye);

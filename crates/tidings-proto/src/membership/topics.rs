@@ -6,7 +6,7 @@ use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::Overlay;
 use crate::layer::{Cx, Done, TimerKey};
 use crate::membership::hyparview::part;
-use crate::membership::view::{View, with_addrs};
+use crate::membership::view::{View, remember, with_addrs};
 use crate::membership::{MAX_TOPICS, Membership, Timer, claim};
 use crate::wire::{MAX_PEERS, MAX_TOPICS as TOPICS_A_FRAME, TopicPeers, TopicWalk, Topics};
 
@@ -92,7 +92,7 @@ impl Membership {
             theirs.insert(*t);
             let overlay = Overlay::Topic(*t);
             if let Some(v) = self.views.get_mut(&overlay) {
-                v.remember(from, cx.me, cx.config.passive_view_size);
+                remember(cx, v, from);
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), v.fill_at.max(cx.now.mono));
             }
         }
@@ -169,7 +169,7 @@ impl Membership {
             let known: Vec<PeerAddr> = m.peers.into_iter().filter(|p| !p.addrs.is_empty()).collect();
             for p in known {
                 cx.topology.claim(&p);
-                v.remember(p.id, cx.me, cx.config.passive_view_size);
+                remember(cx, v, p.id);
             }
         }
         v.fill_at = cx.now.mono;

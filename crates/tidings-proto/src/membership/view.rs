@@ -2,7 +2,10 @@
 
 use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
+use crate::layer::Cx;
+use crate::membership::prefix::Prefix;
 use crate::membership::size::Size;
+use crate::membership::spares::{Spare, Spares};
 use crate::rng::Rng;
 use crate::time::{Now, Span, Time};
 
@@ -11,16 +14,6 @@ use crate::time::{Now, Span, Time};
 pub(super) struct Active {
     pub(super) id: NodeId,
     pub(super) since: Time,
-}
-
-/// A spare neighbour.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spare {
-    pub(super) id: NodeId,
-    /// Not asked again before.
-    pub(super) not_before: Time,
-    /// Refusals in a row.
-    pub(super) refused: u8,
 }
 
 /// What we asked a peer for.
@@ -33,6 +26,9 @@ pub(super) enum Asked {
     /// To become neighbours although we are full: when it accepts, one of ours makes room.
     Split,
 }
+
+/// The share of peers is never taken to be smaller: there may always be one, and each dial costs.
+const REACH_LEAST: f64 = 0.05;
 
 /// A request under way.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +73,7 @@ pub(super) struct View {
     pub(super) overlay: Overlay,
     pub(super) rng: Rng,
     pub(super) active: Vec<Active>,
-    pub(super) passive: Vec<Spare>,
+    pub(super) spares: Spares,
     pub(super) pending: Vec<Pending>,
     pub(super) size: Size,
     pub(super) joins: Tokens,
@@ -85,6 +81,8 @@ pub(super) struct View {
     /// Fill attempts since the view last grew or shrank, for the back-off.
     pub(super) attempts: u32,
     pub(super) fill_at: Time,
+    /// The share of peers known that can be reached, as recent dials and losses had it.
+    pub(super) reach: f64,
     /// Visits to the bootstrap peers since there last was a neighbour.
     pub(super) visits: u32,
     pub(super) visit_at: Time,
@@ -105,7 +103,7 @@ impl View {
             overlay,
             rng: Rng::derive(seed, "membership", instance),
             active: Vec::new(),
-            passive: Vec::new(),
+            spares: Spares::new(seed, instance),
             pending: Vec::new(),
             size: Size::new(me, overlay, now.wall),
             // A newcomer costs a contact some ten frames: fifty at once and twenty a second are cheap, a flood of
@@ -116,6 +114,7 @@ impl View {
             splits: Tokens::new(4, Span::from_millis(500), now.mono),
             attempts: 0,
             fill_at: now.mono,
+            reach: 1.0,
             visits: 0,
             visit_at: now.mono,
             answered: false,
@@ -137,30 +136,22 @@ impl View {
         Some(self.pending.swap_remove(at))
     }
 
-    /// Places neither taken nor asked for.
+    /// Places neither taken nor, as far as requests under way can be expected to succeed, asked for.
     pub(super) fn room(&self, target: usize) -> usize {
-        let asked = self.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
-        target.saturating_sub(self.active.len() + asked)
+        let expected = (self.asked() as f64 * self.reach) as usize;
+        target.saturating_sub(self.active.len() + expected)
     }
 
-    /// Remembers a spare. When full, one at random makes room, refused ones first.
-    pub(super) fn remember(&mut self, peer: NodeId, me: NodeId, capacity: usize) {
-        if peer == me || self.is_active(&peer) || self.passive.iter().any(|s| s.id == peer) {
-            return;
-        }
-        if self.passive.len() >= capacity {
-            let refused: Vec<usize> = (0..self.passive.len()).filter(|i| self.passive[*i].refused > 2).collect();
-            let at = match self.rng.pick(&refused) {
-                Some(i) => *i,
-                None => self.rng.below(self.passive.len()),
-            };
-            self.passive.swap_remove(at);
-        }
-        self.passive.push(Spare { id: peer, not_before: Time::default(), refused: 0 });
+    /// Peers asked to become neighbours that have not answered.
+    pub(super) fn asked(&self) -> usize {
+        self.pending.iter().filter(|p| p.asked == Asked::Neighbor).count()
     }
 
-    pub(super) fn forget(&mut self, peer: &NodeId) {
-        self.passive.retain(|s| s.id != *peer);
+    /// A peer was reached, or was not: the estimate of how many can be moves a fifth of the way (a guess: eight
+    /// neighbours lost of ten, and it is believed that one in six is left).
+    pub(super) fn met(&mut self, reached: bool) {
+        let seen = if reached { 1.0 } else { 0.0 };
+        self.reach = (self.reach + (seen - self.reach) / 5.0).max(REACH_LEAST);
     }
 
     /// A neighbour other than `but`, uniformly.
@@ -179,13 +170,6 @@ impl View {
         self.rng.pick(&young).copied()
     }
 
-    /// A uniform sample of `k` spares.
-    pub(super) fn sample_passive(&mut self, k: usize) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.passive.iter().map(|s| s.id).collect();
-        self.rng.sample(&mut all, k);
-        all
-    }
-
     /// A uniform sample of `k` neighbours other than `but`.
     pub(super) fn sample_active(&mut self, k: usize, but: &[NodeId]) -> Vec<NodeId> {
         let mut all: Vec<NodeId> = self.active.iter().map(|a| a.id).filter(|p| !but.contains(p)).collect();
@@ -202,4 +186,18 @@ pub(super) const GOODBYE: u8 = 2;
 /// The addresses of `peers`, as messages carry them; those without any are left out.
 pub(super) fn with_addrs(topology: &crate::topology::Topology, peers: Vec<NodeId>) -> Vec<PeerAddr> {
     peers.iter().map(|p| topology.peer_addr(p)).filter(|p| !p.addrs.is_empty()).collect()
+}
+
+/// Takes `peer` in as a spare, unless it is one of us, a neighbour, or could not be reached lately.
+pub(super) fn remember(cx: &Cx<'_>, v: &mut View, peer: NodeId) {
+    if peer == cx.me || v.is_active(&peer) || !cx.topology.is_ready(&peer, cx.now.mono) {
+        return;
+    }
+    let spare = Spare { id: peer, prefix: prefix(cx, &peer), met: None };
+    v.spares.add(&mut v.rng, spare, cx.config.passive_view_size);
+}
+
+/// Where `peer` sits.
+pub(super) fn prefix(cx: &Cx<'_>, peer: &NodeId) -> Prefix {
+    Prefix::of(peer, cx.topology.whereabouts(peer), cx.own_addrs)
 }
