@@ -192,6 +192,12 @@ impl Node {
             }
             Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
             Input::Command { ticket, command } => self.on_command(ticket, command),
+            Input::Stored { ticket, result } if membership::is_ours(ticket) => {
+                self.membership.on_stored(&mut cx!(self), result);
+            }
+            Input::Loaded { ticket, result } if membership::is_ours(ticket) => {
+                self.membership.on_loaded(&mut cx!(self), result);
+            }
             Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
             Input::Loaded { ticket, result } => {
                 self.pubsub.on_loaded(&mut cx!(self), ticket, result);

@@ -7,7 +7,7 @@ use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::membership::view::{Asked, View, remember};
 use crate::membership::{Membership, Timer, claim, target};
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Peers at once that are asked and can be reached, with half a view or more, and with less.
 const PARALLEL: usize = 3;
@@ -19,6 +19,8 @@ const PARALLEL_MOST: usize = 32;
 const ELSEWHERE: usize = 512;
 /// Bootstrap peers visited at once.
 const VISITS: usize = 3;
+/// Remembered peers visited besides: eight dials in all.
+const REMEMBERED: usize = 5;
 /// The longest waits between attempts to fill a nearly full view, and between visits to the bootstrap peers.
 const FILL_MOST: u64 = 16_000;
 const VISIT_MOST: u64 = 30_000;
@@ -116,28 +118,35 @@ impl Membership {
         }
     }
 
-    /// To the bootstrap peers, and on a walk for a topic's members: without neighbours; with some, while there is
-    /// room and nobody to ask; and in the network's overlay until a bootstrap peer has answered once. Otherwise two
-    /// nodes that found only each other would be content with that for ever.
+    /// To the bootstrap peers, then also to those remembered from disk, and on a walk for a topic's members: without
+    /// neighbours; with some, while there is room and nobody to ask; and in the network's overlay until a bootstrap
+    /// peer has answered once. Otherwise two nodes that found only each other would be content with that for ever.
     fn seek(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let busy = v.pending.iter().any(|p| matches!(p.asked, Asked::Join | Asked::Neighbor));
         let target = target(v, cx.config, cx.now);
-        if busy || v.visit_at > now || !seeking(v, target, !self.bootstrap.is_empty()) {
+        if busy || v.visit_at > now || !seeking(v, target, !self.bootstrap.is_empty(), now) {
             return;
         }
         let wait = (500u64 << v.visits.min(6)).min(VISIT_MOST);
+        let first = v.visits == 0;
         v.visits = v.visits.saturating_add(1);
         v.visit_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
         v.spares.forgive();
-        let mut ways: Vec<NodeId> = self.bootstrap.iter().map(|b| b.id).collect();
+        let mut ways = self.bootstrap.clone();
         v.rng.sample(&mut ways, VISITS);
-        for b in self.bootstrap.iter().filter(|b| ways.contains(&b.id)) {
-            cx.topology.claim(b);
+        if overlay == Overlay::Root && (ways.is_empty() || !first) {
+            let mut remembered = self.memory.peers().to_vec();
+            remembered.retain(|p| cx.topology.is_ready(&p.id, now));
+            v.rng.sample(&mut remembered, REMEMBERED);
+            ways.extend(remembered);
         }
-        for peer in ways {
-            self.ask(cx, overlay, peer, Asked::Join);
+        for way in &ways {
+            cx.topology.claim(way);
+        }
+        for way in ways {
+            self.ask(cx, overlay, way.id, Asked::Join);
         }
         if let Overlay::Topic(topic) = overlay {
             self.walk(cx, topic);
@@ -152,7 +161,7 @@ impl Membership {
         if let Some(p) = v.pending.iter().map(|p| p.deadline).min() {
             next = next.min(p);
         }
-        if seeking(v, target, !self.bootstrap.is_empty()) {
+        if seeking(v, target, !self.bootstrap.is_empty(), now) {
             next = next.min(v.visit_at);
         }
         if v.room(target) > 0 && !v.spares.is_empty() {
@@ -164,7 +173,9 @@ impl Membership {
     }
 }
 
-fn seeking(v: &View, target: usize, ways: bool) -> bool {
+fn seeking(v: &View, target: usize, ways: bool, now: Time) -> bool {
     let lost = ways && !v.answered && v.overlay == Overlay::Root;
-    v.active.is_empty() || lost || (v.room(target) > 0 && v.spares.is_empty())
+    let few = v.active.len() * 2 < target;
+    let nobody = || if few { !v.spares.iter().any(|s| v.spares.is_willing(&s.id, now)) } else { v.spares.is_empty() };
+    v.active.is_empty() || lost || (v.room(target) > 0 && nobody())
 }

@@ -7,7 +7,7 @@ use crate::links::Claimed;
 use crate::membership::view::{Active, Asked, Pending, View, remember, with_addrs};
 use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
-use crate::wire::{Disconnect, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply};
+use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
 
 /// Hops of a newcomer's walk (the paper's ARWL, 6).
 const WALK: u8 = 6;
@@ -17,6 +17,8 @@ const WALK_PASSIVE: u8 = 3;
 const WALKS: usize = 5;
 /// How long a request may take: a dial of 500 ms and a few round trips.
 pub(super) const REQUEST: Span = Span::from_millis(2_500);
+/// How long a place is kept for a neighbour that is on its way: a dial and a few round trips.
+const ON_ITS_WAY: Span = Span::from_millis(800);
 /// Spares handed over with a refusal.
 const OTHERS: usize = 4;
 
@@ -132,23 +134,17 @@ impl Membership {
                 cx.send(peer, Neighbor { overlay, me, urgent, room, sketch })
             }
             Asked::Split => cx.send(peer, Neighbor { overlay, me, urgent: false, room: 0, sketch }),
+            Asked::Exchange { old, near } => {
+                let old = cx.topology.peer_addr(&old);
+                cx.send(peer, Exchange { overlay, me, old, near })
+            }
         };
     }
 
     pub(super) fn on_neighbor(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Neighbor) {
         let overlay = overlay_of(m.overlay);
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
-        let Some(v) = self.views.get_mut(&overlay) else {
-            let reply = NeighborReply {
-                overlay: m.overlay,
-                accept: false,
-                others: Vec::new(),
-                sketch: Default::default(),
-                me: None,
-            };
-            cx.send(from, reply);
-            return;
-        };
+        let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         v.size.merge(cx.now.wall, &m.sketch);
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
@@ -170,6 +166,26 @@ impl Membership {
         remember(cx, v, from);
     }
 
+    /// A full node asks a full node. Whom we let go is sent to whom the asker lets go: nobody's degree changes.
+    pub(super) fn on_exchange(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Exchange) {
+        let overlay = overlay_of(m.overlay);
+        cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
+        let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
+        let target = target(v, cx.config, cx.now);
+        if v.is_active(&from) || v.active.len() < target {
+            return accept(cx, v, from);
+        }
+        let victim = if v.splits.take(cx.now.mono) { v.victim(&from) } else { None };
+        let Some(victim) = victim else {
+            refuse(cx, v, from);
+            return remember(cx, v, from);
+        };
+        let old = Some(m.old).filter(|o| o.id != victim && o.id != cx.me && !o.addrs.is_empty());
+        let bye = Disconnect { overlay: wire_of(overlay), reason: 0, instead: old };
+        let_go(cx, v, victim, bye);
+        accept(cx, v, from);
+    }
+
     pub(super) fn on_neighbor_reply(&mut self, cx: &mut Cx<'_>, from: NodeId, m: NeighborReply) {
         let overlay = overlay_of(m.overlay);
         if let Some(me) = &m.me {
@@ -185,7 +201,7 @@ impl Membership {
             }
             return;
         };
-        v.answered |= pending.asked == Asked::Join;
+        v.answered |= pending.asked == Asked::Join && self.bootstrap.iter().any(|b| b.id == from);
         for other in m.others.iter().take(OTHERS) {
             cx.topology.claim(other);
             remember(cx, v, other.id);
@@ -198,6 +214,16 @@ impl Membership {
                 && let Some(victim) = v.victim(&from)
             {
                 replace(cx, v, victim, Some(from));
+            }
+            if let Asked::Exchange { old, .. } = pending.asked
+                && !v.is_active(&from)
+                && v.active.len() >= target
+            {
+                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from));
+                if let Some(old) = old {
+                    let bye = Disconnect { overlay: wire_of(overlay), reason: view::EXCHANGED, instead: None };
+                    let_go(cx, v, old, bye);
+                }
             }
             if v.is_active(&from) || v.active.len() < target {
                 promote(cx, v, from);
@@ -227,6 +253,9 @@ impl Membership {
         match reason {
             LeaveReason::Replaced => remember(cx, v, from),
             _ => v.spares.forget(&from),
+        }
+        if m.reason == view::EXCHANGED {
+            v.fill_at = cx.now.mono + ON_ITS_WAY;
         }
         if let Some(instead) = m.instead.filter(|i| i.id != cx.me && !i.addrs.is_empty()) {
             cx.topology.claim(&instead);
@@ -301,6 +330,12 @@ fn accept(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     promote(cx, v, peer);
 }
 
+/// Says no: this node is not in that overlay.
+fn not_in(cx: &mut Cx<'_>, peer: NodeId, overlay: WireOverlay) {
+    let sketch = Sketch::default();
+    cx.send(peer, NeighborReply { overlay, accept: false, others: Vec::new(), sketch, me: None });
+}
+
 fn refuse(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     let mut others = v.spares.pick(&mut v.rng, OTHERS);
     others.retain(|p| *p != peer);
@@ -324,6 +359,12 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
         let at = cx.now.mono + Span::from_millis(v.rng.between(500, 1_500));
         cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
     }
+    if v.lost.found(&peer) {
+        // Whom it knows, we have not heard of for as long as we were parted.
+        v.shuffles = 0;
+        let at = cx.now.mono + Span::from_millis(v.rng.between(100, 500));
+        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
+    }
     v.fill_at = cx.now.mono;
     cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
     cx.signal(Signal::NeighborUp { overlay: v.overlay, peer });
@@ -333,6 +374,11 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
 /// `peer` is a neighbour no longer, whoever wanted it.
 pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveReason) {
     v.active.retain(|a| a.id != peer);
+    if matches!(reason, LeaveReason::Link(LinkRefusal::Silent | LinkRefusal::Timeout | LinkRefusal::Error)) {
+        v.lost.add(&mut v.rng, peer, cx.now.mono);
+        let at = cx.now.mono + v.lost.wait(&mut v.rng, cx.now.mono);
+        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Lost), at);
+    }
     cx.release(peer, claim(v.overlay));
     v.attempts = 0;
     v.fill_at = cx.now.mono;
@@ -344,7 +390,12 @@ pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveR
 /// Tells a neighbour that another took its place.
 fn replace(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, instead: Option<NodeId>) {
     let instead = instead.map(|p| cx.topology.peer_addr(&p)).filter(|p| !p.addrs.is_empty());
-    cx.send(victim, Disconnect { overlay: wire_of(v.overlay), reason: 0, instead });
+    let bye = Disconnect { overlay: wire_of(v.overlay), reason: 0, instead };
+    let_go(cx, v, victim, bye);
+}
+
+fn let_go(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, bye: Disconnect) {
+    cx.send(victim, bye);
     cx.counters.neighbors_replaced += 1;
     demote(cx, v, victim, LeaveReason::Replaced);
     remember(cx, v, victim);

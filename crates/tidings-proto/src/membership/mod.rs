@@ -28,6 +28,7 @@
 
 mod fill;
 mod hyparview;
+mod memory;
 mod prefix;
 mod repair;
 mod shuffle;
@@ -45,6 +46,8 @@ use crate::links::Claim;
 use crate::rng::Rng;
 use crate::time::{Now, Span};
 use crate::wire::Message;
+use memory::Memory;
+pub(crate) use memory::is_ours;
 use view::View;
 
 /// Topics a node takes part in at most (each costs up to `active_view_size` claims and two views; a guess).
@@ -66,6 +69,10 @@ pub enum Timer {
     Shuffle(Overlay),
     /// Look whether a spare is still there.
     Look,
+    /// Look whether a lost neighbour is back.
+    Lost,
+    /// Write down whom this node knows.
+    Save,
     /// Forget peers that nothing refers to.
     Sweep,
 }
@@ -93,6 +100,7 @@ pub struct Membership {
     walks: view::Tokens,
     /// Peers dialed only to see whether they are there.
     looking: BTreeSet<NodeId>,
+    memory: Memory,
     rng: Rng,
     done: Vec<(RequestTicket, Done)>,
 }
@@ -121,6 +129,7 @@ impl Membership {
             // Walks we answer or pass on for others: a seeker sends a few a minute (a guess).
             walks: view::Tokens::new(64, Span::from_millis(100), now.mono),
             looking: BTreeSet::new(),
+            memory: Memory::default(),
             rng: Rng::derive(seed, "membership repair", &[]),
             done: Vec::new(),
         }
@@ -164,6 +173,7 @@ impl Membership {
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
         cx.deadlines.set(TimerKey::Membership(Timer::Sweep), cx.now.mono + SWEEP);
         self.look_later(cx);
+        self.recall(cx);
     }
 
     pub(crate) fn take_done(&mut self) -> Vec<(RequestTicket, Done)> {
@@ -178,6 +188,7 @@ impl Membership {
             keep.extend(v.active.iter().map(|a| a.id));
             keep.extend(v.spares.iter().map(|s| s.id));
             keep.extend(v.pending.iter().map(|p| p.peer));
+            keep.extend(v.lost.iter());
         }
         keep.extend(self.looking.iter());
         cx.topology.retain(&keep, cx.now.mono);
@@ -245,6 +256,7 @@ impl Layer for Membership {
             Message::Disconnect(m) => self.on_disconnect(cx, from, m),
             Message::Shuffle(m) => self.on_shuffle(cx, from, m),
             Message::ShuffleReply(m) => self.on_shuffle_reply(cx, from, m),
+            Message::Exchange(m) => self.on_exchange(cx, from, m),
             Message::Topics(m) => self.on_topics(cx, from, m),
             Message::TopicWalk(m) => self.on_topic_walk(cx, from, m),
             Message::TopicPeers(m) => self.on_topic_peers(cx, from, m),
@@ -272,7 +284,10 @@ impl Layer for Membership {
         match *signal {
             Signal::LinkUp { peer } => self.on_link_up(cx, peer),
             Signal::LinkDown { peer, reason, dial } => self.on_link_down(cx, peer, reason, dial),
-            Signal::NeighborUp { overlay: Overlay::Root, peer } => self.tell_topics(cx, peer),
+            Signal::NeighborUp { overlay: Overlay::Root, peer } => {
+                self.memory.note(cx, peer);
+                self.tell_topics(cx, peer);
+            }
             Signal::NeighborDown { overlay: Overlay::Root, peer, .. } => {
                 self.topics.remove(&peer);
             }
@@ -287,6 +302,8 @@ impl Layer for Membership {
             Timer::Tend(overlay) => self.tend(cx, overlay),
             Timer::Shuffle(overlay) => self.shuffle(cx, overlay),
             Timer::Look => self.look(cx),
+            Timer::Lost => self.seek_lost(cx),
+            Timer::Save => self.save(cx),
             Timer::Sweep => self.sweep(cx),
         }
     }
@@ -295,6 +312,7 @@ impl Layer for Membership {
 impl Membership {
     /// Says goodbye in every overlay. The node closes the links afterwards.
     fn leave(&mut self, cx: &mut Cx<'_>) {
+        self.save(cx);
         for v in self.views.values_mut() {
             for a in std::mem::take(&mut v.active) {
                 let bye = crate::wire::Disconnect { overlay: wire_of(v.overlay), reason: view::GOODBYE, instead: None };
@@ -302,11 +320,14 @@ impl Membership {
             }
             v.pending.clear();
             v.spares.clear();
+            v.lost = Default::default();
             cx.deadlines.cancel(TimerKey::Membership(Timer::Tend(v.overlay)));
             cx.deadlines.cancel(TimerKey::Membership(Timer::Shuffle(v.overlay)));
         }
         self.bootstrap.clear();
-        cx.deadlines.cancel(TimerKey::Membership(Timer::Look));
+        for timer in [Timer::Look, Timer::Lost, Timer::Save] {
+            cx.deadlines.cancel(TimerKey::Membership(timer));
+        }
         let all: Vec<NodeId> = cx.links.up().collect();
         for peer in all {
             cx.links.close(&mut cx.queues.out, peer, crate::wire::LinkRefusal::Goodbye);

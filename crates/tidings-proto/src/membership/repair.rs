@@ -3,13 +3,23 @@
 //! In HyParView a spare is found dead only when it is needed, and after a mass crash the dead outlive the living in
 //! passive views, because shuffles go on spreading them. Here one spare every now and then is dialed: who is not there
 //! leaves and is backed off from; who is there has its distance measured.
+//!
+//! Keeping on after those who were lost: neighbours whose links went silent may be dead, or on the other side of a cut.
+//! Every view keeps a list of them and dials one now and then, for ever: often for a while after several were lost
+//! together, which is what a cut looks like, rarely otherwise. Whoever is back becomes a neighbour again: for a free
+//! place, or, between two full nodes, by an [`Exchange`](crate::wire::Exchange), which ties two more links across the
+//! healed cut: the two neighbours let go are sent to each other.
+
+use std::collections::BTreeSet;
 
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::links::{Claim, Claimed};
-use crate::membership::{Membership, Timer};
-use crate::time::Span;
+use crate::membership::view::{Asked, remember};
+use crate::membership::{Membership, Timer, target};
+use crate::rng::Rng;
+use crate::time::{Span, Time};
 
 /// How often a spare is dialed, ± half: a view of 96 is gone through in a quarter of an hour at a dial's cost of some
 /// 5 kB, half a kilobyte a second (a guess).
@@ -24,7 +34,108 @@ const SPARE_LINKS: usize = 16;
 /// The claim on a link that is only there to see whether the peer is.
 const LOOKS: Claim = Claim { layer: super::LAYER + 100, overlay: Overlay::Root };
 
+/// Lost neighbours remembered in an overlay; one at random makes room (a guess: three views' worth).
+const LOST: usize = 32;
+/// Losses this close together are one event; a view that loses this many at once may have been cut off.
+const TOGETHER: Span = Span::from_secs(10);
+const SEVERED: u32 = 3;
+/// How long that suspicion lasts, and how often a lost neighbour is dialed under it, ± a third, and otherwise, ± half:
+/// a healed cut is crossed by one node in three each second, and a dead neighbour costs a dial every half a minute.
+const SUSPICION: Span = Span::from_secs(600);
+const LOST_SEVERED: u64 = 3_000;
+const LOST_USUAL: u64 = 30_000;
+
+/// Neighbours of one overlay that went silent.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    peers: Vec<NodeId>,
+    last: Option<Time>,
+    together: u32,
+    severed: Option<Time>,
+}
+
+impl Lost {
+    pub(super) fn add(&mut self, rng: &mut Rng, peer: NodeId, now: Time) {
+        let one_event = self.last.is_some_and(|t| now.since(t) <= TOGETHER);
+        self.together = if one_event { self.together + 1 } else { 1 };
+        self.last = Some(now);
+        if self.together >= SEVERED {
+            self.severed = Some(now);
+        }
+        if self.peers.contains(&peer) {
+            return;
+        }
+        if self.peers.len() >= LOST {
+            let at = rng.below(self.peers.len());
+            self.peers.swap_remove(at);
+        }
+        self.peers.push(peer);
+    }
+
+    /// It is there: whether it had been lost.
+    pub(super) fn found(&mut self, peer: &NodeId) -> bool {
+        let before = self.peers.len();
+        self.peers.retain(|p| p != peer);
+        self.peers.len() < before
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.peers.iter().copied()
+    }
+
+    /// Until the next of them is dialed.
+    pub(super) fn wait(&self, rng: &mut Rng, now: Time) -> Span {
+        let severed = self.severed.is_some_and(|t| now.since(t) <= SUSPICION);
+        let ms = if severed {
+            rng.between(LOST_SEVERED * 2 / 3, LOST_SEVERED * 4 / 3)
+        } else {
+            rng.between(LOST_USUAL / 2, LOST_USUAL * 3 / 2)
+        };
+        Span::from_millis(ms)
+    }
+}
+
 impl Membership {
+    /// Looks whether one of the neighbours lost in some overlay is back.
+    pub(super) fn seek_lost(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let rng = &mut self.rng;
+        let next = self.views.values().filter(|v| !v.lost.peers.is_empty()).map(|v| v.lost.wait(rng, now)).min();
+        let Some(next) = next else { return };
+        cx.deadlines.set(TimerKey::Membership(Timer::Lost), now + next);
+        let all: BTreeSet<NodeId> = self.views.values().flat_map(|v| v.lost.iter()).collect();
+        let all: Vec<NodeId> = all.into_iter().collect();
+        let Some(peer) = self.rng.pick(&all).copied() else { return };
+        if cx.links.is_up(&peer) {
+            self.reunite(cx, peer);
+        } else {
+            self.dial(cx, peer);
+        }
+    }
+
+    /// A lost neighbour is there: it becomes one again in every overlay that lost it.
+    fn reunite(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let lost: Vec<Overlay> =
+            self.views.values().filter(|v| v.lost.peers.contains(&peer)).map(|v| v.overlay).collect();
+        for overlay in lost {
+            let Some(v) = self.views.get_mut(&overlay) else { continue };
+            let full = v.active.len() >= target(v, cx.config, cx.now);
+            let asked = match v.victim(&peer) {
+                Some(old) if full => Asked::Exchange { old, near: false },
+                _ => Asked::Neighbor,
+            };
+            if !v.is_active(&peer) {
+                remember(cx, v, peer);
+            }
+            if !self.ask(cx, overlay, peer, asked)
+                && let Some(v) = self.views.get_mut(&overlay)
+                && v.is_active(&peer)
+            {
+                v.lost.found(&peer);
+            }
+        }
+    }
+
     /// Arms the next look.
     pub(super) fn look_later(&mut self, cx: &mut Cx<'_>) {
         let hard = self.views.values().any(|v| v.reach < 0.5 && !v.spares.is_empty());
@@ -63,6 +174,10 @@ impl Membership {
 
     /// A link came up, for a look or for something else.
     pub(super) fn looked(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        // The end that dialed asks; were both to ask, each would let one go too many.
+        if cx.links.outbound(&peer) {
+            self.reunite(cx, peer);
+        }
         if self.looking.remove(&peer) {
             for v in self.views.values_mut().filter(|v| v.spares.contains(&peer)) {
                 v.met(true);

@@ -4,6 +4,7 @@ use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
 use crate::layer::Cx;
 use crate::membership::prefix::Prefix;
+use crate::membership::repair::Lost;
 use crate::membership::size::Size;
 use crate::membership::spares::{Spare, Spares};
 use crate::rng::Rng;
@@ -25,6 +26,12 @@ pub(super) enum Asked {
     Neighbor,
     /// To become neighbours although we are full: when it accepts, one of ours makes room.
     Split,
+    /// To become neighbours although both are full: when it accepts, this one of ours makes room.
+    Exchange {
+        old: NodeId,
+        /// For a nearer neighbour; otherwise for one found again.
+        near: bool,
+    },
 }
 
 /// The share of peers is never taken to be smaller: there may always be one, and each dial costs.
@@ -74,6 +81,7 @@ pub(super) struct View {
     pub(super) rng: Rng,
     pub(super) active: Vec<Active>,
     pub(super) spares: Spares,
+    pub(super) lost: Lost,
     pub(super) pending: Vec<Pending>,
     pub(super) size: Size,
     pub(super) joins: Tokens,
@@ -104,6 +112,7 @@ impl View {
             rng: Rng::derive(seed, "membership", instance),
             active: Vec::new(),
             spares: Spares::new(seed, instance),
+            lost: Lost::default(),
             pending: Vec::new(),
             size: Size::new(me, overlay, now.wall),
             // A newcomer costs a contact some ten frames: fifty at once and twenty a second are cheap, a flood of
@@ -182,6 +191,8 @@ impl View {
 pub(super) const LEFT: u8 = 1;
 /// See [`LEFT`].
 pub(super) const GOODBYE: u8 = 2;
+/// As a replacement, but the place need not be filled: the other side's former neighbour is on its way.
+pub(super) const EXCHANGED: u8 = 3;
 
 /// The addresses of `peers`, as messages carry them; those without any are left out.
 pub(super) fn with_addrs(topology: &crate::topology::Topology, peers: Vec<NodeId>) -> Vec<PeerAddr> {
