@@ -49,6 +49,8 @@ counters! {
     links_reaped,
     /// Joins and neighbour requests put off by rate limits.
     joins_limited,
+    /// Shuffles of a neighbour dropped because it sent too many.
+    shuffles_limited,
     /// Neighbours that made room for others.
     neighbors_replaced,
     /// Messages published here.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
-use crate::membership::view::{Asked, View, remember};
+use crate::membership::view::{Asked, View, prefix, remember, share};
 use crate::membership::{Membership, Timer, claim, target};
 use crate::time::{Span, Time};
 
@@ -24,6 +24,8 @@ const REMEMBERED: usize = 5;
 /// The longest waits between attempts to fill a nearly full view, and between visits to the bootstrap peers.
 const FILL_MOST: u64 = 16_000;
 const VISIT_MOST: u64 = 30_000;
+/// How often a view exchanges a neighbour for the sake of variety, ± half (a guess).
+const SPREAD: Span = Span::from_secs(60);
 /// How often a view is looked at when nothing is due.
 const IDLE: Span = Span::from_secs(10);
 
@@ -64,7 +66,10 @@ impl Membership {
         }
         let target = target(v, cx.config, cx.now);
         let missing = target.saturating_sub(v.active.len());
-        if missing == 0 || v.fill_at > now {
+        if missing == 0 {
+            return self.spread(cx, overlay);
+        }
+        if v.fill_at > now {
             return;
         }
         let few = v.active.len() * 2 < target;
@@ -81,10 +86,9 @@ impl Membership {
             // Everybody is in the network's overlay, whatever overlay we know them from.
             ready.extend(others.into_iter().filter(|p| !v.is_active(p) && !v.spares.contains(p) && askable(v, p)));
         }
-        if matches!(overlay, Overlay::Topic(_)) {
-            // A link that exists costs nothing.
-            ready.sort_by_key(|p| !cx.links.is_up(p));
-        }
+        // Prefixes that have their share come last. On topics, a link that exists costs nothing.
+        let topic = matches!(overlay, Overlay::Topic(_));
+        ready.sort_by_cached_key(|p| (v.like(prefix(cx, p)) >= share(target), topic && !cx.links.is_up(p)));
         ready.truncate(want);
         let asked = ready.len();
         for peer in ready {
@@ -101,6 +105,28 @@ impl Membership {
                 n => (100u64 << n.min(6)).min(FILL_MOST / 4),
             };
             v.fill_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
+        }
+    }
+
+    /// A full view of which one prefix holds more than half exchanges one of it for a spare of a rarer prefix. Rarely, and
+    /// not for less: where a network has few prefixes, chance alone gives one of them more than its share.
+    fn spread(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let now = cx.now.mono;
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        if v.spread_at > now {
+            return;
+        }
+        v.spread_at = now + Span(v.rng.between(SPREAD.0 / 2, SPREAD.0 + SPREAD.0 / 2));
+        let most = v.active.iter().map(|a| (v.like(a.prefix), a.since, a.id)).max();
+        let Some((most, _, old)) = most.filter(|(n, _, _)| *n * 2 > v.active.len()) else { return };
+        let rarer: Vec<NodeId> = v
+            .spares
+            .iter()
+            .filter(|s| v.like(s.prefix) + 2 <= most && v.spares.is_willing(&s.id, now) && v.pending(&s.id).is_none())
+            .map(|s| s.id)
+            .collect();
+        if let Some(peer) = v.rng.pick(&rarer).copied() {
+            self.ask(cx, overlay, peer, Asked::Exchange { old, near: false });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::identity::{NodeId, PeerAddr};
 use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::Claimed;
-use crate::membership::view::{Active, Asked, Pending, View, remember, with_addrs};
+use crate::membership::view::{Active, Asked, Pending, Tokens, View, prefix, remember, with_addrs};
 use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
 use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
@@ -36,7 +36,8 @@ impl Membership {
             return;
         };
         v.size.merge(cx.now.wall, &m.sketch);
-        if !v.joins.take(now) {
+        let at = prefix(cx, &from);
+        if !v.joins_of.take(at, now) || !v.joins.take(now) {
             cx.counters.joins_limited += 1;
             refuse(cx, v, from);
             return;
@@ -45,7 +46,7 @@ impl Membership {
         for peer in v.sample_active(WALKS, &[from]) {
             cx.send(peer, ForwardJoin { overlay: m.overlay, newcomer: newcomer.clone(), ttl: WALK });
         }
-        if v.is_active(&from) || v.room(target) > 0 {
+        if v.is_active(&from) || (v.room(target) > 0 && !v.too_many_like(at, target, now)) {
             accept(cx, v, from);
         } else {
             refuse(cx, v, from);
@@ -85,7 +86,7 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         if v.room(target) > 0 {
             self.ask(cx, overlay, newcomer, Asked::Neighbor);
-        } else if v.splits.take(cx.now.mono) {
+        } else if v.may_split(prefix(cx, &newcomer), cx.now.mono) {
             self.ask(cx, overlay, newcomer, Asked::Split);
         } else {
             cx.counters.joins_limited += 1;
@@ -149,14 +150,17 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
-        if v.is_active(&from) || v.active.len() < target {
+        let at = prefix(cx, &from);
+        let room = v.active.len() < target;
+        if v.is_active(&from) || (room && (asked.is_some() || !v.too_many_like(at, target, cx.now.mono))) {
             accept(cx, v, from);
             return;
         }
         let wants_split = m.urgent || m.room >= 2 || asked == Some(Asked::Split);
         if wants_split
-            && v.splits.take(cx.now.mono)
-            && let Some(victim) = v.victim(&from)
+            && v.active.len() >= target
+            && v.may_split(at, cx.now.mono)
+            && let Some(victim) = v.victim(&from, at)
         {
             replace(cx, v, victim, Some(from).filter(|_| m.room >= 2));
             accept(cx, v, from);
@@ -172,10 +176,11 @@ impl Membership {
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
         let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         let target = target(v, cx.config, cx.now);
+        let at = prefix(cx, &from);
         if v.is_active(&from) || v.active.len() < target {
             return accept(cx, v, from);
         }
-        let victim = if v.splits.take(cx.now.mono) { v.victim(&from) } else { None };
+        let victim = if v.may_split(at, cx.now.mono) { v.victim(&from, at) } else { None };
         let Some(victim) = victim else {
             refuse(cx, v, from);
             return remember(cx, v, from);
@@ -211,7 +216,7 @@ impl Membership {
             if !v.is_active(&from)
                 && v.active.len() >= target
                 && pending.asked == Asked::Split
-                && let Some(victim) = v.victim(&from)
+                && let Some(victim) = v.victim(&from, prefix(cx, &from))
             {
                 replace(cx, v, victim, Some(from));
             }
@@ -219,7 +224,7 @@ impl Membership {
                 && !v.is_active(&from)
                 && v.active.len() >= target
             {
-                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from));
+                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from, prefix(cx, &from)));
                 if let Some(old) = old {
                     let bye = Disconnect { overlay: wire_of(overlay), reason: view::EXCHANGED, instead: None };
                     let_go(cx, v, old, bye);
@@ -352,7 +357,10 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     }
     cx.claim(peer, claim(v.overlay));
     v.spares.take(&peer);
-    v.active.push(Active { id: peer, since: cx.now.mono });
+    let prefix = prefix(cx, &peer);
+    // A neighbour passes on some four shuffles in ten seconds, more while views are young (guesses).
+    let shuffles = Tokens::new(16, Span::from_secs(1), cx.now.mono);
+    v.active.push(Active { id: peer, since: cx.now.mono, prefix, shuffles });
     v.attempts = 0;
     v.visits = 0;
     if v.active.len() == 1 {

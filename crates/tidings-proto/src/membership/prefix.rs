@@ -1,8 +1,11 @@
 //! Where on the network a peer sits, as far as it matters for who is who: many ids behind one prefix may be one party.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::identity::{Addr, NodeId};
+use crate::membership::view::Tokens;
+use crate::time::{Span, Time};
 
 /// The part of a peer's address that costs something to change: /24 for IPv4, /48 for IPv6.
 ///
@@ -50,6 +53,36 @@ impl Prefix {
     }
 }
 
+/// Prefixes whose use is counted at a time; the one used longest ago makes room, which costs an attacker as many prefixes.
+const COUNTED: usize = 64;
+
+/// So many now and one more each interval, for each prefix.
+#[derive(Debug)]
+pub(super) struct Quota {
+    most: u32,
+    every: Span,
+    used: BTreeMap<Prefix, (Time, Tokens)>,
+}
+
+impl Quota {
+    pub(super) fn new(most: u32, every: Span) -> Quota {
+        Quota { most, every, used: BTreeMap::new() }
+    }
+
+    pub(super) fn take(&mut self, prefix: Prefix, now: Time) -> bool {
+        if self.used.len() >= COUNTED && !self.used.contains_key(&prefix) {
+            let oldest = self.used.iter().min_by_key(|(p, (at, _))| (*at, **p)).map(|(p, _)| *p);
+            if let Some(oldest) = oldest {
+                self.used.remove(&oldest);
+            }
+        }
+        let (most, every) = (self.most, self.every);
+        let (at, tokens) = self.used.entry(prefix).or_insert_with(|| (now, Tokens::new(most, every, now)));
+        *at = now;
+        tokens.take(now)
+    }
+}
+
 fn is_local(addr: &Addr) -> bool {
     let Addr::Socket(a) = addr;
     let ip = a.ip().to_canonical();
@@ -74,6 +107,19 @@ mod tests {
         assert_eq!(at(1, &["[2001:db8:7::1]:1"], HERE), at(2, &["[2001:db8:7:ffff::9]:1"], HERE));
         assert_ne!(at(1, &["[2001:db8:7::1]:1"], HERE), at(1, &["[2001:db8:8::1]:1"], HERE));
         assert_eq!(at(1, &["192.0.2.1:1"], HERE), at(2, &["[::ffff:192.0.2.7]:1"], HERE), "one network, two spellings");
+    }
+
+    #[test]
+    fn a_quota_is_each_prefix_s_own_and_bounded() {
+        let mut q = Quota::new(2, Span::from_secs(1));
+        let net = |n: u64| Prefix(1 << 56 | n);
+        let taken = |q: &mut Quota, n, at| (0..5).filter(|_| q.take(net(n), Time(at))).count();
+        assert_eq!((taken(&mut q, 1, 0), taken(&mut q, 2, 0)), (2, 2));
+        assert_eq!(taken(&mut q, 1, 1_000_000), 1);
+        for n in 0..1_000 {
+            q.take(net(n), Time(n));
+        }
+        assert_eq!(q.used.len(), COUNTED);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::links::{Claim, Claimed};
-use crate::membership::view::{Asked, remember};
+use crate::membership::view::{Asked, prefix, remember};
 use crate::membership::{Membership, Timer, target};
 use crate::rng::Rng;
 use crate::time::{Span, Time};
@@ -120,7 +120,7 @@ impl Membership {
         for overlay in lost {
             let Some(v) = self.views.get_mut(&overlay) else { continue };
             let full = v.active.len() >= target(v, cx.config, cx.now);
-            let asked = match v.victim(&peer) {
+            let asked = match v.victim(&peer, prefix(cx, &peer)) {
                 Some(old) if full => Asked::Exchange { old, near: false },
                 _ => Asked::Neighbor,
             };

@@ -13,6 +13,9 @@ const SHUFFLE_HOPS: u8 = 4;
 /// Neighbours and spares in a shuffle (the paper: 3 and 4 for a passive view of 30; ours holds 96).
 const SHUFFLE_ACTIVE: usize = 3;
 const SHUFFLE_PASSIVE: usize = 11;
+/// Shuffles open at once; the oldest makes room (a guess: an answer takes a second, shuffles are ten apart).
+const OPEN: usize = 4;
+
 impl Membership {
     pub(super) fn shuffle(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let Some(v) = self.views.get_mut(&overlay) else { return };
@@ -24,22 +27,34 @@ impl Membership {
         cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(overlay)), cx.now.mono + Span::from_millis(wait));
         let Some(to) = v.random_active(&[]) else { return };
         v.shuffles = v.shuffles.saturating_add(1);
-        v.shuffles_open = (v.shuffles_open + 1).min(4);
         let mut peers = vec![cx.own_address()];
         peers.retain(|p| !p.addrs.is_empty());
         let mut ids = v.sample_active(SHUFFLE_ACTIVE, &[to]);
         ids.extend(v.spares.pick(&mut v.rng, SHUFFLE_PASSIVE));
         peers.extend(with_addrs(cx.topology, ids));
         peers.truncate(MAX_PEERS);
+        if v.shuffles_open.len() >= OPEN {
+            v.shuffles_open.pop_front();
+        }
+        v.shuffles_open.push_back((to, peers.len()));
         let sketch = v.size.sketch(cx.now.wall);
         cx.send(to, Shuffle { overlay: wire_of(overlay), ttl: SHUFFLE_HOPS, path: vec![cx.me], peers, sketch });
     }
 
     pub(super) fn on_shuffle(&mut self, cx: &mut Cx<'_>, from: NodeId, mut m: Shuffle) {
-        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)).filter(|v| v.is_active(&from)) else {
+        let now = cx.now.mono;
+        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)) else {
             cx.counters.frames_unexpected += 1;
             return;
         };
+        let Some(a) = v.active.iter_mut().find(|a| a.id == from) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        if !a.shuffles.take(now) {
+            cx.counters.shuffles_limited += 1;
+            return;
+        }
         if m.path.last() != Some(&from) || m.path.contains(&cx.me) {
             cx.counters.frames_unexpected += 1;
             return;
@@ -73,12 +88,14 @@ impl Membership {
             }
             return;
         }
-        if v.shuffles_open == 0 {
+        // The answer comes back the way the shuffle went, and brings no more than was given.
+        let Some(at) = v.shuffles_open.iter().position(|(to, _)| *to == from) else {
             cx.counters.frames_unexpected += 1;
             return;
-        }
-        v.shuffles_open -= 1;
+        };
+        let most = v.shuffles_open.remove(at).map_or(0, |(_, sent)| sent);
         v.size.merge(cx.now.wall, &m.sketch);
+        m.peers.truncate(most);
         learn(cx, v, &m.peers);
         cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
     }

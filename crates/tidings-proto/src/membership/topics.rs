@@ -38,8 +38,8 @@ impl Membership {
     pub(super) fn exit(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let overlay = Overlay::Topic(topic);
         let Some(mut v) = self.views.remove(&overlay) else { return };
-        for a in v.active.clone() {
-            part(cx, &mut v, a.id);
+        for peer in v.sample_active(usize::MAX, &[]) {
+            part(cx, &mut v, peer);
         }
         for p in std::mem::take(&mut v.pending) {
             cx.release(p.peer, claim(overlay));

@@ -1,9 +1,11 @@
 //! The two views of one overlay: active (neighbours) and passive (spares), and the requests under way.
 
+use std::collections::VecDeque;
+
 use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
 use crate::layer::Cx;
-use crate::membership::prefix::Prefix;
+use crate::membership::prefix::{Prefix, Quota};
 use crate::membership::repair::Lost;
 use crate::membership::size::Size;
 use crate::membership::spares::{Spare, Spares};
@@ -11,10 +13,13 @@ use crate::rng::Rng;
 use crate::time::{Now, Span, Time};
 
 /// A neighbour.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Active {
     pub(super) id: NodeId,
     pub(super) since: Time,
+    pub(super) prefix: Prefix,
+    /// Shuffles it may pass on to us.
+    pub(super) shuffles: Tokens,
 }
 
 /// What we asked a peer for.
@@ -86,9 +91,13 @@ pub(super) struct View {
     pub(super) size: Size,
     pub(super) joins: Tokens,
     pub(super) splits: Tokens,
+    pub(super) joins_of: Quota,
+    pub(super) splits_of: Quota,
     /// Fill attempts since the view last grew or shrank, for the back-off.
     pub(super) attempts: u32,
     pub(super) fill_at: Time,
+    /// When it may next exchange a neighbour for the sake of variety.
+    pub(super) spread_at: Time,
     /// The share of peers known that can be reached, as recent dials and losses had it.
     pub(super) reach: f64,
     /// Visits to the bootstrap peers since there last was a neighbour.
@@ -97,8 +106,8 @@ pub(super) struct View {
     /// A bootstrap peer has answered since the start. Until one has, neighbours may be as lost as we are.
     pub(super) answered: bool,
     pub(super) shuffles: u32,
-    /// Shuffles whose answer may still come.
-    pub(super) shuffles_open: u32,
+    /// Shuffles whose answer may still come: through whom, and how many entries it may have.
+    pub(super) shuffles_open: VecDeque<(NodeId, usize)>,
 }
 
 impl View {
@@ -121,14 +130,18 @@ impl View {
             // Neighbours exchanged for newcomers: slow enough that a flood of joins cannot turn a view over before
             // its victims have found others.
             splits: Tokens::new(4, Span::from_millis(500), now.mono),
+            // Half of both for one prefix, so that whoever floods from one leaves the other half to others.
+            joins_of: Quota::new(25, Span::from_millis(100)),
+            splits_of: Quota::new(2, Span::from_secs(1)),
             attempts: 0,
             fill_at: now.mono,
             reach: 1.0,
+            spread_at: now.mono,
             visits: 0,
             visit_at: now.mono,
             answered: false,
             shuffles: 0,
-            shuffles_open: 0,
+            shuffles_open: VecDeque::new(),
         }
     }
 
@@ -169,14 +182,45 @@ impl View {
         self.rng.pick(&from).copied()
     }
 
-    /// A neighbour that may make room: at random among the younger half. The older half is protected, so that a
-    /// stream of newcomers can never take a whole view over.
-    pub(super) fn victim(&mut self, but: &NodeId) -> Option<NodeId> {
-        let mut by_age: Vec<(Time, NodeId)> = self.active.iter().map(|a| (a.since, a.id)).collect();
+    /// A neighbour that may make room for one at `prefix`: the youngest of a prefix that holds more than its share, or
+    /// else one at random of the younger half. The older half is protected, so that a stream of newcomers can never take
+    /// a whole view over; and who comes from a prefix that has its share takes the place of its like or none.
+    pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix) -> Option<NodeId> {
+        let share = share(self.active.len());
+        let mut by_age: Vec<(Time, NodeId, Prefix)> = self.active.iter().map(|a| (a.since, a.id, a.prefix)).collect();
         by_age.sort_unstable();
+        let count = |p: Prefix| self.like(p);
+        let most = by_age.iter().map(|(_, _, p)| (count(*p), *p)).max();
+        let crowd = match most {
+            Some((n, p)) if n > share => Some(p),
+            _ if count(prefix) >= share => Some(prefix),
+            _ => None,
+        };
+        if let Some(crowd) = crowd {
+            return by_age.iter().rev().find(|(_, id, p)| *p == crowd && id != but).map(|(_, id, _)| *id);
+        }
         let young: Vec<NodeId> =
-            by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p)| p).filter(|p| p != but).collect();
+            by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p, _)| p).filter(|p| p != but).collect();
         self.rng.pick(&young).copied()
+    }
+
+    /// Whether a neighbour may make room now for one at `prefix`; counts as one that did.
+    pub(super) fn may_split(&mut self, prefix: Prefix, now: Time) -> bool {
+        self.splits_of.take(prefix, now) && self.splits.take(now)
+    }
+
+    /// Neighbours at a prefix.
+    pub(super) fn like(&self, prefix: Prefix) -> usize {
+        self.active.iter().filter(|a| a.prefix == prefix).count()
+    }
+
+    /// Whether a free place is not for a peer at `prefix`: half the places are anybody's, the others for prefixes that
+    /// do not have their share yet, as long as such are known.
+    pub(super) fn too_many_like(&self, prefix: Prefix, target: usize, now: Time) -> bool {
+        let share = share(target);
+        self.active.len() * 2 >= target
+            && self.like(prefix) >= share
+            && self.spares.iter().any(|s| self.like(s.prefix) < share && self.spares.is_willing(&s.id, now))
     }
 
     /// A uniform sample of `k` neighbours other than `but`.
@@ -185,6 +229,12 @@ impl View {
         self.rng.sample(&mut all, k);
         all
     }
+}
+
+/// Neighbours of one prefix among `places`, while there are others: three of ten (a guess: a local network is still well
+/// tied together by three links a node, and a party with one prefix is in the minority even in the younger half).
+pub(super) fn share(places: usize) -> usize {
+    (places / 3).max(2)
 }
 
 /// The part of [`crate::wire::Disconnect::reason`] that is not a replacement.
