@@ -34,6 +34,7 @@ impl Membership {
         self.give_up(cx, overlay);
         self.fill(cx, overlay);
         self.seek(cx, overlay);
+        self.trade(cx, overlay);
         self.rearm(cx, overlay);
     }
 
@@ -189,6 +190,9 @@ impl Membership {
         }
         if seeking(v, target, !self.bootstrap.is_empty(), now) {
             next = next.min(v.visit_at);
+        }
+        if v.active.len() >= target {
+            next = next.min(v.trade_at);
         }
         if v.room(target) > 0 && !v.spares.is_empty() {
             next = next.min(v.fill_at);

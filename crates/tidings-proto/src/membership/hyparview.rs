@@ -5,7 +5,7 @@ use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::Claimed;
 use crate::membership::view::{Active, Asked, Pending, Tokens, View, prefix, remember, with_addrs};
-use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
+use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
 use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
 
@@ -180,7 +180,11 @@ impl Membership {
         if v.is_active(&from) || v.active.len() < target {
             return accept(cx, v, from);
         }
-        let victim = if v.may_split(at, cx.now.mono) { v.victim(&from, at) } else { None };
+        let victim = match m.near {
+            true => bias::traded_for(cx, v, &from).filter(|_| v.may_split(at, cx.now.mono)),
+            false if v.may_split(at, cx.now.mono) => v.victim(&from, at),
+            false => None,
+        };
         let Some(victim) = victim else {
             refuse(cx, v, from);
             return remember(cx, v, from);

@@ -26,6 +26,7 @@
 //! `TopicWalk`, `TopicPeers`. Timers: `Tend` (fill, give up on requests, visit bootstrap peers) and `Shuffle`, per
 //! overlay.
 
+mod bias;
 mod fill;
 mod hyparview;
 mod memory;
@@ -100,6 +101,8 @@ pub struct Membership {
     walks: view::Tokens,
     /// Peers dialed only to see whether they are there.
     looking: BTreeSet<NodeId>,
+    /// Looks so far.
+    looks: u32,
     memory: Memory,
     rng: Rng,
     done: Vec<(RequestTicket, Done)>,
@@ -129,6 +132,7 @@ impl Membership {
             // Walks we answer or pass on for others: a seeker sends a few a minute (a guess).
             walks: view::Tokens::new(64, Span::from_millis(100), now.mono),
             looking: BTreeSet::new(),
+            looks: 0,
             memory: Memory::default(),
             rng: Rng::derive(seed, "membership repair", &[]),
             done: Vec::new(),

@@ -24,8 +24,12 @@ use crate::time::{Span, Time};
 /// How often a spare is dialed, ± half: a view of 96 is gone through in a quarter of an hour at a dial's cost of some
 /// 5 kB, half a kilobyte a second (a guess).
 const LOOK: Span = Span::from_secs(10);
-/// The same while less than half of the peers can be reached.
+/// The same while less than half of the peers can be reached, and in the beginning.
 const LOOK_HARD: Span = Span::from_secs(1);
+/// Spares dialed at that pace after the start, to measure how far they are, if any neighbour is farther than this: on a
+/// local network there is nothing to gain (guesses).
+const MEASURED: u32 = 30;
+const FAR: Span = Span::from_millis(8);
 /// Dials under way at most, of this kind.
 const LOOKING: usize = 4;
 /// Links left free for those that are needed.
@@ -139,13 +143,21 @@ impl Membership {
     /// Arms the next look.
     pub(super) fn look_later(&mut self, cx: &mut Cx<'_>) {
         let hard = self.views.values().any(|v| v.reach < 0.5 && !v.spares.is_empty());
-        let every = if hard { LOOK_HARD.0 } else { LOOK.0 };
+        let measuring = self.looks < MEASURED && self.views.keys().any(|o| self.has_far(cx, *o));
+        let every = if hard || measuring { LOOK_HARD.0 } else { LOOK.0 };
         let wait = self.rng.between(every / 2, every + every / 2);
         cx.deadlines.set(TimerKey::Membership(Timer::Look), cx.now.mono + Span(wait));
     }
 
+    /// Whether a neighbour is so far away that a nearer one is worth looking for.
+    fn has_far(&self, cx: &Cx<'_>, overlay: Overlay) -> bool {
+        let far = |p: &NodeId| cx.topology.rtt(p).is_some_and(|r| r >= FAR);
+        self.views.get(&overlay).is_some_and(|v| v.active.iter().any(|a| far(&a.id)))
+    }
+
     /// Dials one spare of one overlay, both at random.
     pub(super) fn look(&mut self, cx: &mut Cx<'_>) {
+        self.looks = self.looks.saturating_add(1);
         self.look_later(cx);
         let overlays: Vec<Overlay> = self.views.keys().copied().collect();
         let Some(overlay) = self.rng.pick(&overlays) else { return };

@@ -96,6 +96,9 @@ pub(super) struct View {
     /// Fill attempts since the view last grew or shrank, for the back-off.
     pub(super) attempts: u32,
     pub(super) fill_at: Time,
+    /// Trades for a nearer neighbour looked for so far, and when the next is.
+    pub(super) trades: u32,
+    pub(super) trade_at: Time,
     /// When it may next exchange a neighbour for the sake of variety.
     pub(super) spread_at: Time,
     /// The share of peers known that can be reached, as recent dials and losses had it.
@@ -137,6 +140,8 @@ impl View {
             fill_at: now.mono,
             reach: 1.0,
             spread_at: now.mono,
+            trades: 0,
+            trade_at: now.mono,
             visits: 0,
             visit_at: now.mono,
             answered: false,
