@@ -43,6 +43,13 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             (Scenario::Broadcast { warmup: a.warmup, messages: a.messages, crash: a.crash }, &a.network)
         }
         SimScenario::Crash(a) => (Scenario::Crash { fraction: a.fraction, restart: a.restart }, &a.network),
+        SimScenario::Detect(a) => {
+            (Scenario::Detect { stalled: a.stalled, liars: a.liars, seconds: a.seconds }, &a.network)
+        }
+        SimScenario::Partition(a) => {
+            (Scenario::Partition { split: a.split, seconds: a.seconds, rate: a.rate }, &a.network)
+        }
+        SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
     let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
     let mut options = Options::new(scenario);
@@ -50,7 +57,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
     options.seeds = seeds.unwrap_or_else(|| Options::default_seeds(nodes));
     options.latency = latency;
     options.jitter = jitter;
-    options.loss = loss;
+    options.loss = loss.unwrap_or_else(|| scenario.default_loss());
     options.crypto = match crypto {
         Crypto::Real => CryptoKind::Real,
         Crypto::Sim => CryptoKind::Sim,

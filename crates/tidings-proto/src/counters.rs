@@ -101,4 +101,51 @@ counters! {
     storage_failures,
     /// Authors forgotten for want of room.
     authors_forgotten,
+    /// Probe datagrams received.
+    datagrams_in,
+    /// Probe datagrams sent.
+    datagrams_out,
+    /// Bytes of probe datagrams sent.
+    probe_bytes_out,
+    /// Datagrams from peers without a link, or on its way down.
+    datagrams_unexpected,
+    /// Rounds of probes in which a neighbour did not answer.
+    probes_failed,
+    /// Answers to probes that were never sent.
+    acks_unexpected,
+    /// Probes relayed for others.
+    probes_relayed,
+    /// Probes not relayed, or not answered for a relay: too many, or of somebody who is no neighbour here.
+    probes_refused,
+    /// Signed signs of life that were not signed by whom they speak of, or answer nothing that was asked.
+    alives_forged,
+    /// Neighbours suspected.
+    suspicions,
+    /// Suspected neighbours that turned out to be alive.
+    suspicions_refuted,
+    /// Statements of others that were ignored: of somebody who is no neighbour, by somebody who is none of its, too
+    /// many, or out of date.
+    suspicions_ignored,
+    /// Suspicions of this node that it refuted.
+    suspected_ourselves,
+    /// Neighbours that were removed because they did not answer.
+    deaths,
+    /// Neighbours removed because they could be reached only through others.
+    unreachable,
+    /// Removed neighbours that came back.
+    returned,
+    /// Neighbours that were started again.
+    restarts_seen,
+    /// Incarnations refused: none, or further in the future than clocks may be apart.
+    incarnations_refused,
+    /// Incarnations older than one known, ignored.
+    incarnations_stale,
+    /// Times two live nodes with one key were noticed.
+    clones_seen,
+    /// Times this node noticed that it had been stopped, or too busy, for a moment.
+    stalls,
+    /// Peers dialed as a dead neighbour's other neighbours, or to see whether they are back.
+    rescue_dials,
+    /// Such dials put off by their limits.
+    rescue_dials_limited,
 }

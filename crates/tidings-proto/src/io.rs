@@ -295,6 +295,8 @@ pub enum LeaveReason {
     Replaced,
     /// It, or we, left the topic.
     Unsubscribed,
+    /// It did not answer, and nobody else could reach it either.
+    Died,
 }
 
 /// What happened to the node, for the program.
@@ -331,6 +333,21 @@ pub enum Event {
         overlay: Overlay,
         /// Why.
         reason: LeaveReason,
+    },
+    /// A neighbour does not answer. Traffic goes around it and a replacement is looked for; it may recover.
+    PeerSuspected {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A suspected neighbour answers again, or one that was removed for its silence is back.
+    PeerRecovered {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Two live nodes use one key. Told once an hour and key.
+    CloneSeen {
+        /// Whose; this node's own, if others met a node with its key that it is not.
+        peer: NodeId,
     },
     /// A record could not be written: messages flow on, but a restart may repeat or miss some.
     StorageFailed {

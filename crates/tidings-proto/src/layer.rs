@@ -13,10 +13,11 @@ use crate::deadlines::Deadlines;
 use crate::identity::{Addr, NodeId, PeerAddr, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::links::{Claim, Claimed, Links};
+use crate::membership::{self, swim};
+use crate::pubsub;
 use crate::time::Now;
 use crate::topology::Topology;
 use crate::wire::{Lane, LinkRefusal, Message};
-use crate::{membership, pubsub};
 
 /// A fact, told to every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +52,28 @@ pub enum Signal {
         /// Why.
         reason: LeaveReason,
     },
+    /// The failure detector: a neighbour does not answer.
+    Suspected {
+        /// Who.
+        peer: NodeId,
+    },
+    /// The failure detector: a suspected neighbour is alive, or one that was removed is back.
+    Recovered {
+        /// Who.
+        peer: NodeId,
+    },
+    /// The failure detector: a suspected neighbour did not recover.
+    Dead {
+        /// Who.
+        peer: NodeId,
+        /// Died, or cannot be reached directly.
+        reason: LeaveReason,
+    },
+    /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
+    Candidate {
+        /// Who.
+        peer: NodeId,
+    },
 }
 
 /// Work for one layer.
@@ -84,6 +107,8 @@ pub enum TimerKey {
     Membership(membership::Timer),
     /// Publish and subscribe's.
     PubSub(pubsub::Timer),
+    /// The failure detector's.
+    Swim(swim::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -154,6 +179,30 @@ impl Cx<'_> {
     pub fn claim(&mut self, peer: NodeId, claim: Claim) -> Claimed {
         let addrs = self.topology.addrs(&peer);
         self.links.claim(&mut self.queues.out, self.counters, peer, claim, addrs)
+    }
+
+    /// Claims a link, dialing it at `addrs` if there is none and nothing better is known.
+    pub(crate) fn claim_at(&mut self, peer: NodeId, claim: Claim, addrs: &[Addr]) -> Claimed {
+        let known = self.topology.addrs(&peer);
+        let addrs = if known.is_empty() { addrs } else { known };
+        self.links.claim(&mut self.queues.out, self.counters, peer, claim, addrs)
+    }
+
+    /// Ends a link whoever claims it.
+    pub(crate) fn close(&mut self, peer: NodeId, reason: LinkRefusal) {
+        self.links.close(&mut self.queues.out, peer, reason);
+    }
+
+    /// Sends a message as a datagram, if there is a link. It may be lost.
+    pub fn datagram(&mut self, peer: NodeId, message: impl Into<Message>) {
+        if !self.links.is_up(&peer) {
+            return;
+        }
+        let bytes = message.into().frame().to_bytes();
+        debug_assert!(bytes.len() <= crate::wire::MAX_DATAGRAM);
+        self.counters.datagrams_out += 1;
+        self.counters.probe_bytes_out += bytes.len() as u64;
+        self.queues.out.push_back(Output::Datagram { peer, bytes });
     }
 
     /// Gives a claim back.

@@ -14,10 +14,11 @@ use crate::identity::{Addr, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
+use crate::membership::swim::Swim;
 use crate::membership::{self, Membership, ViewInfo};
 use crate::pubsub::{self, PubSub, TopicInfo};
 use crate::time::{Now, Span, Time};
-use crate::topology::Topology;
+use crate::topology::{PeerState, Topology};
 use crate::wire::{Lane, Message, WireError};
 
 /// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
@@ -79,6 +80,8 @@ pub struct PeerInfo {
     #[serde(serialize_with = "as_ms")]
     #[serde(rename = "rtt_ms")]
     pub rtt: Option<Span>,
+    /// What the failure detector makes of it.
+    pub state: PeerState,
     /// The overlays it is a neighbour in.
     #[serde(skip)]
     pub active_in: Vec<Overlay>,
@@ -103,6 +106,7 @@ pub struct Node {
     queues: Queues,
     membership: Membership,
     pubsub: PubSub,
+    swim: Swim,
     held: VecDeque<Input>,
     left: bool,
 }
@@ -134,6 +138,7 @@ impl Node {
             now,
             membership: Membership::new(id, &setup.seed, now),
             pubsub: PubSub::new(&setup.network),
+            swim: Swim::new(&setup.network, &setup.seed, now),
             links: Links::new(setup.config.max_links),
             config: setup.config,
             seed: setup.seed,
@@ -177,7 +182,7 @@ impl Node {
         }
         match input {
             Input::Frame { from, lane, bytes } => return self.on_frame(from, lane, bytes),
-            Input::Datagram { .. } => self.counters.frames_unknown += 1,
+            Input::Datagram { from, bytes } => return self.on_datagram(from, bytes),
             Input::LinkUp { peer, addr, outbound, rtt } => self.on_link_up(peer, addr, outbound, rtt),
             Input::LinkDown { peer, reason } => {
                 if self.links.on_down(&mut self.queues.out, peer) {
@@ -200,7 +205,11 @@ impl Node {
             }
             Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
             Input::Loaded { ticket, result } => {
+                let before = self.pubsub.loaded();
                 self.pubsub.on_loaded(&mut cx!(self), ticket, result);
+                if !before {
+                    self.swim.begin(self.now, self.pubsub.start());
+                }
                 for held in std::mem::take(&mut self.held) {
                     // Their errors are counted where they happen.
                     let _ = self.take(held);
@@ -234,14 +243,49 @@ impl Node {
             return Err(Error::Lane { from, name: message.name(), lane });
         }
         self.links.on_frame(&from, self.now.mono);
+        self.swim.heard(&mut cx!(self), from);
         match message {
             Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
             Message::Gossip(_) | Message::IHave(_) | Message::Graft(_) | Message::Prune(_) | Message::Fetch(_) => {
                 self.pubsub.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Ping(_)
+            | Message::Ack(_)
+            | Message::PingReq(_)
+            | Message::Nack(_)
+            | Message::RelayedPing(_)
+            | Message::Alive(_)
+            | Message::Suspect(_)
+            | Message::Neighbors(_) => self.swim.on_message(&mut cx!(self), from, message),
             _ => self.membership.on_message(&mut cx!(self), from, message),
         }
         Ok(())
+    }
+
+    fn on_datagram(&mut self, from: NodeId, bytes: Bytes) -> Result<(), Error> {
+        self.counters.datagrams_in += 1;
+        if !self.links.is_up(&from) || self.left {
+            self.counters.datagrams_unexpected += 1;
+            return Ok(());
+        }
+        match Message::parse(bytes) {
+            Ok(Some((message @ (Message::Ping(_) | Message::Ack(_)), _))) => {
+                self.swim.on_datagram(&mut cx!(self), from, message);
+                Ok(())
+            }
+            Ok(Some((message, _))) => {
+                self.counters.frames_wrong_lane += 1;
+                Err(Error::Lane { from, name: message.name(), lane: Lane::Probe })
+            }
+            Ok(None) => {
+                self.counters.frames_unknown += 1;
+                Ok(())
+            }
+            Err(error) => {
+                self.counters.frames_malformed += 1;
+                Err(Error::Wire { from, error })
+            }
+        }
     }
 
     fn on_link_up(&mut self, peer: NodeId, addr: Option<Addr>, outbound: bool, rtt: Option<Span>) {
@@ -287,6 +331,7 @@ impl Node {
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Leave);
+                self.swim.leave(&mut cx!(self));
                 self.membership.on_command(&mut cx!(self), membership::Command::Leave);
                 self.left = true;
             }
@@ -307,6 +352,7 @@ impl Node {
                 }
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
+                TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -322,6 +368,7 @@ impl Node {
             if let Some(signal) = self.queues.signals.pop_front() {
                 self.membership.on_signal(&mut cx!(self), &signal);
                 self.pubsub.on_signal(&mut cx!(self), &signal);
+                self.swim.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Enter(_) | Request::Exit(_) => {
@@ -392,6 +439,7 @@ impl Node {
                 linked: true,
                 outbound: self.links.outbound(&id),
                 rtt: self.topology.rtt(&id),
+                state: self.topology.state(&id),
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })
             .collect()
@@ -406,6 +454,11 @@ impl Node {
                 None => t,
             })
             .collect()
+    }
+
+    /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.
+    pub fn local_health(&self) -> u8 {
+        self.swim.local_health()
     }
 
     /// Links that are up or being dialed.

@@ -1,7 +1,8 @@
 //! The one table of known peers: where they are and how far.
 //!
-//! Each column has one writer: addresses come from membership, round-trip times from links. What a peer says of
-//! itself over its own link stands; what others say of it fills in only while nothing better is known.
+//! Each column has one writer: addresses come from membership; round-trip times from links as they come up and, from
+//! then on, from the failure detector; states from the failure detector. What a peer says of itself over its own link
+//! stands; what others say of it fills in only while nothing better is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,20 @@ pub const MAX_KNOWN: usize = 8192;
 /// retries to some nine minutes).
 const BACK_OFF: Span = Span::from_secs(4);
 
+/// What the failure detector makes of a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PeerState {
+    /// Nothing speaks against it.
+    #[default]
+    Alive,
+    /// It does not answer.
+    Suspected,
+    /// It was a neighbour, died not long ago, and has not been seen since.
+    Dead,
+}
+
 #[derive(Clone, Debug, Default)]
 struct Record {
     addrs: Vec<Addr>,
@@ -27,6 +42,7 @@ struct Record {
     failures: u8,
     /// Not worth a dial before.
     retry_at: Time,
+    state: PeerState,
 }
 
 /// Known peers.
@@ -58,6 +74,25 @@ impl Topology {
     /// Round-trip time to `peer`, if it has been measured.
     pub fn rtt(&self, peer: &NodeId) -> Option<Span> {
         self.peers.get(peer).and_then(|r| r.rtt)
+    }
+
+    /// What the failure detector makes of `peer`.
+    pub fn state(&self, peer: &NodeId) -> PeerState {
+        self.peers.get(peer).map_or(PeerState::Alive, |r| r.state)
+    }
+
+    /// The failure detector's verdict. It bounds how many peers are anything but alive.
+    pub(crate) fn set_state(&mut self, peer: NodeId, state: PeerState) {
+        if state != PeerState::Alive || self.peers.contains_key(&peer) {
+            self.peers.entry(peer).or_default().state = state;
+        }
+    }
+
+    /// The failure detector measured the round trip to `peer`.
+    pub(crate) fn measured(&mut self, peer: &NodeId, rtt: Span) {
+        if let Some(r) = self.peers.get_mut(peer) {
+            r.rtt = Some(rtt);
+        }
     }
 
     /// How many peers are known.
@@ -124,8 +159,9 @@ impl Topology {
         self.peers.get(peer).is_none_or(|r| r.retry_at <= now)
     }
 
-    /// Forgets everybody not in `keep`, but those who failed only when they may be tried again.
+    /// Forgets everybody not in `keep`, but for those the failure detector has something to say about, and those who
+    /// failed only when they may be tried again.
     pub(crate) fn retain(&mut self, keep: &BTreeSet<NodeId>, now: Time) {
-        self.peers.retain(|p, r| keep.contains(p) || r.retry_at > now);
+        self.peers.retain(|p, r| keep.contains(p) || r.retry_at > now || r.state != PeerState::Alive);
     }
 }

@@ -74,6 +74,10 @@ fn survives(c: &GossipConfig) {
 in_force! {
     active_view_size: 8, 12, past 0, 7, 13, usize::MAX; "9" is 9;
     passive_view_size: 64, 128, past 0, 63, 129; "100" is 100;
+    probe_interval: Duration::from_millis(100), SECOND * 60, past Duration::ZERO, Duration::from_millis(99), SECOND * 61;
+        "\"2s\"" is SECOND * 2;
+    suspect_timeout: Duration::from_millis(500), SECOND * 300, past Duration::ZERO, Duration::from_millis(499), SECOND * 301;
+        "\"5s\"" is SECOND * 5;
     message_cache_size: 16, 10_000_000, past 0, 15, 10_000_001; "500" is 500;
     message_cache_ttl: SECOND, SECOND * 86_400, past Duration::ZERO, Duration::from_millis(999), SECOND * 86_401;
         "\"90s\"" is SECOND * 90;
@@ -112,8 +116,6 @@ macro_rules! not_in_force {
 }
 
 not_in_force! {
-    probe_interval: SECOND * 2, "1s";
-    suspect_timeout: SECOND * 4, "3s";
     presence_beacon_ttl: SECOND, "15m";
     anti_entropy_interval: SECOND, "30s";
     foaf_ttl: 4, "3";
@@ -138,7 +140,7 @@ mod as_a_whole {
     #[test]
     fn every_field_is_tested_here() {
         let all = serde_json::to_value(GossipConfig::default()).unwrap();
-        assert_eq!(all.as_object().unwrap().len(), 8 + 6);
+        assert_eq!(all.as_object().unwrap().len(), 10 + 4);
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Scene {
             let b = before[&k];
             (k, v - b)
         });
-        moved.filter(|(k, v)| *v > 0 && !k.starts_with("frames_in") && !k.ends_with("_out")).collect()
+        moved.filter(|(k, v)| *v > 0 && !k.ends_with("s_in") && !k.ends_with("_out")).collect()
     }
 
     /// The rogue's frame moves exactly this counter, by one; nothing is delivered, and the node works.
@@ -199,9 +199,10 @@ mod frames {
 
     #[test]
     fn that_come_as_datagrams_are_counted() {
-        Scene::new().counts("frames_unknown", |s| {
+        Scene::new().counts("frames_wrong_lane", |s| {
             let bytes = gossip(&s.author.batch(50, b"x")).to_bytes();
-            s.d.input(Input::Datagram { from: s.rogue.id, bytes }).unwrap();
+            let (from, name, lane) = (s.rogue.id, "Gossip", Lane::Probe);
+            assert_eq!(s.d.input(Input::Datagram { from, bytes }), Err(Error::Lane { from, name, lane }));
         });
     }
 

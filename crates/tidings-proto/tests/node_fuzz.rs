@@ -126,7 +126,8 @@ impl Chaos {
     fn message(&mut self, from: NodeId) -> Message {
         let ttl = self.rng.below(256) as u8;
         let flag = self.rng.below(2) == 0;
-        match self.rng.below(16) {
+        match self.rng.below(19) {
+            16..19 => self.probe(from),
             0 => Release {}.into(),
             1 => Join { overlay: self.overlay(), me: self.addr_of_somebody(), sketch: self.sketch() }.into(),
             2 => ForwardJoin { overlay: self.overlay(), newcomer: self.addr_of_somebody(), ttl }.into(),
@@ -192,6 +193,31 @@ impl Chaos {
                 };
                 Fetch { topic: self.topic(), ranges: self.some(MAX_RANGES, range) }.into()
             }
+        }
+    }
+
+    /// An incarnation, often one that could be.
+    fn incarnation(&mut self) -> u64 {
+        match self.rng.below(4) {
+            0 => number(&mut self.rng),
+            _ => PEERS_SINCE + (self.rng.below(3) as u64) * (1 << 16) + self.rng.below(3) as u64,
+        }
+    }
+
+    /// A message of the failure detector.
+    fn probe(&mut self, from: NodeId) -> Message {
+        let nonce = number(&mut self.rng);
+        let seq = nonce as u32;
+        let incarnation = self.incarnation();
+        match self.rng.below(8) {
+            0 => Ping { seq, incarnation, suspected: (seq % 2 == 0).then_some(nonce) }.into(),
+            1 => Ack { seq, incarnation }.into(),
+            2 => PingReq { nonce, target: self.id() }.into(),
+            3 => Nack { nonce }.into(),
+            4 => RelayedPing { nonce, requester: self.id() }.into(),
+            5 => Alive { nonce, who: from, requester: self.id(), incarnation, signature: [7; 64] }.into(),
+            6 => Suspect { peer: self.id(), incarnation }.into(),
+            _ => Neighbors { incarnation, peers: self.some(MAX_PEERS, Chaos::addr_of_somebody) }.into(),
         }
     }
 
@@ -269,7 +295,10 @@ impl Chaos {
             }
             7 => self.d.auto_store = self.rng.below(2) == 0,
             8 => self.d.write(),
-            9 => self.d.auto_credit = self.rng.below(3) > 0,
+            9 => {
+                self.d.auto_credit = self.rng.below(3) > 0;
+                self.d.auto_ack = self.rng.below(3) > 0;
+            }
             10 => {
                 let lane = Lane::STREAMS[self.rng.below(3)];
                 let bytes = self.rng.next_u64() as usize;
@@ -283,8 +312,11 @@ impl Chaos {
                 }
             }
             12 => {
-                let bytes = self.frame(id).1;
-                self.d.input(Input::Datagram { from: id, bytes }).unwrap();
+                let bytes = match self.rng.below(3) {
+                    0 => self.frame(id).1,
+                    _ => self.probe(id).frame().to_bytes(),
+                };
+                let _ = self.d.input(Input::Datagram { from: id, bytes });
             }
             _ => {
                 let (lane, bytes) = self.frame(id);
@@ -328,6 +360,7 @@ impl Chaos {
     fn works(&mut self) {
         self.d.auto_store = true;
         self.d.auto_credit = true;
+        self.d.auto_ack = true;
         self.d.write();
         self.d.command(Command::Subscribe { topic: news() });
         self.d.pass_ms(60_000);
@@ -364,7 +397,7 @@ fn random_inputs_never_panic_and_leave_a_working_node() {
 fn random_frames_from_a_neighbour_never_panic() {
     let mut c = Chaos::new(1_000_000);
     let from = c.peers[0].id;
-    for tag in [1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32, 33, 34, 0, 77] {
+    for tag in [1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32, 33, 34, 40, 41, 42, 43, 44, 45, 46, 47, 0, 77] {
         for _ in 0..500 {
             let noise =
                 |c: &mut Chaos, most| (0..c.rng.below(most)).map(|_| c.rng.next_u64() as u8).collect::<Vec<_>>();

@@ -29,6 +29,9 @@ fn sketch() -> Sketch {
     Sketch { period: 3, hashes: vec![1, 0x0102_0304_0506_0708] }
 }
 
+/// An incarnation: a start in ms, and 16 bits of refutations.
+const LIFE: u64 = 1_700_000_000_000 << 16;
+
 fn announced(n: u8) -> Announced {
     Announced { id: ShortId([n; 16]), hop: 3, held: 1000 }
 }
@@ -65,6 +68,21 @@ fn examples() -> Vec<Message> {
         Graft { topic: topic(0xaa), ids: vec![ShortId([0x0c; 16])], eager: true }.into(),
         Prune { topic: topic(0xaa) }.into(),
         Fetch { topic: topic(0xaa), ranges: vec![range(0x99)] }.into(),
+        Ping { seq: 70_000, incarnation: LIFE, suspected: Some(LIFE + 1) }.into(),
+        Ack { seq: 70_000, incarnation: LIFE }.into(),
+        PingReq { nonce: 0x0102_0304_0506_0708, target: node(0xbb) }.into(),
+        Nack { nonce: 0x0102_0304_0506_0708 }.into(),
+        RelayedPing { nonce: 0x0102_0304_0506_0708, requester: node(0xcc) }.into(),
+        Alive {
+            nonce: 0x0102_0304_0506_0708,
+            who: node(0xbb),
+            requester: node(0xcc),
+            incarnation: LIFE,
+            signature: [0x5a; 64],
+        }
+        .into(),
+        Suspect { peer: node(0xbb), incarnation: LIFE }.into(),
+        Neighbors { incarnation: LIFE, peers: vec![peer(0xdd)] }.into(),
     ]
 }
 
@@ -297,6 +315,79 @@ mod bytes_are_pinned {
     }
 
     #[test]
+    fn of_ping() {
+        insta::assert_snapshot!(wire("Ping"), @r"
+        01281b0000000000
+        a3001a00011170011b018bcfe568000000021b018bcfe568000001
+        ");
+    }
+
+    #[test]
+    fn of_ack() {
+        insta::assert_snapshot!(wire("Ack"), @r"
+        0129110000000000
+        a2001a00011170011b018bcfe568000000
+        ");
+    }
+
+    #[test]
+    fn of_ping_req() {
+        insta::assert_snapshot!(wire("PingReq"), @r"
+        012a2e0000000000
+        a2001b0102030405060708015820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+        bbbbbbbbbbbbbbbbbbbbbbbbbbbb
+        ");
+    }
+
+    #[test]
+    fn of_nack() {
+        insta::assert_snapshot!(wire("Nack"), @r"
+        012b0b0000000000
+        a1001b0102030405060708
+        ");
+    }
+
+    #[test]
+    fn of_relayed_ping() {
+        insta::assert_snapshot!(wire("RelayedPing"), @r"
+        012c2e0000000000
+        a2001b0102030405060708015820cccccccccccccccccccccccccccccccccccc
+        cccccccccccccccccccccccccccc
+        ");
+    }
+
+    #[test]
+    fn of_alive() {
+        insta::assert_snapshot!(wire("Alive"), @r"
+        012d9e0000000000
+        a5001b0102030405060708015820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+        bbbbbbbbbbbbbbbbbbbbbbbbbbbb025820cccccccccccccccccccccccccccccc
+        cccccccccccccccccccccccccccccccccc031b018bcfe5680000000458405a5a
+        5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+        5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+        ");
+    }
+
+    #[test]
+    fn of_suspect() {
+        insta::assert_snapshot!(wire("Suspect"), @r"
+        012e2e0000000000
+        a2005820bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+        bbbbbbbb011b018bcfe568000000
+        ");
+    }
+
+    #[test]
+    fn of_neighbors() {
+        insta::assert_snapshot!(wire("Neighbors"), @r"
+        012f4f0000000000
+        a2001b018bcfe5680000000181825820dddddddddddddddddddddddddddddddd
+        dddddddddddddddddddddddddddddddd82820146c0000201115182025220010d
+        b80000000000000000000000011152
+        ");
+    }
+
+    #[test]
     fn of_the_root_overlay_and_of_empty_lists() {
         let m = Neighbor {
             overlay: None,
@@ -368,6 +459,29 @@ mod strategies {
     }
 
     /// Any message within the limits.
+    /// The failure detector's.
+    fn detection() -> impl Strategy<Value = Message> {
+        let n = any::<u64>;
+        prop_oneof![
+            (any::<u32>(), n(), any::<Option<u64>>()).prop_map(|(seq, incarnation, suspected)| Ping {
+                seq,
+                incarnation,
+                suspected
+            }
+            .into()),
+            (any::<u32>(), n()).prop_map(|(seq, incarnation)| Ack { seq, incarnation }.into()),
+            (n(), node_id()).prop_map(|(nonce, target)| PingReq { nonce, target }.into()),
+            n().prop_map(|nonce| Nack { nonce }.into()),
+            (n(), node_id()).prop_map(|(nonce, requester)| RelayedPing { nonce, requester }.into()),
+            (n(), node_id(), node_id(), n(), any::<u8>()).prop_map(|(nonce, who, requester, incarnation, b)| {
+                Alive { nonce, who, requester, incarnation, signature: [b; 64] }.into()
+            }),
+            (node_id(), n()).prop_map(|(peer, incarnation)| Suspect { peer, incarnation }.into()),
+            (n(), vec(peer_addr(), 0..=MAX_PEERS))
+                .prop_map(|(incarnation, peers)| Neighbors { incarnation, peers }.into()),
+        ]
+    }
+
     pub(super) fn message() -> impl Strategy<Value = Message> {
         let peers = || vec(peer_addr(), 0..=MAX_PEERS);
         let path = || vec(node_id(), 0..=MAX_PATH);
@@ -426,6 +540,7 @@ mod strategies {
             .into()),
             topic_id().prop_map(|topic| Prune { topic }.into()),
             (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
+            detection(),
         ]
     }
 }
@@ -473,7 +588,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_of_known_tags_never_panic(which in 0usize..16, body in vec(any::<u8>(), 0..200)) {
+    fn random_bodies_of_known_tags_never_panic(which in 0usize..24, body in vec(any::<u8>(), 0..200)) {
         let tag = examples()[which].tag();
         if let Ok(Some(m)) = parse(tag, &body) {
             prop_assert_eq!(m.tag(), tag);
@@ -671,6 +786,14 @@ mod older_peers {
             Message::Topics(m) => missing!(m, 0 fresh, 1 add, 2 remove),
             Message::Gossip(m) => missing!(m, 1 pulled),
             Message::Graft(m) => missing!(m, 1 ids, 2 eager),
+            Message::Ping(m) => missing!(m, 2 suspected),
+            Message::Neighbors(m) => missing!(m, 1 peers),
+            Message::Ack(_)
+            | Message::PingReq(_)
+            | Message::Nack(_)
+            | Message::RelayedPing(_)
+            | Message::Alive(_)
+            | Message::Suspect(_) => {}
         }
         out
     }
@@ -685,7 +808,7 @@ mod older_peers {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 23);
+        assert_eq!(seen, 25);
     }
 
     #[test]
@@ -763,6 +886,7 @@ mod limits {
             MAX_PEERS,
         );
         at_and_past(|n| TopicPeers { topic: topic(1), peers: peers(n) }.into(), MAX_PEERS);
+        at_and_past(|n| Neighbors { incarnation: 1, peers: peers(n) }.into(), MAX_PEERS);
     }
 
     #[test]
@@ -808,7 +932,8 @@ mod limits {
             .into(),
             Fetch { topic: topic(1), ranges: vec![range; MAX_RANGES] }.into(),
             Topics { fresh: true, add: vec![topic(1); MAX_TOPICS], remove: vec![topic(2); MAX_TOPICS] }.into(),
-            TopicPeers { topic: topic(1), peers: vec![full; MAX_PEERS] }.into(),
+            TopicPeers { topic: topic(1), peers: vec![full.clone(); MAX_PEERS] }.into(),
+            Neighbors { incarnation: u64::MAX, peers: vec![full; MAX_PEERS] }.into(),
         ];
         for m in all {
             let f = m.frame().to_bytes();

@@ -9,6 +9,20 @@ fn main() {
         Some("crash") => {
             Scenario::Crash { fraction: num("--fraction", 0.5), restart: a.iter().any(|x| x == "--restart") }
         }
+        Some("detect") => Scenario::Detect {
+            stalled: num("--stalled", 0.125),
+            liars: num("--liars", 0.0),
+            seconds: num("--for", 120.0),
+        },
+        Some("partition") => {
+            Scenario::Partition { split: num("--split", 0.5), seconds: num("--for", 120.0), rate: num("--rate", 20.0) }
+        }
+        Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
+        Some("hostile") => Scenario::Hostile {
+            attackers: num("--attackers", 0.05),
+            ids: num("--ids", 20.0) as usize,
+            seconds: num("--for", 60.0),
+        },
         _ => Scenario::Broadcast {
             warmup: num("--warmup", 20.0) as usize,
             messages: num("--messages", 100.0) as usize,
@@ -19,8 +33,8 @@ fn main() {
     o.nodes = num("--nodes", 100.0) as usize;
     o.seeds = get("--seeds").map_or(o.seeds, |s| s.parse().expect("seeds"));
     o.latency = get("--latency").map_or(o.latency, |s| s.parse().expect("latency"));
-    o.jitter = num("--jitter", 0.0);
-    o.loss = num("--loss", 0.0);
+    o.jitter = num("--jitter", o.jitter);
+    o.loss = num("--loss", o.loss);
     if get("--publishers").as_deref() == Some("rotating") {
         o.publishers = Publishers::Rotating;
     }

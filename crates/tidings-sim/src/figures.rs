@@ -74,7 +74,7 @@ impl Summary {
             for (name, f) in &m.spreads {
                 // The worst seed's.
                 let shown = spreads.entry(name).or_insert(*f);
-                if f.worst > shown.worst {
+                if shown.worst.is_nan() || f.worst > shown.worst {
                     *shown = *f;
                 }
             }

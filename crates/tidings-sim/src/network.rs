@@ -3,12 +3,20 @@
 //! The link model: the delay is drawn once per pair, `jitter` adds up to its share per frame; lanes are first-in
 //! first-out; bandwidth is unlimited. A lost packet of a stream delays its frame, and those behind it, by a
 //! retransmission time-out; a lost datagram is gone. A dial takes two round trips, as QUIC with a proof of the
-//! network does. A clean close takes one delay, and comes after the frames sent before it. A crashed node's links
-//! swallow frames until the idle time-out.
+//! network does. A clean close takes one delay, and comes after the frames sent before it. A link whose other end
+//! falls silent breaks after the transport's idle time-out (`silence.rs`); what can go wrong is in `fault.rs`.
 
+mod carry;
+mod directory;
+mod disk;
+mod fault;
 mod link;
+mod probe;
+mod puppet;
+mod silence;
+mod turn;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
@@ -17,7 +25,7 @@ use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
-use tidings_proto::io::{Command, Event, Input, NodeSetup, Output, StoreError, Ticket};
+use tidings_proto::io::{Command, Event, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
@@ -48,12 +56,60 @@ pub enum CrashKind {
 }
 
 enum What {
-    Frame { from: u32, conn: u64, lane: Lane, frame: Frame },
-    Accept { dialer: u32 },
-    Up { peer: u32, conn: u64, outbound: bool },
-    Down { peer: u32, conn: u64, reason: LinkRefusal },
-    DialFailed { peer: NodeId, attempt: u64 },
-    Tick,
+    Frame {
+        from: u32,
+        conn: u64,
+        lane: Lane,
+        frame: Box<Frame>,
+    },
+    Datagram {
+        from: u32,
+        conn: u64,
+        bytes: Bytes,
+    },
+    Accept {
+        dialer: u32,
+        attempt: u64,
+    },
+    Up {
+        peer: u32,
+        conn: u64,
+        outbound: bool,
+    },
+    Down {
+        peer: u32,
+        conn: u64,
+        reason: LinkRefusal,
+    },
+    /// The idle time-out of a link, if its other end has been silent since it was set.
+    Idle {
+        peer: u32,
+        conn: u64,
+    },
+    DialFailed {
+        peer: NodeId,
+        attempt: u64,
+    },
+    Tick {
+        at: u64,
+    },
+    /// The oldest write under way reached the disk.
+    Written {
+        start: u64,
+    },
+    /// Something a slow node only gets to now.
+    Late(Box<What>),
+    /// A stalled node goes on.
+    Wake {
+        start: u64,
+    },
+    /// A flapping link is cut or mended.
+    Flap {
+        peer: u32,
+        cut: Span,
+        open: Span,
+        left: u32,
+    },
 }
 
 struct Scheduled {
@@ -64,24 +120,54 @@ struct Scheduled {
 /// One end of a link.
 struct End {
     conn: u64,
+    /// Which start of the peer's process it leads to.
+    peer_start: u64,
     /// Nothing sent before arrives later than this, per lane.
     last: [u64; 3],
     unreported: [usize; 3],
     /// When the frames sent so far have all arrived.
     drained: u64,
+    /// When something last arrived, as long as the other end is silent.
+    heard: u64,
+    /// Nothing arrives on a stream before: after a cut, the next retransmission.
+    resume: u64,
+    /// Frames that a cut keeps from arriving, in order.
+    held: Vec<(Lane, Box<Frame>)>,
+    /// The other end has another address now, and does not know this link there.
+    severed: bool,
 }
 
 struct Slot {
     id: NodeId,
     secret: SecretKey,
+    addr: Addr,
     node: Option<Node>,
+    /// It has no core: the scenario plays it.
+    puppet: bool,
+    /// The scenario listens to its datagrams.
+    overheard: bool,
     ends: BTreeMap<u32, End>,
-    dialing: BTreeMap<u32, u64>,
-    disk: BTreeMap<Bytes, Bytes>,
-    disk_fails: bool,
+    dialing: BTreeMap<NodeId, u64>,
+    disk: disk::Disk,
     wake: u64,
     starts: u64,
     group: u8,
+    /// The process is stopped since then.
+    stalled: Option<u64>,
+    /// What arrived meanwhile.
+    waiting: VecDeque<What>,
+    /// Every input is handled so much later.
+    slow: Span,
+    /// When the last input put off like this is handled.
+    behind: u64,
+    probes: Probes,
+}
+
+impl Slot {
+    /// Whether its process is there, stopped or not.
+    fn runs(&self) -> bool {
+        self.node.is_some() || self.puppet
+    }
 }
 
 /// Something a node told its program.
@@ -90,6 +176,10 @@ pub(crate) enum Told {
     Event(Event),
     /// The answer to a command; scenarios only need to know that it came.
     Reply,
+    /// What reached a node without a core.
+    Puppet(Input),
+    /// A datagram from this node reached, or left, one that is listened to.
+    Overheard(NodeId, Bytes),
 }
 
 /// What was sent, in all.
@@ -97,8 +187,23 @@ pub(crate) enum Told {
 pub(crate) struct Traffic {
     /// Batches pushed or served, every copy.
     pub(crate) payload_frames: u64,
+    /// Bytes on the data lane, packets included.
+    pub(crate) payload_bytes: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
+    /// Bytes of datagrams, packets included: once where sent, once where received.
+    pub(crate) probe_bytes: u64,
+}
+
+/// The datagrams of one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Sent, lost ones included.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Bytes of both, packets included.
+    pub bytes: u64,
 }
 
 /// A simulated network of production nodes.
@@ -108,7 +213,9 @@ pub struct Network {
     conns: u64,
     queue: Calendar<Scheduled>,
     slots: Vec<Slot>,
-    by_id: BTreeMap<NodeId, u32>,
+    by_id: directory::Directory,
+    /// Further nodes with a key that another has already.
+    clones: BTreeMap<NodeId, Vec<u32>>,
     latency: Latency,
     jitter: f64,
     loss: f64,
@@ -118,11 +225,12 @@ pub struct Network {
     rng: Rng,
     trace: Trace,
     told: Vec<(u32, Told)>,
-    /// Frames between the two sides of a partition, until it heals.
     partitioned: bool,
-    held: Vec<Scheduled>,
+    /// Pairs of which the second hears nothing of the first.
+    cuts: BTreeSet<(u32, u32)>,
     pub(crate) traffic: Traffic,
     pub(crate) events: u64,
+    broken: Vec<String>,
 }
 
 impl Network {
@@ -135,7 +243,8 @@ impl Network {
             conns: 0,
             queue: Calendar::new(),
             slots: Vec::new(),
-            by_id: BTreeMap::new(),
+            by_id: directory::Directory::new(),
+            clones: BTreeMap::new(),
             latency: options.latency,
             jitter: options.jitter,
             loss: options.loss,
@@ -146,9 +255,10 @@ impl Network {
             trace: Trace::default(),
             told: Vec::new(),
             partitioned: false,
-            held: Vec::new(),
+            cuts: BTreeSet::new(),
             traffic: Traffic::default(),
             events: 0,
+            broken: Vec::new(),
         }
     }
 
@@ -157,15 +267,20 @@ impl Network {
         self.config = config;
     }
 
-    /// A random stream for the scenario, apart from the network's own.
-    pub fn script_rng(&self) -> Rng {
+    /// A random stream for a `purpose` of the scenario, apart from the network's own.
+    pub fn script_rng(&self, purpose: &str) -> Rng {
         let master = *blake3::keyed_hash(&[8; 32], &self.seed.to_le_bytes()).as_bytes();
-        Rng::derive(&master, "scenario", &[])
+        Rng::derive(&master, purpose, &[])
     }
 
     /// Simulated time since the start.
     pub fn now(&self) -> Time {
         Time(self.now)
+    }
+
+    /// Wall time, as nodes see it.
+    pub(crate) fn wall_ms(&self) -> u64 {
+        self.clocks().wall.0
     }
 
     fn clocks(&self) -> Now {
@@ -182,29 +297,66 @@ impl Network {
         }
     }
 
-    /// Adds a node and starts it. It knows nobody.
+    /// Adds a node and starts it. It knows nobody. Its address is alone in its /24.
     pub fn add(&mut self) -> u32 {
-        let n = self.slots.len() as u32;
+        let [_, a, b, c] = (self.slots.len() as u32).to_be_bytes();
+        self.add_at(SocketAddrV4::new(Ipv4Addr::new(10 + a, b, c, 1), 4_000))
+    }
+
+    /// Adds a node at an address of the caller's choosing and starts it. Several may share one.
+    pub fn add_at(&mut self, addr: SocketAddrV4) -> u32 {
+        let secret = self.new_key();
+        let n = self.add_slot(secret, addr);
+        self.start(n);
+        n
+    }
+
+    /// Starts a second node with the key of `n`, at an address of its own; `disk`: with a copy of its disk as well.
+    pub fn clone_key(&mut self, n: u32, disk: bool) -> u32 {
+        let [_, a, b, c] = (self.slots.len() as u32).to_be_bytes();
+        let of = &self.slots[n as usize];
+        let (secret, copy) = (of.secret.clone(), of.disk.copy());
+        let clone = self.add_slot(secret, SocketAddrV4::new(Ipv4Addr::new(10 + a, b, c, 1), 4_000));
+        if disk {
+            self.slots[clone as usize].disk = copy;
+        }
+        self.start(clone);
+        clone
+    }
+
+    fn new_key(&mut self) -> SecretKey {
         let mut key = [0; 32];
         for part in key.chunks_mut(8) {
             part.copy_from_slice(&self.rng.next_u64().to_le_bytes());
         }
-        let secret = SecretKey::from_bytes(key);
+        SecretKey::from_bytes(key)
+    }
+
+    fn add_slot(&mut self, secret: SecretKey, addr: SocketAddrV4) -> u32 {
+        let n = self.slots.len() as u32;
         let id = self.port(&secret).node_id();
-        self.by_id.insert(id, n);
+        if self.by_id.add(id) != n {
+            self.clones.entry(id).or_default().push(n);
+        }
         self.slots.push(Slot {
             id,
             secret,
+            addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
+            puppet: false,
+            overheard: false,
             ends: BTreeMap::new(),
             dialing: BTreeMap::new(),
-            disk: BTreeMap::new(),
-            disk_fails: false,
+            disk: disk::Disk::default(),
             wake: u64::MAX,
             starts: 0,
             group: 0,
+            stalled: None,
+            waiting: VecDeque::new(),
+            slow: Span::ZERO,
+            behind: 0,
+            probes: Probes::default(),
         });
-        self.start(n);
         n
     }
 
@@ -228,18 +380,13 @@ impl Network {
         let crypto = self.port(&self.slots[n as usize].secret.clone());
         self.slots[n as usize].node = Some(Node::new(setup, crypto, now));
         self.turn(n, Input::Tick);
-        let addrs = vec![self.addr(n)];
+        let addrs = vec![self.slots[n as usize].addr];
         self.command(n, Ticket(0), Command::SetAddrs { addrs });
-    }
-
-    fn addr(&self, n: u32) -> Addr {
-        let [_, a, b, c] = n.to_be_bytes();
-        Addr::Socket(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(10, a, b, c), 4_000)))
     }
 
     /// The address of a node, as a ticket would carry it.
     pub fn peer_addr(&self, n: u32) -> PeerAddr {
-        PeerAddr { id: self.slots[n as usize].id, addrs: vec![self.addr(n)] }
+        PeerAddr { id: self.slots[n as usize].id, addrs: vec![self.slots[n as usize].addr] }
     }
 
     /// A node's id.
@@ -247,9 +394,19 @@ impl Network {
         self.slots[n as usize].id
     }
 
-    /// The node with this id.
+    /// The node with this id; the first, if there are several.
     pub fn index(&self, id: &NodeId) -> Option<u32> {
-        self.by_id.get(id).copied()
+        self.by_id.get(id)
+    }
+
+    /// The node with this id that `n` has a link to.
+    fn linked(&self, n: u32, peer: &NodeId) -> Option<u32> {
+        let p = self.by_id.get(peer)?;
+        let ends = &self.slots[n as usize].ends;
+        if self.clones.is_empty() || ends.contains_key(&p) {
+            return Some(p);
+        }
+        self.clones.get(peer)?.iter().copied().find(|p| ends.contains_key(p))
     }
 
     /// A running node; `None` if it is down.
@@ -272,58 +429,37 @@ impl Network {
         self.turn(n, Input::Command { ticket, command });
     }
 
-    /// A node's disk fails, or works again.
-    pub fn set_disk_fails(&mut self, n: u32, fails: bool) {
-        self.slots[n as usize].disk_fails = fails;
-    }
-
     /// Takes a node down.
     pub fn stop(&mut self, n: u32, kind: CrashKind) {
         if kind == CrashKind::Goodbye {
             self.command(n, Ticket(0), Command::Leave);
         }
-        self.slots[n as usize].node = None;
-        self.slots[n as usize].dialing.clear();
-        for (peer, end) in std::mem::take(&mut self.slots[n as usize].ends) {
-            // The other end notices when nothing comes for long enough.
-            let reason = LinkRefusal::Silent;
-            self.schedule(self.now + IDLE.0, peer, What::Down { peer: n, conn: end.conn, reason });
-        }
-        self.slots[n as usize].wake = u64::MAX;
+        self.fall_silent(n);
+        let slot = &mut self.slots[n as usize];
+        slot.node = None;
+        slot.dialing.clear();
+        slot.ends.clear();
+        slot.waiting.clear();
+        slot.stalled = None;
+        slot.wake = u64::MAX;
+        slot.disk.crash(&mut self.rng);
     }
 
-    /// Cuts the network in two: the nodes of `side`, and the others.
-    pub fn partition(&mut self, side: &[u32]) {
-        for n in side {
-            self.slots[*n as usize].group = 1;
-        }
-        self.partitioned = true;
-        for n in 0..self.slots.len() as u32 {
-            let cut: Vec<(u32, u64)> = self.slots[n as usize]
-                .ends
-                .iter()
-                .filter(|(p, _)| self.cut(n, **p))
-                .map(|(p, e)| (*p, e.conn))
-                .collect();
-            for (peer, conn) in cut {
-                self.schedule(self.now + IDLE.0, n, What::Down { peer, conn, reason: LinkRefusal::Silent });
-            }
+    /// The datagrams a node sent and received.
+    pub fn probes(&self, n: u32) -> Probes {
+        self.slots[n as usize].probes
+    }
+
+    /// Something happened that must not.
+    fn break_run(&mut self, why: String) {
+        if self.broken.len() < 100 {
+            self.broken.push(why);
         }
     }
 
-    /// Heals the partition. Links that did not time out go on where they were.
-    pub fn heal(&mut self) {
-        self.partitioned = false;
-        for s in &mut self.slots {
-            s.group = 0;
-        }
-        for h in std::mem::take(&mut self.held) {
-            self.queue.push(self.now + self.latency.max_us, h);
-        }
-    }
-
-    fn cut(&self, a: u32, b: u32) -> bool {
-        self.partitioned && self.slots[a as usize].group != self.slots[b as usize].group
+    /// What happened that must not, so far.
+    pub fn take_broken(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.broken)
     }
 
     fn schedule(&mut self, at: u64, node: u32, what: What) {
@@ -358,125 +494,4 @@ impl Network {
     pub fn trace_hash(&self) -> [u8; 32] {
         self.trace.finish()
     }
-
-    fn carry(&mut self, s: Scheduled) {
-        let n = s.node;
-        self.events += 1;
-        match s.what {
-            What::Tick => {
-                if self.slots[n as usize].wake == self.now {
-                    self.slots[n as usize].wake = u64::MAX;
-                    self.turn(n, Input::Tick);
-                }
-            }
-            What::Frame { from, conn, lane, frame } => {
-                if self.slots[n as usize].ends.get(&from).is_none_or(|e| e.conn != conn) {
-                    return;
-                }
-                if self.cut(n, from) {
-                    self.held.push(Scheduled { node: n, what: What::Frame { from, conn, lane, frame } });
-                    return;
-                }
-                self.trace.note(self.now, n, 1, &frame.head);
-                let from = self.slots[from as usize].id;
-                self.turn(n, Input::Frame { from, lane, bytes: joined(frame) });
-            }
-            What::Accept { dialer } => self.accept(n, dialer),
-            What::Up { peer, conn, outbound } => {
-                let slot = &mut self.slots[n as usize];
-                slot.dialing.remove(&peer);
-                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) || slot.node.is_none() {
-                    return;
-                }
-                let addr = Some(self.addr(peer));
-                let rtt = Some(Span(2 * self.latency.of(self.seed, n, peer)));
-                let peer = self.slots[peer as usize].id;
-                self.trace.note(self.now, n, 2, &peer.0);
-                self.turn(n, Input::LinkUp { peer, addr, outbound, rtt });
-            }
-            What::Down { peer, conn, reason } => {
-                let slot = &mut self.slots[n as usize];
-                if slot.ends.get(&peer).is_none_or(|e| e.conn != conn) {
-                    return;
-                }
-                // A partition that healed in time leaves the link as it was.
-                let lives = |a: &Slot| a.node.is_some() && a.ends.get(&n).is_some_and(|e| e.conn == conn);
-                if reason == LinkRefusal::Silent && lives(&self.slots[peer as usize]) && !self.cut(n, peer) {
-                    return;
-                }
-                self.slots[n as usize].ends.remove(&peer);
-                let peer = self.slots[peer as usize].id;
-                self.trace.note(self.now, n, 3, &peer.0);
-                self.turn(n, Input::LinkDown { peer, reason });
-            }
-            What::DialFailed { peer, attempt } => {
-                let p = self.by_id.get(&peer).copied().unwrap_or(u32::MAX);
-                let slot = &mut self.slots[n as usize];
-                if slot.dialing.get(&p) != Some(&attempt) {
-                    return;
-                }
-                slot.dialing.remove(&p);
-                self.trace.note(self.now, n, 4, &peer.0);
-                self.turn(n, Input::DialFailed { peer, reason: LinkRefusal::Timeout });
-            }
-        }
-    }
-
-    /// One turn of a node: an input, then everything it wants done.
-    fn turn(&mut self, n: u32, input: Input) {
-        let now = self.clocks();
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let Some(node) = self.slots[n as usize].node.as_mut() else { return };
-            // What a node refuses, it counts.
-            let _ = node.handle(now, input);
-            while let Some(out) = self.slots[n as usize].node.as_mut().and_then(Node::poll) {
-                self.output(n, out, &mut inputs);
-            }
-        }
-        let slot = &mut self.slots[n as usize];
-        if let Some((at, _)) = slot.node.as_ref().and_then(Node::deadline) {
-            let at = at.0.max(self.now);
-            if at < slot.wake {
-                slot.wake = at;
-                self.schedule(at, n, What::Tick);
-            }
-        }
-    }
-
-    fn output(&mut self, n: u32, out: Output, inputs: &mut Vec<Input>) {
-        match out {
-            Output::Send { peer, lane, frame } => self.send(n, peer, lane, frame, inputs),
-            Output::Datagram { .. } => {}
-            Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
-            Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
-            Output::Event(e) => self.told.push((n, Told::Event(e))),
-            Output::Reply { .. } => self.told.push((n, Told::Reply)),
-            Output::Store { ticket, records } => {
-                let slot = &mut self.slots[n as usize];
-                let result = if slot.disk_fails {
-                    Err(StoreError("the simulated disk fails".into()))
-                } else {
-                    for (k, v) in records {
-                        match v {
-                            Some(v) => slot.disk.insert(k, v),
-                            None => slot.disk.remove(&k),
-                        };
-                    }
-                    Ok(())
-                };
-                inputs.push(Input::Stored { ticket, result });
-            }
-            Output::Load { ticket, prefix } => {
-                let disk = &self.slots[n as usize].disk;
-                let found = disk.iter().filter(|(k, _)| k.starts_with(&prefix));
-                let found = found.map(|(k, v)| (k.clone(), v.clone())).collect();
-                inputs.push(Input::Loaded { ticket, result: Ok(found) });
-            }
-        }
-    }
-}
-
-fn joined(frame: Frame) -> Bytes {
-    frame.to_bytes()
 }

@@ -1,6 +1,10 @@
 //! What to simulate.
 
+mod scenario;
+
 use std::str::FromStr;
+
+pub use scenario::Scenario;
 
 use crate::latency::Latency;
 
@@ -49,6 +53,16 @@ pub struct OptionsError {
     hint: &'static str,
 }
 
+/// Refuses a number outside of `range`.
+fn within(
+    what: &'static str,
+    value: f64,
+    range: std::ops::RangeInclusive<f64>,
+    hint: &'static str,
+) -> Result<(), OptionsError> {
+    if range.contains(&value) { Ok(()) } else { Err(OptionsError { what, value: value.to_string(), hint }) }
+}
+
 impl FromStr for Seeds {
     type Err = OptionsError;
 
@@ -73,37 +87,6 @@ impl FromStr for Seeds {
 impl std::fmt::Display for Seeds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}..{}", self.first, self.last) }
-    }
-}
-
-/// The scenarios.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Scenario {
-    /// Messages on one topic that everybody subscribed.
-    Broadcast {
-        /// Messages before the measured ones.
-        warmup: usize,
-        /// Messages measured.
-        messages: usize,
-        /// Share of the nodes that crash while they are published.
-        crash: f64,
-    },
-    /// Many nodes crash at once.
-    Crash {
-        /// Which share.
-        fraction: f64,
-        /// They start again 5 s later with the same keys and disks.
-        restart: bool,
-    },
-}
-
-impl Scenario {
-    /// The scenario's name on the command line.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Scenario::Broadcast { .. } => "broadcast",
-            Scenario::Crash { .. } => "crash",
-        }
     }
 }
 
@@ -142,7 +125,7 @@ impl Options {
             seeds: Options::default_seeds(100),
             latency: Latency::default(),
             jitter: 0.0,
-            loss: 0.0,
+            loss: scenario.default_loss(),
             crypto: CryptoKind::default(),
             publishers: Publishers::default(),
         }
@@ -150,46 +133,16 @@ impl Options {
 
     /// Checks every number.
     pub fn validate(&self) -> Result<(), OptionsError> {
-        let err = |what, value: String, hint| Err(OptionsError { what, value, hint });
-        if !(2..=200_000).contains(&self.nodes) {
-            return err("--nodes", self.nodes.to_string(), "from 2 to 200000");
-        }
-        let share = |what, v: f64, most: f64, hint| {
-            if (0.0..=most).contains(&v) { Ok(()) } else { err(what, v.to_string(), hint) }
-        };
-        share("--jitter", self.jitter, 10.0, "a share from 0 to 10, such as 0.2")?;
-        share("--loss", self.loss, 0.9, "a share from 0 to 0.9, such as 0.05")?;
-        match self.scenario {
-            Scenario::Broadcast { messages, warmup, crash } => {
-                share("--crash", crash, 0.9, "a share from 0 to 0.9, such as 0.1")?;
-                if messages == 0 || messages + warmup > 1_000_000 {
-                    return err("--messages", messages.to_string(), "from 1 to 1000000, warm-up included");
-                }
-            }
-            Scenario::Crash { fraction, .. } => {
-                share("--fraction", fraction, 0.99, "a share from 0 to 0.99, such as 0.5")?;
-            }
-        }
-        Ok(())
+        within("--nodes", self.nodes as f64, 2.0..=200_000.0, "from 2 to 200000")?;
+        within("--jitter", self.jitter, 0.0..=10.0, "a share from 0 to 10, such as 0.2")?;
+        within("--loss", self.loss, 0.0..=0.9, "a share from 0 to 0.9, such as 0.05")?;
+        self.scenario.validate()
     }
 
     /// The command that runs one seed again.
     pub fn replay(&self, seed: u64) -> String {
         let mut c = format!("tidings sim {} --nodes {} --seeds {seed}", self.scenario.name(), self.nodes);
-        match self.scenario {
-            Scenario::Broadcast { warmup, messages, crash } => {
-                c += &format!(" --warmup {warmup} --messages {messages}");
-                if crash > 0.0 {
-                    c += &format!(" --crash {crash}");
-                }
-            }
-            Scenario::Crash { fraction, restart } => {
-                c += &format!(" --fraction {fraction}");
-                if restart {
-                    c += " --restart";
-                }
-            }
-        }
+        c += &self.scenario.flags();
         c += &format!(" --latency {} --jitter {} --loss {}", self.latency, self.jitter, self.loss);
         if self.publishers == Publishers::Rotating {
             c += " --publishers rotating";

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
-use crate::figures::{Measured, Summary};
+use crate::figures::{Measured, Summary, Worst};
 use crate::options::{Options, Scenario};
 use crate::scenario;
 
@@ -58,7 +58,9 @@ pub(crate) struct Outcome {
 pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
     let began = std::time::Instant::now();
     let seeds: Vec<u64> = options.seeds.iter().collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(seeds.len()).max(1);
+    // One seed at a time where the memory of the process is what is measured.
+    let most = if matches!(options.scenario, Scenario::Hostile { .. }) { 1 } else { seeds.len() };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(most).max(1);
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
     let outcomes: Mutex<BTreeMap<u64, Outcome>> = Mutex::new(BTreeMap::new());
@@ -109,17 +111,32 @@ fn one(options: &Options, seed: u64) -> Outcome {
     let run = || match options.scenario {
         Scenario::Broadcast { .. } => scenario::broadcast::run(options, seed),
         Scenario::Crash { .. } => scenario::crash::run(options, seed),
+        Scenario::Detect { .. } => scenario::detect::run(options, seed),
+        Scenario::Partition { .. } => scenario::partition::run(options, seed),
+        Scenario::Churn { .. } => scenario::churn::run(options, seed),
+        Scenario::Hostile { .. } => scenario::hostile::run(options, seed),
     };
     // A panic is a failed invariant of its seed, not the end of the run.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| Outcome {
-        measured: Measured::default(),
-        trace: [0; 32],
-        broken: vec!["the node panicked".to_owned()],
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let mut measured = Measured::default();
+        if matches!(options.scenario, Scenario::Hostile { .. }) {
+            measured.value("panics", 1.0, Worst::Largest);
+        }
+        Outcome { measured, trace: [0; 32], broken: vec!["the node panicked".to_owned()] }
     })
 }
 
 fn peak_rss_mb() -> f64 {
+    memory_mb("VmHWM:")
+}
+
+/// Resident memory of this process now, if the system tells.
+pub(crate) fn rss_mb() -> f64 {
+    memory_mb("VmRSS:")
+}
+
+fn memory_mb(line: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kb = status.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    let kb = status.lines().find_map(|l| l.strip_prefix(line)?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
     kb.unwrap_or(f64::NAN) / 1024.0
 }

@@ -12,6 +12,12 @@ pub(crate) enum SimScenario {
     Broadcast(BroadcastArgs),
     /// Many nodes crash at once
     Crash(CrashArgs),
+    /// Single nodes crash while others stall: how soon is it noticed, and how often is one seen that was none
+    Detect(DetectArgs),
+    /// The network is cut in two for a while
+    Partition(PartitionArgs),
+    /// Nodes leave and others come, all the time
+    Churn(ChurnArgs),
 }
 
 /// `tidings sim broadcast`.
@@ -51,6 +57,73 @@ pub(crate) struct CrashArgs {
     pub(crate) network: Network,
 }
 
+/// `tidings sim detect`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Without options: 5 % of packets lost, one node in eight stalled for 2 s about once a minute, a crash every 4 s for two
+minutes. Times are until the last of the crashed node's neighbours knows; suspect_ms and remove_ms leave out the time
+for which a neighbour was itself stopped, the figures ending in stalled_too_ms do not.
+
+Examples:
+  tidings sim detect --nodes 1000
+  tidings sim detect --nodes 1000 --liars 0.1 --for 600 --seeds 1..4 --json")]
+pub(crate) struct DetectArgs {
+    /// Share of the nodes that stall for 2 s about once a minute
+    #[arg(long, value_name = "F", default_value_t = 0.125)]
+    pub(crate) stalled: f64,
+    /// Share of the nodes that suspect others falsely
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    pub(crate) liars: f64,
+    /// For how long nodes crash
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 120.0)]
+    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim partition`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+missed counts the messages not delivered when the network heals, one for each node that lacks one; recovered is the
+share of them that came within a minute. A figure without a number (null) did not come about.
+
+Examples:
+  tidings sim partition --split 0.5 --for 120
+  tidings sim partition --nodes 1000 --split 0.1 --for 120 --rate 5 --json")]
+pub(crate) struct PartitionArgs {
+    /// Share of the nodes on one side
+    #[arg(long, value_name = "F", default_value_t = 0.5)]
+    pub(crate) split: f64,
+    /// For how long
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 120.0)]
+    pub(crate) seconds: f64,
+    /// Messages published a second meanwhile, on both sides
+    #[arg(long, value_name = "N", default_value_t = 20.0)]
+    pub(crate) rate: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim churn`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A rate of 3 replaces half the nodes every ten minutes: half of them die, half say goodbye. path_length_random,
+clustering_random and in_degree_spread_random are those of a random graph in which every node has as many neighbours.
+
+Examples:
+  tidings sim churn --rate 3 --for 600
+  tidings sim churn --nodes 1000 --rate 3 --for 3600 --seeds 1..5 --json")]
+pub(crate) struct ChurnArgs {
+    /// Share of the nodes replaced in an hour
+    #[arg(long, value_name = "SHARE", default_value_t = 3.0)]
+    pub(crate) rate: f64,
+    /// For how long
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 600.0)]
+    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
 /// The network that every scenario runs on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Network {
@@ -66,9 +139,9 @@ pub(crate) struct Network {
     /// Each frame takes up to this share longer
     #[arg(long, value_name = "P", default_value_t = 0.0)]
     pub(crate) jitter: f64,
-    /// Share of packets lost
-    #[arg(long, value_name = "P", default_value_t = 0.0)]
-    pub(crate) loss: f64,
+    /// Share of packets lost [default: 0.05 for detect, else 0]
+    #[arg(long, value_name = "P")]
+    pub(crate) loss: Option<f64>,
     /// Real signatures, or simulated ones of the same size
     #[arg(long, value_enum, default_value_t = Crypto::Sim)]
     pub(crate) crypto: Crypto,

@@ -34,7 +34,7 @@ fn is_clear(near: Span, far: Span) -> bool {
 
 /// The farthest neighbour that may be traded.
 fn farthest(cx: &Cx<'_>, v: &View) -> Option<(Span, NodeId)> {
-    let mut by_age: Vec<(Time, NodeId)> = v.active.iter().map(|a| (a.since, a.id)).collect();
+    let mut by_age: Vec<(Time, NodeId)> = v.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id)).collect();
     by_age.sort_unstable();
     by_age.iter().skip(UNBIASED).filter_map(|(_, p)| Some((cx.topology.rtt(p)?, *p))).max()
 }
@@ -53,7 +53,7 @@ impl Membership {
     pub(super) fn trade(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
         let Some(v) = self.views.get_mut(&overlay) else { return };
-        if v.trade_at > now || v.active.len() < target(v, cx.config, cx.now) {
+        if v.trade_at > now || v.counted() < target(v, cx.config, cx.now) {
             return;
         }
         let every = if v.trades < YOUNG { YOUNG_EVERY } else { EVERY };
@@ -62,7 +62,8 @@ impl Membership {
         if !v.pending.is_empty() {
             return;
         }
-        let known = v.spares.iter().map(|s| s.id).filter(|p| v.spares.is_willing(p, now) && cx.topology.is_ready(p, now));
+        let known =
+            v.spares.iter().map(|s| s.id).filter(|p| v.spares.is_willing(p, now) && cx.topology.is_ready(p, now));
         let nearest = known.filter_map(|p| Some((cx.topology.rtt(&p)?, p))).min();
         let Some((_, peer)) = nearest else { return };
         if let Some(old) = traded_for(cx, v, &peer) {

@@ -66,14 +66,14 @@ impl Membership {
             }
         }
         let target = target(v, cx.config, cx.now);
-        let missing = target.saturating_sub(v.active.len());
+        let missing = target.saturating_sub(v.counted());
         if missing == 0 {
             return self.spread(cx, overlay);
         }
         if v.fill_at > now {
             return;
         }
-        let few = v.active.len() * 2 < target;
+        let few = v.counted() * 2 < target;
         let parallel = if few { PARALLEL_FEW } else { PARALLEL };
         let scaled = |n: usize| (n as f64 / v.reach).ceil() as usize;
         let want = scaled(missing.min(parallel)).min(PARALLEL_MOST).saturating_sub(v.asked());
@@ -99,9 +99,9 @@ impl Membership {
         if asked > 0 {
             v.attempts = v.attempts.saturating_add(1);
             // The last place or two of a view are often not to be had: others are full as well. Don't insist.
-            let nearly = v.active.len() + 2 > target;
+            let nearly = v.counted() + 2 > target;
             let wait = match v.attempts {
-                _ if v.active.is_empty() => 100,
+                _ if v.counted() == 0 => 100,
                 n if nearly => (500u64 << n.min(6)).min(FILL_MOST),
                 n => (100u64 << n.min(6)).min(FILL_MOST / 4),
             };
@@ -191,7 +191,7 @@ impl Membership {
         if seeking(v, target, !self.bootstrap.is_empty(), now) {
             next = next.min(v.visit_at);
         }
-        if v.active.len() >= target {
+        if v.counted() >= target {
             next = next.min(v.trade_at);
         }
         if v.room(target) > 0 && !v.spares.is_empty() {
@@ -205,7 +205,7 @@ impl Membership {
 
 fn seeking(v: &View, target: usize, ways: bool, now: Time) -> bool {
     let lost = ways && !v.answered && v.overlay == Overlay::Root;
-    let few = v.active.len() * 2 < target;
+    let few = v.counted() * 2 < target;
     let nobody = || if few { !v.spares.iter().any(|s| v.spares.is_willing(&s.id, now)) } else { v.spares.is_empty() };
-    v.active.is_empty() || lost || (v.room(target) > 0 && nobody())
+    v.counted() == 0 || lost || (v.room(target) > 0 && nobody())
 }

@@ -123,7 +123,7 @@ impl Membership {
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let target = target(v, cx.config, cx.now);
         let sketch = v.size.sketch(cx.now.wall);
-        let urgent = v.active.is_empty();
+        let urgent = v.counted() == 0;
         let room = v.room(target) + 1;
         let Some(p) = v.pending.iter_mut().find(|p| p.peer == peer && !p.sent) else { return };
         p.sent = true;
@@ -151,14 +151,14 @@ impl Membership {
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
         let at = prefix(cx, &from);
-        let room = v.active.len() < target;
+        let room = v.counted() < target;
         if v.is_active(&from) || (room && (asked.is_some() || !v.too_many_like(at, target, cx.now.mono))) {
             accept(cx, v, from);
             return;
         }
         let wants_split = m.urgent || m.room >= 2 || asked == Some(Asked::Split);
         if wants_split
-            && v.active.len() >= target
+            && v.counted() >= target
             && v.may_split(at, cx.now.mono)
             && let Some(victim) = v.victim(&from, at)
         {
@@ -177,7 +177,7 @@ impl Membership {
         let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         let target = target(v, cx.config, cx.now);
         let at = prefix(cx, &from);
-        if v.is_active(&from) || v.active.len() < target {
+        if v.is_active(&from) || v.counted() < target {
             return accept(cx, v, from);
         }
         let victim = match m.near {
@@ -218,7 +218,7 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         if m.accept {
             if !v.is_active(&from)
-                && v.active.len() >= target
+                && v.counted() >= target
                 && pending.asked == Asked::Split
                 && let Some(victim) = v.victim(&from, prefix(cx, &from))
             {
@@ -226,7 +226,7 @@ impl Membership {
             }
             if let Asked::Exchange { old, .. } = pending.asked
                 && !v.is_active(&from)
-                && v.active.len() >= target
+                && v.counted() >= target
             {
                 let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from, prefix(cx, &from)));
                 if let Some(old) = old {
@@ -234,7 +234,7 @@ impl Membership {
                     let_go(cx, v, old, bye);
                 }
             }
-            if v.is_active(&from) || v.active.len() < target {
+            if v.is_active(&from) || v.counted() < target {
                 promote(cx, v, from);
             } else {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
@@ -303,6 +303,7 @@ impl Membership {
         for v in self.views.values_mut() {
             let asked = v.take_pending(&peer).is_some();
             let was = v.is_active(&peer);
+            let known = v.active.iter().any(|a| a.id == peer && a.suspected);
             if was {
                 let why = match reason {
                     LinkRefusal::Goodbye => LeaveReason::Goodbye,
@@ -315,7 +316,7 @@ impl Membership {
             } else if asked {
                 v.spares.refused(peer, cx.now.mono);
             }
-            if !lives && reason != LinkRefusal::Goodbye && (asked || was || looked) {
+            if !lives && reason != LinkRefusal::Goodbye && (asked || (was && !known) || looked) {
                 v.met(false);
             }
             if asked {
@@ -326,6 +327,60 @@ impl Membership {
                 }
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
             }
+        }
+    }
+
+    /// A neighbour does not answer: it counts no longer, and a replacement is looked for at once.
+    pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for v in self.views.values_mut() {
+            let Some(a) = v.active.iter_mut().find(|a| a.id == peer) else { continue };
+            a.suspected = true;
+            v.met(false);
+            v.attempts = 0;
+            v.fill_at = cx.now.mono;
+            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
+        }
+    }
+
+    /// A suspect is well: if its place is taken, the newest neighbours make room. A neighbour of before that is back is
+    /// a spare again.
+    pub(super) fn on_recovered(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for v in self.views.values_mut() {
+            let target = target(v, cx.config, cx.now);
+            if let Some(a) = v.active.iter_mut().find(|a| a.id == peer && a.suspected) {
+                a.suspected = false;
+                v.met(true);
+                if v.counted() > target
+                    && let Some(victim) = v.victim(&peer, prefix(cx, &peer))
+                {
+                    replace(cx, v, victim, None);
+                }
+            } else if v.overlay == Overlay::Root {
+                remember(cx, v, peer);
+                cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
+            }
+        }
+    }
+
+    /// A suspect did not recover.
+    pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LeaveReason) {
+        cx.topology.doubt(&peer);
+        cx.topology.back_off(&peer, cx.now.mono);
+        for v in self.views.values_mut() {
+            v.spares.forget(&peer);
+            if v.is_active(&peer) {
+                demote(cx, v, peer, reason);
+            }
+        }
+    }
+
+    /// A suspect's other neighbour is linked for a moment, and may have the same hole to fill.
+    pub(super) fn on_candidate(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let Some(v) = self.views.get_mut(&Overlay::Root) else { return };
+        if v.room(target(v, cx.config, cx.now)) > 0 {
+            self.ask(cx, Overlay::Root, peer, Asked::Neighbor);
+        } else {
+            remember(cx, v, peer);
         }
     }
 }
@@ -364,7 +419,7 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     let prefix = prefix(cx, &peer);
     // A neighbour passes on some four shuffles in ten seconds, more while views are young (guesses).
     let shuffles = Tokens::new(16, Span::from_secs(1), cx.now.mono);
-    v.active.push(Active { id: peer, since: cx.now.mono, prefix, shuffles });
+    v.active.push(Active { id: peer, since: cx.now.mono, prefix, shuffles, suspected: false });
     v.attempts = 0;
     v.visits = 0;
     if v.active.len() == 1 {
@@ -386,10 +441,12 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
 /// `peer` is a neighbour no longer, whoever wanted it.
 pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveReason) {
     v.active.retain(|a| a.id != peer);
-    if matches!(reason, LeaveReason::Link(LinkRefusal::Silent | LinkRefusal::Timeout | LinkRefusal::Error)) {
+    use LinkRefusal::{Error, Silent, Timeout};
+    if matches!(reason, LeaveReason::Died | LeaveReason::Link(Silent | Timeout | Error)) {
         v.lost.add(&mut v.rng, peer, cx.now.mono);
-        let at = cx.now.mono + v.lost.wait(&mut v.rng, cx.now.mono);
-        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Lost), at);
+        if let Some(wait) = v.lost.wait(&mut v.rng, cx.now.mono) {
+            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Lost), cx.now.mono + wait);
+        }
     }
     cx.release(peer, claim(v.overlay));
     v.attempts = 0;

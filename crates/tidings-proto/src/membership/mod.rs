@@ -17,10 +17,13 @@
 //! - *A topic's members are found* among the neighbours' topic lists, at the bootstrap peers, and by a bounded walk
 //!   of the network's overlay that a member ends by letting the seeker in.
 //!
-//! Invariants: an active view never exceeds its target, the passive view never `passive_view_size`; no node is in its
-//! own views; a peer is never both active and passive; every active or pending peer is covered by a claim on its
-//! link; the bootstrap peers are never forgotten, and a node without neighbours goes back to them for ever, with
-//! jittered back-off.
+//! - *A suspected neighbour keeps its place in name only*: it is replaced at once, and if it recovers when its place is
+//!   taken, one of the newest neighbours makes room.
+//!
+//! Invariants: an active view, suspects aside, never exceeds its target, the passive view never `passive_view_size`;
+//! no node is in its own views; a peer is never both active and passive; every active or pending peer is covered by a
+//! claim on its link; the bootstrap peers are never forgotten, and a node without neighbours goes back to them for
+//! ever, with jittered back-off.
 //!
 //! Messages: `Join`, `ForwardJoin`, `Neighbor`, `NeighborReply`, `Disconnect`, `Shuffle`, `ShuffleReply`, `Topics`,
 //! `TopicWalk`, `TopicPeers`. Timers: `Tend` (fill, give up on requests, visit bootstrap peers) and `Shuffle`, per
@@ -29,12 +32,14 @@
 mod bias;
 mod fill;
 mod hyparview;
+mod local_health;
 mod memory;
 mod prefix;
 mod repair;
 mod shuffle;
 mod size;
 mod spares;
+pub mod swim;
 mod topics;
 mod view;
 
@@ -139,10 +144,10 @@ impl Membership {
         }
     }
 
-    /// The neighbours in an overlay, oldest first; empty if this node is not in it.
+    /// The neighbours in an overlay that are not suspected, oldest first; empty if this node is not in it.
     pub fn active(&self, overlay: Overlay) -> Vec<NodeId> {
         let Some(v) = self.views.get(&overlay) else { return Vec::new() };
-        let mut by_age: Vec<_> = v.active.iter().map(|a| (a.since, a.id)).collect();
+        let mut by_age: Vec<_> = v.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id)).collect();
         by_age.sort_unstable();
         by_age.into_iter().map(|(_, p)| p).collect()
     }
@@ -292,6 +297,10 @@ impl Layer for Membership {
                 self.memory.note(cx, peer);
                 self.tell_topics(cx, peer);
             }
+            Signal::Suspected { peer } => self.on_suspected(cx, peer),
+            Signal::Recovered { peer } => self.on_recovered(cx, peer),
+            Signal::Dead { peer, reason } => self.on_dead(cx, peer, reason),
+            Signal::Candidate { peer } => self.on_candidate(cx, peer),
             Signal::NeighborDown { overlay: Overlay::Root, peer, .. } => {
                 self.topics.remove(&peer);
             }

@@ -4,11 +4,12 @@
 //! passive views, because shuffles go on spreading them. Here one spare every now and then is dialed: who is not there
 //! leaves and is backed off from; who is there has its distance measured.
 //!
-//! Keeping on after those who were lost: neighbours whose links went silent may be dead, or on the other side of a cut.
-//! Every view keeps a list of them and dials one now and then, for ever: often for a while after several were lost
-//! together, which is what a cut looks like, rarely otherwise. Whoever is back becomes a neighbour again: for a free
-//! place, or, between two full nodes, by an [`Exchange`](crate::wire::Exchange), which ties two more links across the
-//! healed cut: the two neighbours let go are sent to each other.
+//! Keeping on after those who were lost: several neighbours that go silent at once may be dead, or on the other side of a
+//! cut. Every view then keeps a list of them and dials one now and then, for ever: often at first, rarely after some
+//! minutes. (Neighbours lost one at a time are looked for by the failure detector, for two minutes.) Whoever is back
+//! becomes a neighbour again: for a free place, or, between two full nodes, by an
+//! [`Exchange`](crate::wire::Exchange), which ties two more links across the healed cut: the two neighbours let go are
+//! sent to each other.
 
 use std::collections::BTreeSet;
 
@@ -43,10 +44,10 @@ const LOST: usize = 32;
 /// Losses this close together are one event; a view that loses this many at once may have been cut off.
 const TOGETHER: Span = Span::from_secs(10);
 const SEVERED: u32 = 3;
-/// How long that suspicion lasts, and how often a lost neighbour is dialed under it, ± a third, and otherwise, ± half:
-/// a healed cut is crossed by one node in three each second, and a dead neighbour costs a dial every half a minute.
-const SUSPICION: Span = Span::from_secs(600);
-const LOST_SEVERED: u64 = 3_000;
+/// How long that is fresh, and how often a lost neighbour is dialed then, ± a third, and later, ± half: a healed cut is
+/// crossed by one node in three each second, and in the long run the dead cost a dial every half a minute.
+const FRESH: Span = Span::from_secs(600);
+const LOST_FRESH: u64 = 3_000;
 const LOST_USUAL: u64 = 30_000;
 
 /// Neighbours of one overlay that went silent.
@@ -63,6 +64,10 @@ impl Lost {
         let one_event = self.last.is_some_and(|t| now.since(t) <= TOGETHER);
         self.together = if one_event { self.together + 1 } else { 1 };
         self.last = Some(now);
+        if !one_event && self.severed.is_none() {
+            // Whoever was lost alone, the failure detector has looked for.
+            self.peers.clear();
+        }
         if self.together >= SEVERED {
             self.severed = Some(now);
         }
@@ -87,15 +92,15 @@ impl Lost {
         self.peers.iter().copied()
     }
 
-    /// Until the next of them is dialed.
-    pub(super) fn wait(&self, rng: &mut Rng, now: Time) -> Span {
-        let severed = self.severed.is_some_and(|t| now.since(t) <= SUSPICION);
-        let ms = if severed {
-            rng.between(LOST_SEVERED * 2 / 3, LOST_SEVERED * 4 / 3)
+    /// Until the next of them is dialed, if any is to be.
+    pub(super) fn wait(&self, rng: &mut Rng, now: Time) -> Option<Span> {
+        let severed = self.severed.filter(|_| !self.peers.is_empty())?;
+        let ms = if now.since(severed) <= FRESH {
+            rng.between(LOST_FRESH * 2 / 3, LOST_FRESH * 4 / 3)
         } else {
             rng.between(LOST_USUAL / 2, LOST_USUAL * 3 / 2)
         };
-        Span::from_millis(ms)
+        Some(Span::from_millis(ms))
     }
 }
 
@@ -104,10 +109,11 @@ impl Membership {
     pub(super) fn seek_lost(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         let rng = &mut self.rng;
-        let next = self.views.values().filter(|v| !v.lost.peers.is_empty()).map(|v| v.lost.wait(rng, now)).min();
+        let next = self.views.values().filter_map(|v| v.lost.wait(rng, now)).min();
         let Some(next) = next else { return };
         cx.deadlines.set(TimerKey::Membership(Timer::Lost), now + next);
-        let all: BTreeSet<NodeId> = self.views.values().flat_map(|v| v.lost.iter()).collect();
+        let severed = self.views.values().filter(|v| v.lost.severed.is_some());
+        let all: BTreeSet<NodeId> = severed.flat_map(|v| v.lost.iter()).collect();
         let all: Vec<NodeId> = all.into_iter().collect();
         let Some(peer) = self.rng.pick(&all).copied() else { return };
         if cx.links.is_up(&peer) {
@@ -123,7 +129,7 @@ impl Membership {
             self.views.values().filter(|v| v.lost.peers.contains(&peer)).map(|v| v.overlay).collect();
         for overlay in lost {
             let Some(v) = self.views.get_mut(&overlay) else { continue };
-            let full = v.active.len() >= target(v, cx.config, cx.now);
+            let full = v.counted() >= target(v, cx.config, cx.now);
             let asked = match v.victim(&peer, prefix(cx, &peer)) {
                 Some(old) if full => Asked::Exchange { old, near: false },
                 _ => Asked::Neighbor,

@@ -6,6 +6,7 @@ use crate::layer::{Cx, TimerKey};
 use crate::membership::view::{View, remember, with_addrs};
 use crate::membership::{Membership, Timer, overlay_of, wire_of};
 use crate::time::Span;
+use crate::topology::PeerState;
 use crate::wire::{MAX_PATH, MAX_PEERS, Shuffle, ShuffleReply};
 
 /// Hops of a shuffle: enough to mix, short enough to answer along the path (a guess; the paper walks 6).
@@ -103,6 +104,10 @@ impl Membership {
 
 fn learn(cx: &mut Cx<'_>, v: &mut View, peers: &[PeerAddr]) {
     for p in peers.iter().filter(|p| !p.addrs.is_empty()) {
+        // Others may not have noticed yet who died.
+        if cx.topology.state(&p.id) == PeerState::Dead {
+            continue;
+        }
         cx.topology.claim(p);
         remember(cx, v, p.id);
     }

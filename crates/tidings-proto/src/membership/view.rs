@@ -20,6 +20,8 @@ pub(super) struct Active {
     pub(super) prefix: Prefix,
     /// Shuffles it may pass on to us.
     pub(super) shuffles: Tokens,
+    /// It does not answer: it keeps its place in name only, until it recovers or is removed.
+    pub(super) suspected: bool,
 }
 
 /// What we asked a peer for.
@@ -163,10 +165,15 @@ impl View {
         Some(self.pending.swap_remove(at))
     }
 
+    /// Neighbours that count: those not suspected.
+    pub(super) fn counted(&self) -> usize {
+        self.active.iter().filter(|a| !a.suspected).count()
+    }
+
     /// Places neither taken nor, as far as requests under way can be expected to succeed, asked for.
     pub(super) fn room(&self, target: usize) -> usize {
         let expected = (self.asked() as f64 * self.reach) as usize;
-        target.saturating_sub(self.active.len() + expected)
+        target.saturating_sub(self.counted() + expected)
     }
 
     /// Peers asked to become neighbours that have not answered.
@@ -183,7 +190,8 @@ impl View {
 
     /// A neighbour other than `but`, uniformly.
     pub(super) fn random_active(&mut self, but: &[NodeId]) -> Option<NodeId> {
-        let from: Vec<NodeId> = self.active.iter().map(|a| a.id).filter(|p| !but.contains(p)).collect();
+        let well = self.active.iter().filter(|a| !a.suspected);
+        let from: Vec<NodeId> = well.map(|a| a.id).filter(|p| !but.contains(p)).collect();
         self.rng.pick(&from).copied()
     }
 
@@ -192,7 +200,8 @@ impl View {
     /// a whole view over; and who comes from a prefix that has its share takes the place of its like or none.
     pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix) -> Option<NodeId> {
         let share = share(self.active.len());
-        let mut by_age: Vec<(Time, NodeId, Prefix)> = self.active.iter().map(|a| (a.since, a.id, a.prefix)).collect();
+        let mut by_age: Vec<(Time, NodeId, Prefix)> =
+            self.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id, a.prefix)).collect();
         by_age.sort_unstable();
         let count = |p: Prefix| self.like(p);
         let most = by_age.iter().map(|(_, _, p)| (count(*p), *p)).max();
@@ -223,14 +232,15 @@ impl View {
     /// do not have their share yet, as long as such are known.
     pub(super) fn too_many_like(&self, prefix: Prefix, target: usize, now: Time) -> bool {
         let share = share(target);
-        self.active.len() * 2 >= target
+        self.counted() * 2 >= target
             && self.like(prefix) >= share
             && self.spares.iter().any(|s| self.like(s.prefix) < share && self.spares.is_willing(&s.id, now))
     }
 
     /// A uniform sample of `k` neighbours other than `but`.
     pub(super) fn sample_active(&mut self, k: usize, but: &[NodeId]) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.active.iter().map(|a| a.id).filter(|p| !but.contains(p)).collect();
+        let well = self.active.iter().filter(|a| !a.suspected);
+        let mut all: Vec<NodeId> = well.map(|a| a.id).filter(|p| !but.contains(p)).collect();
         self.rng.sample(&mut all, k);
         all
     }

@@ -170,6 +170,11 @@ impl PubSub {
         self.persist.loaded()
     }
 
+    /// The number of this start, higher at each; known once storage has been read.
+    pub(crate) fn start(&self) -> u64 {
+        self.persist.start()
+    }
+
     pub(crate) fn on_loaded(
         &mut self,
         cx: &mut Cx<'_>,
@@ -288,6 +293,8 @@ impl Layer for PubSub {
         match *signal {
             Signal::NeighborUp { overlay: Overlay::Topic(t), peer } => self.on_neighbor_up(cx, t, peer),
             Signal::NeighborDown { overlay: Overlay::Topic(t), peer, .. } => self.on_neighbor_down(cx, t, peer),
+            Signal::Suspected { peer } => self.on_suspected(cx, peer),
+            Signal::Recovered { peer } => self.on_recovered(&peer),
             _ => {}
         }
     }

@@ -56,6 +56,11 @@ impl Persist {
         self.loaded
     }
 
+    /// The number of this start, once what is stored is known.
+    pub(super) fn start(&self) -> u64 {
+        self.next_epoch
+    }
+
     /// The epoch to publish in, once it is safe to.
     pub(super) fn epoch(&self) -> Option<u64> {
         self.epoch

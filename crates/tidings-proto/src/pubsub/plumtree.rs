@@ -239,16 +239,30 @@ impl PubSub {
         let Some(at) = t.peers.iter().position(|p| p.id == peer) else { return };
         let gone = t.peers.remove(at);
         t.repair.forget(&peer);
-        if !gone.eager {
-            return;
+        if gone.eager {
+            t.lost(cx, gone.brought);
         }
-        // If it was where batches came from, the way is cut: take another at once, rather than wait for an
-        // announcement to go unanswered.
-        let newest = t.peers.iter().filter(|p| p.eager).filter_map(|p| p.brought).max();
-        if gone.brought.is_some() && gone.brought >= newest {
-            t.graft_best(cx);
+    }
+
+    /// A neighbour does not answer: batches go around it. They are still announced to it, so that it misses nothing
+    /// if it is only slow.
+    pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for t in self.topics.values_mut() {
+            let Some(p) = t.peer(&peer) else { continue };
+            p.suspected = true;
+            if std::mem::take(&mut p.eager) {
+                let brought = p.brought;
+                t.lost(cx, brought);
+            }
         }
-        t.keep_a_parent(cx);
+    }
+
+    pub(super) fn on_recovered(&mut self, peer: &NodeId) {
+        for t in self.topics.values_mut() {
+            if let Some(p) = t.peer(peer) {
+                p.suspected = false;
+            }
+        }
     }
 
     pub(super) fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
@@ -417,6 +431,16 @@ impl Topic {
         cx.send(from, Graft { topic, ids: Vec::new(), eager: true });
     }
 
+    /// An eager link is lost, on which a batch came last at `brought`. If it was where batches came from, the way is cut:
+    /// take another at once, rather than wait for an announcement to go unanswered.
+    fn lost(&mut self, cx: &mut Cx<'_>, brought: Option<Time>) {
+        let newest = self.peers.iter().filter(|p| p.eager).filter_map(|p| p.brought).max();
+        if brought.is_some() && brought >= newest {
+            self.graft_best(cx);
+        }
+        self.keep_a_parent(cx);
+    }
+
     /// A node without an eager link hears nothing until an announcement goes unanswered: take one.
     fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
         if self.built && !self.peers.iter().any(|p| p.eager) {
@@ -430,7 +454,7 @@ impl Topic {
         let best = self
             .peers
             .iter()
-            .filter(|p| !p.eager)
+            .filter(|p| !p.eager && !p.suspected)
             .min_by_key(|p| (p.lag().unwrap_or(i64::MAX), cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id))
             .map(|p| p.id);
         let Some(best) = best else { return };

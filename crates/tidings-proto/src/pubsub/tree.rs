@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) id: NodeId,
     /// Whether batches travel this link at once (eager), or are announced on it (lazy).
     pub(super) eager: bool,
+    /// It does not answer: it is not to become a parent.
+    pub(super) suspected: bool,
     /// Announcements waiting.
     pub(super) queue: Vec<Queued>,
     /// The messages of those that came by dissemination.
@@ -41,6 +43,7 @@ impl Peer {
         Peer {
             id,
             eager,
+            suspected: false,
             queue: Vec::new(),
             queued: 0,
             pruned: None,

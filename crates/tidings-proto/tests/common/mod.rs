@@ -2,7 +2,7 @@
 
 #![allow(dead_code, missing_docs, reason = "each test binary uses a part of it")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,6 +18,9 @@ use tidings_proto::wire::*;
 
 /// When every test begins, by the wall clock: the start of a period of the size sketch.
 pub(crate) const WALL: u64 = 1_699_999_800_000;
+
+/// The incarnation of peers that answer by themselves: they were started a second before the test.
+pub(crate) const PEERS_SINCE: u64 = (WALL - 1_000) << 16;
 
 /// The network of the node under test.
 pub(crate) fn network() -> Network {
@@ -67,6 +70,11 @@ impl Fake {
         }
     }
 
+    /// Signs as this peer.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.crypto.sign(message)
+    }
+
     /// Signs whatever the header says.
     pub(crate) fn seal(&self, header: BatchHeader, payloads: &[&[u8]]) -> Batch {
         self.seal_in(&network(), header, payloads)
@@ -96,6 +104,7 @@ pub(crate) fn gossip_bytes(batch: Bytes) -> Frame {
 #[derive(Debug)]
 pub(crate) enum Did {
     Sent { to: NodeId, lane: Lane, message: Message, payload: Bytes },
+    Datagram { to: NodeId, message: Message },
     Dialed(NodeId),
     Closed(NodeId, LinkRefusal),
     Event(Event),
@@ -117,6 +126,10 @@ pub(crate) struct Driven {
     pub(crate) store_result: Result<(), StoreError>,
     /// Gives back what was sent at once.
     pub(crate) auto_credit: bool,
+    /// Linked peers answer pings at once.
+    pub(crate) auto_ack: bool,
+    /// But for these.
+    pub(crate) mute: BTreeSet<NodeId>,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
     pub(crate) writes: Vec<(StoreTicket, Records)>,
@@ -142,6 +155,8 @@ impl Driven {
             auto_store: true,
             store_result: Ok(()),
             auto_credit: true,
+            auto_ack: true,
+            mute: BTreeSet::new(),
             auto_link: false,
             writes: Vec::new(),
             did: Vec::new(),
@@ -200,12 +215,25 @@ impl Driven {
                 Output::Send { peer, lane, frame } => {
                     let bytes = frame.len();
                     let (message, payload) = Message::parse(frame.to_bytes()).unwrap().expect("a known tag");
+                    if let (true, Message::Ping(p)) = (self.answers(&peer), &message) {
+                        let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
+                        let bytes = ack.frame().to_bytes();
+                        self.node.handle(self.now, Input::Frame { from: peer, lane, bytes }).unwrap();
+                    }
                     self.did.push(Did::Sent { to: peer, lane, message, payload });
                     if self.auto_credit {
                         self.node.handle(self.now, Input::SendCredit { peer, lane, bytes }).unwrap();
                     }
                 }
-                Output::Datagram { .. } => {}
+                Output::Datagram { peer, bytes } => {
+                    let (message, _) = Message::parse(bytes).unwrap().expect("a known tag");
+                    if let (true, Message::Ping(p)) = (self.answers(&peer), &message) {
+                        let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
+                        let bytes = ack.frame().to_bytes();
+                        self.node.handle(self.now, Input::Datagram { from: peer, bytes }).unwrap();
+                    }
+                    self.did.push(Did::Datagram { to: peer, message });
+                }
                 Output::Dial { peer, .. } => {
                     self.did.push(Did::Dialed(peer));
                     if self.auto_link {
@@ -233,6 +261,10 @@ impl Driven {
                 }
             }
         }
+    }
+
+    fn answers(&self, peer: &NodeId) -> bool {
+        self.auto_ack && !self.mute.contains(peer)
     }
 
     /// Answers the writes that wait, without polling.
@@ -324,6 +356,11 @@ impl Driven {
         self.frame(from, Lane::Control, message.into().frame().to_bytes()).unwrap();
     }
 
+    pub(crate) fn datagram(&mut self, from: &Fake, message: impl Into<Message>) {
+        let bytes = message.into().frame().to_bytes();
+        self.input(Input::Datagram { from: from.id, bytes }).unwrap();
+    }
+
     /// A batch from a neighbour.
     pub(crate) fn bring(&mut self, from: &Fake, batch: &Batch) {
         self.frame(from, Lane::Data, gossip(batch).to_bytes()).unwrap();
@@ -389,6 +426,17 @@ impl Driven {
             .iter()
             .filter_map(|d| match d {
                 Did::Sent { to: t, message, .. } if t == to => Some(message),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The datagrams sent to `to`, in order.
+    pub(crate) fn datagrams_to(&self, to: &NodeId) -> Vec<&Message> {
+        self.did
+            .iter()
+            .filter_map(|d| match d {
+                Did::Datagram { to: t, message } if t == to => Some(message),
                 _ => None,
             })
             .collect()

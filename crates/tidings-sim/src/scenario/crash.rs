@@ -1,6 +1,6 @@
 //! Many nodes die at once: do the others find together again, and does what is published arrive?
 
-use tidings_proto::io::{Command, Overlay, Ticket};
+use tidings_proto::io::{Command, Ticket};
 use tidings_proto::time::{Span, Time};
 
 use super::stage::Stage;
@@ -20,8 +20,8 @@ const BARRED: Span = Span::from_secs(30);
 const FINAL: Span = Span::from_secs(60);
 /// How often connectivity is looked at.
 const LOOK: Span = Span::from_millis(250);
-/// Crashed nodes start again after this.
-const RESTART: Span = Span::from_secs(5);
+/// Crashed nodes start again after this: what a process takes to end and begin (a guess).
+const RESTART: Span = Span::from_secs(1);
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let Scenario::Crash { fraction, restart } = options.scenario else { unreachable!("chosen by the caller") };
@@ -35,10 +35,9 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         s.publish(by, measured);
     };
     let mut heal = None;
+    // Whole for good: a later look that finds it in pieces starts the wait again.
     let look = |s: &Stage, heal: &mut Option<Time>| {
-        if heal.is_none() && s.connected(Overlay::Root) == 1.0 && s.connected(Overlay::Topic(s.topic)) == 1.0 {
-            *heal = Some(s.now());
-        }
+        *heal = if s.whole() == 1.0 { heal.or(Some(s.now())) } else { None };
     };
     for _ in 0..WARMUP {
         publish(&mut s, false);
@@ -49,22 +48,25 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     for n in &doomed {
         s.net.stop(*n, CrashKind::Silent);
     }
-    let bootstrap: Vec<_> = (0..s.net.len() as u32).map(|n| s.net.peer_addr(n)).collect();
-    for n in &up {
-        s.net.command(*n, Ticket(0), Command::SetBootstrap { peers: Vec::new() });
+    if !restart {
+        for n in &up {
+            s.net.command(*n, Ticket(0), Command::SetBootstrap { peers: Vec::new() });
+            s.net.set_disk_barred(*n, true);
+        }
     }
     // Published while nothing has been noticed yet.
     let during = s.ledger.sent.len();
+    let mut back = false;
     while s.now() < crash + AFTER {
         publish(&mut s, false);
-        if restart && s.now() >= crash + RESTART && s.net.node(doomed[0]).is_none() {
+        if restart && s.now() >= crash + RESTART && !back {
+            back = true;
             for n in &doomed {
-                let contact = up[s.rng.below(up.len())];
-                s.restart(*n, contact);
+                s.restart(*n);
             }
         }
         s.run(APART);
-        if s.now() > crash + LOOK {
+        if s.now() > crash + if restart { RESTART } else { LOOK } {
             look(&s, &mut heal);
         }
     }
@@ -78,16 +80,17 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         look(&s, &mut heal);
         s.run(LOOK);
     }
-    let both = |s: &Stage| s.connected(Overlay::Root).min(s.connected(Overlay::Topic(s.topic)));
-    let barred = both(&s);
-    for n in &up {
-        // Each gets one way back: a random node, dead or alive, as a list of bootstrap peers would name.
-        let way = bootstrap[s.rng.below(bootstrap.len())].clone();
-        let sure = bootstrap[up[s.rng.below(up.len())] as usize].clone();
-        s.net.command(*n, Ticket(0), Command::SetBootstrap { peers: vec![way, sure] });
+    let barred = s.whole();
+    // The ways back open: to each survivor the one address it started with, dead or alive, and its disk.
+    if !restart {
+        for n in &up {
+            s.net.set_disk_barred(*n, false);
+            let peers = s.first(*n);
+            s.net.command(*n, Ticket(0), Command::SetBootstrap { peers });
+        }
     }
     s.run(FINAL);
-    let last = both(&s);
+    let last = s.whole();
     s.check();
 
     let ratio = |from: usize, to: usize| {
@@ -102,7 +105,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let mut out = Measured::default();
     out.value("survivors_connected", barred, Worst::Smallest);
     out.value("survivors_connected_final", last, Worst::Smallest);
-    let heal = heal.map_or(f64::INFINITY, |t| t.since(crash).0 as f64 / 1000.0);
+    let began = if restart { crash + RESTART } else { crash };
+    let heal = heal.map_or(f64::INFINITY, |t| t.since(began).0 as f64 / 1000.0);
     out.value("heal_ms", heal, Worst::Largest);
     out.value("delivery_ratio_after", ratio(after, s.ledger.sent.len()), Worst::Smallest);
     out.value("delivery_ratio_during", ratio(during, after), Worst::Smallest);

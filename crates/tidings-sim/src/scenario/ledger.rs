@@ -28,6 +28,8 @@ pub(super) struct Ledger {
     pub(super) deliveries: u64,
     pub(super) gaps: u64,
     pub(super) late: u64,
+    /// Deliveries of what no author published.
+    pub(super) forged: u64,
     pub(super) broken: Vec<String>,
 }
 
@@ -63,6 +65,7 @@ impl Ledger {
             let index = m.payload.first_chunk::<8>().map_or(usize::MAX, |b| u64::from_le_bytes(*b) as usize);
             let Some(s) = self.sent.get_mut(index).filter(|s| Some(s.by) == by && s.payload[..] == m.payload[..])
             else {
+                self.forged += 1;
                 self.broken.push(format!("node {node} was given a message that its author never published"));
                 continue;
             };

@@ -1,6 +1,13 @@
 //! What happens in a simulated network, and what is measured.
 
 pub(crate) mod broadcast;
+pub(crate) mod churn;
 pub(crate) mod crash;
+pub(crate) mod detect;
+mod graph;
+pub(crate) mod hostile;
 mod ledger;
+mod liars;
+pub(crate) mod partition;
+mod players;
 mod stage;

@@ -1,13 +1,13 @@
 //! A network that came together by itself: every node started with one random earlier node's address.
 
-use std::collections::BTreeSet;
-
-use tidings_proto::identity::TopicId;
+use tidings_proto::identity::{PeerAddr, TopicId};
 use tidings_proto::io::{Command, Event, Outgoing, Overlay, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
 
+use super::graph::Graph;
 use super::ledger::Ledger;
+use super::players::Players;
 use crate::network::{Network, Told};
 use crate::options::Options;
 
@@ -19,42 +19,82 @@ pub(super) struct Stage {
     pub(super) rng: Rng,
     pub(super) ledger: Ledger,
     pub(super) topic: TopicId,
+    /// What nodes said of their neighbours, if it is kept.
+    pub(super) heard: Option<Vec<(Time, u32, Event)>>,
+    /// The one address each node started with.
+    first: Vec<Option<PeerAddr>>,
+    /// Who plays the nodes without a core.
+    pub(super) players: Option<Players>,
+    subscribed: bool,
     told: Vec<(u32, Told)>,
 }
 
 impl Stage {
-    /// Starts all nodes, over ten seconds at most, and lets them settle.
+    /// Starts all nodes, over ten seconds at most, and lets them settle. All subscribe to one topic.
     pub(super) fn set(options: &Options, seed: u64, settle: Span) -> Stage {
+        Stage::of(options, seed, settle, true)
+    }
+
+    /// As [`Stage::set`], in the network's own overlay only.
+    pub(super) fn set_without_topic(options: &Options, seed: u64, settle: Span) -> Stage {
+        Stage::of(options, seed, settle, false)
+    }
+
+    fn of(options: &Options, seed: u64, settle: Span, subscribed: bool) -> Stage {
         let net = Network::new(options, seed);
-        let rng = net.script_rng();
+        let rng = net.script_rng("scenario");
         let topic = TopicId(*blake3::hash(b"scenario topic").as_bytes());
-        let mut stage = Stage { net, rng, ledger: Ledger::default(), topic, told: Vec::new() };
+        let ledger = Ledger::default();
+        let mut stage = Stage {
+            net,
+            rng,
+            ledger,
+            topic,
+            heard: None,
+            first: Vec::new(),
+            players: None,
+            subscribed,
+            told: Vec::new(),
+        };
         let apart = Span((10_000_000 / options.nodes as u64).clamp(500, 50_000));
-        for i in 0..options.nodes {
-            let n = stage.net.add();
-            stage.enter(n, i);
+        for i in 0..options.nodes as u32 {
+            let contact = (i > 0).then(|| stage.rng.below(i as usize) as u32);
+            stage.add(contact);
             stage.run(apart);
         }
         stage.run(settle);
         stage
     }
 
-    /// Tells node `n` of one random node among the first `earlier`, and subscribes it.
-    fn enter(&mut self, n: u32, earlier: usize) {
-        if earlier > 0 {
-            let peers = vec![self.net.peer_addr(self.rng.below(earlier) as u32)];
+    /// Starts a new node that knows `contact`.
+    pub(super) fn add(&mut self, contact: Option<u32>) -> u32 {
+        let n = self.net.add();
+        self.first.resize(self.net.len(), None);
+        self.first[n as usize] = contact.map(|c| self.net.peer_addr(c));
+        self.enter(n);
+        n
+    }
+
+    /// The bootstrap peers that a node started with: one, or none for the very first.
+    pub(super) fn first(&self, n: u32) -> Vec<PeerAddr> {
+        self.first[n as usize].iter().cloned().collect()
+    }
+
+    fn enter(&mut self, n: u32) {
+        let peers = self.first(n);
+        if !peers.is_empty() {
             self.net.command(n, Ticket(0), Command::Join { peers });
         }
-        self.net.command(n, Ticket(0), Command::Subscribe { topic: self.topic });
+        if self.subscribed {
+            self.net.command(n, Ticket(0), Command::Subscribe { topic: self.topic });
+        }
     }
 
     /// Starts node `n` again with its key, its disk, and the address it began with.
-    pub(super) fn restart(&mut self, n: u32, contact: u32) {
+    pub(super) fn restart(&mut self, n: u32) {
         self.ledger.restarted(n);
         self.net.start(n);
-        let peers = vec![self.net.peer_addr(contact)];
-        self.net.command(n, Ticket(0), Command::Join { peers });
-        self.net.command(n, Ticket(0), Command::Subscribe { topic: self.topic });
+        self.enter(n);
     }
 
     pub(super) fn now(&self) -> Time {
@@ -78,11 +118,34 @@ impl Stage {
                         self.ledger.deliver(n, now, &d, |id| net.index(id));
                     }
                     Told::Event(Event::Gap { .. }) => self.ledger.gaps += 1,
-                    _ => {}
+                    Told::Event(e) => {
+                        if let Some(heard) = &mut self.heard {
+                            heard.push((now, n, e));
+                        }
+                    }
+                    Told::Reply => {}
+                    Told::Overheard(from, bytes) => {
+                        if let Some(players) = &mut self.players {
+                            players.overhear(from, bytes);
+                        }
+                    }
+                    Told::Puppet(input) => {
+                        if let Some(players) = &mut self.players {
+                            players.react(&mut self.net, n, input);
+                        }
+                    }
                 }
             }
         }
         self.told = told;
+    }
+
+    /// Those who play nodes without a core do their worst, once.
+    pub(super) fn act(&mut self, honest: &[u32]) {
+        if let Some(mut players) = self.players.take() {
+            players.act(&mut self.net, honest);
+            self.players = Some(players);
+        }
     }
 
     pub(super) fn publish(&mut self, by: u32, measured: bool) {
@@ -99,31 +162,18 @@ impl Stage {
     /// The share of the nodes that are up in the largest component of an overlay's active views; an edge counts when
     /// both ends have it.
     pub(super) fn connected(&self, overlay: Overlay) -> f64 {
-        let alive = self.alive();
-        let mut left: BTreeSet<u32> = alive.iter().copied().collect();
-        let edges = |n: u32| -> Vec<u32> {
-            let Some(node) = self.net.node(n) else { return Vec::new() };
-            node.active_view(overlay).iter().filter_map(|p| self.net.index(p)).collect()
-        };
-        let views: Vec<Vec<u32>> = (0..self.net.len() as u32).map(edges).collect();
-        let mut largest = 0;
-        while let Some(start) = left.pop_first() {
-            let (mut stack, mut size) = (vec![start], 0);
-            while let Some(n) = stack.pop() {
-                size += 1;
-                for p in &views[n as usize] {
-                    if views[*p as usize].contains(&n) && left.remove(p) {
-                        stack.push(*p);
-                    }
-                }
-            }
-            largest = largest.max(size);
-        }
-        if alive.is_empty() { 1.0 } else { largest as f64 / alive.len() as f64 }
+        Graph::of(&self.net, overlay).connected()
+    }
+
+    /// The smaller of [`Stage::connected`] in the network's overlay and in the topic's.
+    pub(super) fn whole(&self) -> f64 {
+        let root = self.connected(Overlay::Root);
+        if self.subscribed { root.min(self.connected(Overlay::Topic(self.topic))) } else { root }
     }
 
     /// What must hold of every node at any time.
     pub(super) fn check(&mut self) {
+        self.ledger.broken.extend(self.net.take_broken());
         for n in self.alive() {
             let Some(node) = self.net.node(n) else { continue };
             let mut wrong = Vec::new();

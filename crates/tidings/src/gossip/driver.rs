@@ -305,6 +305,9 @@ impl Driver {
             Event::PeerLeft { peer, overlay, reason } => {
                 drop(self.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
             }
+            Event::PeerSuspected { peer } => drop(self.events.send(AgentEvent::PeerSuspected { peer })),
+            Event::PeerRecovered { peer } => drop(self.events.send(AgentEvent::PeerRecovered { peer })),
+            Event::CloneSeen { peer } => drop(self.events.send(AgentEvent::CloneSeen { peer })),
             Event::StorageFailed { error } => self.storage_failed(error.0),
             other => tracing::warn!(?other, "an event this driver does not know"),
         }

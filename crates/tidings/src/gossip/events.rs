@@ -33,6 +33,24 @@ pub enum AgentEvent {
         /// Why.
         reason: LeaveReason,
     },
+    /// A neighbour does not answer. Traffic goes around it and a replacement is looked for; it may recover.
+    PeerSuspected {
+        /// Who.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+    },
+    /// A suspected neighbour answers again, or one that was removed for its silence is back.
+    PeerRecovered {
+        /// Who.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+    },
+    /// Two live nodes use one key. Told once an hour and key.
+    CloneSeen {
+        /// Whose; this node's own, if others met a node with its key that it is not.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+    },
     /// A record could not be written: messages flow on, but a restart may repeat or miss some.
     StorageFailed {
         /// What the storage said.
@@ -64,6 +82,16 @@ pub enum MembershipEvent {
         overlay: Overlay,
         /// Why.
         reason: LeaveReason,
+    },
+    /// A neighbour does not answer. Traffic goes around it and a replacement is looked for; it may recover.
+    PeerSuspected {
+        /// Who.
+        peer: NodeId,
+    },
+    /// A suspected neighbour answers again, or one that was removed for its silence is back.
+    PeerRecovered {
+        /// Who.
+        peer: NodeId,
     },
     /// This observer read too slowly and missed some events, of whatever kind.
     Missed {
@@ -126,7 +154,9 @@ impl MembershipEvents {
                 AgentEvent::PeerJoined { peer, overlay } => MembershipEvent::PeerJoined { peer, overlay },
                 AgentEvent::PeerLeft { peer, overlay, reason } => MembershipEvent::PeerLeft { peer, overlay, reason },
                 AgentEvent::Missed { events } => MembershipEvent::Missed { events },
-                AgentEvent::StorageFailed { .. } => continue,
+                AgentEvent::PeerSuspected { peer } => MembershipEvent::PeerSuspected { peer },
+                AgentEvent::PeerRecovered { peer } => MembershipEvent::PeerRecovered { peer },
+                AgentEvent::StorageFailed { .. } | AgentEvent::CloneSeen { .. } => continue,
             });
         }
     }

@@ -1,0 +1,46 @@
+//! One turn of a node.
+
+use tidings_proto::Node;
+use tidings_proto::io::{Input, Output};
+
+use super::{Network, Told, What};
+
+impl Network {
+    /// One turn of a node: an input, then everything it wants done.
+    pub(super) fn turn(&mut self, n: u32, input: Input) {
+        if self.slots[n as usize].puppet {
+            return self.told.push((n, Told::Puppet(input)));
+        }
+        let now = self.clocks();
+        let mut inputs = vec![input];
+        while let Some(input) = inputs.pop() {
+            let Some(node) = self.slots[n as usize].node.as_mut() else { return };
+            // What a node refuses, it counts.
+            let _ = node.handle(now, input);
+            while let Some(out) = self.slots[n as usize].node.as_mut().and_then(Node::poll) {
+                self.output(n, out, &mut inputs);
+            }
+        }
+        let slot = &mut self.slots[n as usize];
+        if let Some((at, _)) = slot.node.as_ref().and_then(Node::deadline) {
+            let at = at.0.max(self.now);
+            if at < slot.wake {
+                slot.wake = at;
+                self.schedule(at, n, What::Tick { at });
+            }
+        }
+    }
+
+    fn output(&mut self, n: u32, out: Output, inputs: &mut Vec<Input>) {
+        match out {
+            Output::Send { peer, lane, frame } => self.send(n, peer, lane, frame, inputs),
+            Output::Datagram { peer, bytes } => self.datagram(n, peer, bytes),
+            Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
+            Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
+            Output::Event(e) => self.told.push((n, Told::Event(e))),
+            Output::Reply { .. } => self.told.push((n, Told::Reply)),
+            Output::Store { ticket, records } => self.store(n, ticket, records, inputs),
+            Output::Load { ticket, prefix } => self.load(n, ticket, &prefix, inputs),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The scenarios and what each can be told.
+
+use super::{OptionsError, within};
+
+/// The scenarios.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scenario {
+    /// Messages on one topic that everybody subscribed.
+    Broadcast {
+        /// Messages before the measured ones.
+        warmup: usize,
+        /// Messages measured.
+        messages: usize,
+        /// Share of the nodes that crash while they are published.
+        crash: f64,
+    },
+    /// Many nodes crash at once.
+    Crash {
+        /// Which share.
+        fraction: f64,
+        /// They start again at once with the same keys and disks.
+        restart: bool,
+    },
+    /// Single nodes crash; others stall now and then, or lie.
+    Detect {
+        /// Share of the nodes that stall for 2 s about once a minute.
+        stalled: f64,
+        /// Share of the nodes that suspect others falsely.
+        liars: f64,
+        /// For how long nodes crash, in seconds.
+        seconds: f64,
+    },
+    /// The network is cut in two for a while.
+    Partition {
+        /// Share of the nodes on one side.
+        split: f64,
+        /// For how long, in seconds.
+        seconds: f64,
+        /// Messages published a second meanwhile.
+        rate: f64,
+    },
+    /// Nodes leave and others come, all the time.
+    Churn {
+        /// Share of the nodes replaced in an hour.
+        rate: f64,
+        /// For how long, in seconds.
+        seconds: f64,
+    },
+    /// Peers that break every rule.
+    Hostile {
+        /// How many addresses (each alone in its /24) they have, as a share of the honest nodes.
+        attackers: f64,
+        /// How many ids there are behind each address.
+        ids: usize,
+        /// For how long they attack, in seconds, in each of the ways tried.
+        seconds: f64,
+    },
+}
+
+impl Scenario {
+    /// `detect` as the command line runs it without options.
+    pub const DETECT: Scenario = Scenario::Detect { stalled: 0.125, liars: 0.0, seconds: 120.0 };
+
+    /// The scenario's name on the command line.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Scenario::Broadcast { .. } => "broadcast",
+            Scenario::Crash { .. } => "crash",
+            Scenario::Detect { .. } => "detect",
+            Scenario::Partition { .. } => "partition",
+            Scenario::Churn { .. } => "churn",
+            Scenario::Hostile { .. } => "hostile",
+        }
+    }
+
+    /// The share of packets lost when nothing else is said: detecting failures is easy without loss.
+    pub fn default_loss(&self) -> f64 {
+        match self {
+            Scenario::Detect { .. } => 0.05,
+            _ => 0.0,
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), OptionsError> {
+        let seconds = |s| within("--for", s, 1.0..=86_400.0, "seconds, from 1 to 86400");
+        match *self {
+            Scenario::Broadcast { messages, warmup, crash } => {
+                within("--crash", crash, 0.0..=0.9, "a share from 0 to 0.9, such as 0.1")?;
+                let all = messages as f64 + if messages == 0 { 0.0 } else { warmup as f64 };
+                within("--messages", all, 1.0..=1_000_000.0, "from 1 to 1000000, warm-up included")
+            }
+            Scenario::Crash { fraction, .. } => {
+                within("--fraction", fraction, 0.0..=0.99, "a share from 0 to 0.99, such as 0.5")
+            }
+            Scenario::Detect { stalled, liars, seconds: s } => {
+                within("--stalled", stalled, 0.0..=0.9, "a share from 0 to 0.9, such as 0.125")?;
+                within("--liars", liars, 0.0..=0.5, "a share from 0 to 0.5, such as 0.1")?;
+                seconds(s)
+            }
+            Scenario::Partition { split, seconds: s, rate } => {
+                within("--split", split, 0.01..=0.99, "a share from 0.01 to 0.99, such as 0.5")?;
+                within("--rate", rate, 0.0..=10_000.0, "messages a second, from 0 to 10000")?;
+                seconds(s)
+            }
+            Scenario::Churn { rate, seconds: s } => {
+                within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
+                seconds(s)
+            }
+            Scenario::Hostile { attackers, ids, seconds: s } => {
+                within("--attackers", attackers, 0.0..=1.0, "a share from 0 to 1, such as 0.05")?;
+                within("--ids", ids as f64, 1.0..=10_000.0, "ids behind each address, from 1 to 10000")?;
+                seconds(s)
+            }
+        }
+    }
+
+    /// The options that say what happens, as on the command line.
+    pub(super) fn flags(&self) -> String {
+        match *self {
+            Scenario::Broadcast { warmup, messages, crash } => {
+                let crash = if crash > 0.0 { format!(" --crash {crash}") } else { String::new() };
+                format!(" --warmup {warmup} --messages {messages}{crash}")
+            }
+            Scenario::Crash { fraction, restart } => {
+                format!(" --fraction {fraction}{}", if restart { " --restart" } else { "" })
+            }
+            Scenario::Detect { stalled, liars, seconds } => {
+                format!(" --stalled {stalled} --liars {liars} --for {seconds}")
+            }
+            Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
+            Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Hostile { attackers, ids, seconds } => {
+                format!(" --attackers {attackers} --ids {ids} --for {seconds}")
+            }
+        }
+    }
+}

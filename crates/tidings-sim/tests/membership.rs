@@ -1,0 +1,74 @@
+//! The scenarios of failures, at sizes small enough for every test run; `tidings sim` widens them.
+#![allow(missing_docs)]
+
+use tidings_sim::{Options, Report, Scenario, Seeds, run};
+
+fn simulate(scenario: Scenario, nodes: usize, seeds: u64) -> Report {
+    let mut o = Options::new(scenario);
+    o.nodes = nodes;
+    o.seeds = Seeds { first: 1, last: seeds };
+    let r = run(&o, &|_| {});
+    assert_eq!(r.failures, [], "an invariant did not hold");
+    r
+}
+
+fn worst(r: &Report, figure: &str) -> f64 {
+    r.figures.0[figure].worst
+}
+
+#[test]
+fn a_crash_is_suspected_within_seconds_and_removed_soon_and_nobody_else_is() {
+    let r = simulate(Scenario::Detect { stalled: 0.125, liars: 0.0, seconds: 40.0 }, 80, 2);
+    assert!(worst(&r, "crashes") >= 8.0, "{r:?}");
+    assert!(worst(&r, "suspect_ms") <= 3_500.0, "{r:?}");
+    assert!(worst(&r, "remove_ms") <= 7_000.0, "{r:?}");
+    assert_eq!((worst(&r, "unnoticed"), worst(&r, "false_removals_per_node_hour")), (0.0, 0.0), "{r:?}");
+}
+
+#[test]
+fn probes_are_counted_and_cheap() {
+    let r = simulate(Scenario::Detect { stalled: 0.0, liars: 0.0, seconds: 10.0 }, 60, 1);
+    // Ten links, one ping and one answer a second on each, counted at both ends.
+    let bytes = worst(&r, "probe_bytes_per_node_per_s");
+    assert!((1_000.0..2_300.0).contains(&bytes), "{bytes}");
+}
+
+#[test]
+fn liars_kill_nobody() {
+    let r = simulate(Scenario::Detect { stalled: 0.125, liars: 0.2, seconds: 40.0 }, 80, 1);
+    assert!(worst(&r, "lies") > 1_000.0, "{r:?}");
+    assert_eq!(worst(&r, "false_removals_per_node_hour"), 0.0, "{r:?}");
+}
+
+#[test]
+fn a_short_partition_is_forgotten_and_what_was_held_back_arrives() {
+    let r = simulate(Scenario::Partition { split: 0.3, seconds: 2.0, rate: 10.0 }, 50, 2);
+    assert!(worst(&r, "missed") > 0.0, "a partition holds messages back: {r:?}");
+    assert_eq!(worst(&r, "recovered"), 1.0, "{r:?}");
+    assert!(worst(&r, "overlay_heal_ms") <= 3_000.0, "{r:?}");
+}
+
+#[test]
+fn a_long_partition_is_seen_as_one() {
+    let r = simulate(Scenario::Partition { split: 0.3, seconds: 20.0, rate: 2.0 }, 50, 1);
+    assert_eq!(worst(&r, "connected_before_heal"), 0.7, "{r:?}");
+    assert!(worst(&r, "missed") >= 40.0 * 15.0, "each message misses one side at least: {r:?}");
+}
+
+#[test]
+fn churn_isolates_nobody_and_those_who_stay_get_everything() {
+    let r = simulate(Scenario::Churn { rate: 10.0, seconds: 120.0 }, 60, 2);
+    assert!(worst(&r, "replaced") >= 8.0 && worst(&r, "present_throughout") >= 30.0, "{r:?}");
+    assert_eq!((worst(&r, "delivery_ratio"), worst(&r, "isolated")), (1.0, 0.0), "{r:?}");
+    assert_eq!(worst(&r, "false_removals"), 0.0, "{r:?}");
+    assert!(worst(&r, "path_length") <= 1.15 * worst(&r, "path_length_random"), "{r:?}");
+}
+
+#[test]
+fn rogues_get_nothing_through_and_attackers_get_into_some_views() {
+    let r = simulate(Scenario::Hostile { attackers: 0.05, ids: 10, seconds: 8.0 }, 40, 1);
+    assert!(worst(&r, "abuses") > 1_000.0, "{r:?}");
+    assert_eq!((worst(&r, "accepted_forgeries"), worst(&r, "panics")), (0.0, 0.0), "{r:?}");
+    assert_eq!(worst(&r, "delivery_ratio"), 1.0, "{r:?}");
+    assert!(worst(&r, "view_share_over_fair_share") > 0.2, "an attack that never gets in measures nothing: {r:?}");
+}
