@@ -126,8 +126,8 @@ impl Chaos {
     fn message(&mut self, from: NodeId) -> Message {
         let ttl = self.rng.below(256) as u8;
         let flag = self.rng.below(2) == 0;
-        match self.rng.below(18) {
-            15..18 => self.probe(from),
+        match self.rng.below(19) {
+            16..19 => self.probe(from),
             0 => Release {}.into(),
             1 => Join { overlay: self.overlay(), me: self.addr_of_somebody(), sketch: self.sketch() }.into(),
             2 => ForwardJoin { overlay: self.overlay(), newcomer: self.addr_of_somebody(), ttl }.into(),
@@ -180,6 +180,10 @@ impl Chaos {
             }
             12 => Graft { topic: self.topic(), ids: self.some(MAX_IHAVES, Chaos::short_id), eager: flag }.into(),
             13 => Prune { topic: self.topic() }.into(),
+            14 => {
+                let (me, old) = (self.addr_of_somebody(), self.addr_of_somebody());
+                Exchange { overlay: self.overlay(), me, old, near: flag }.into()
+            }
             _ => {
                 let range = |c: &mut Chaos| Range {
                     author: c.id(),

@@ -62,6 +62,7 @@ fn examples() -> Vec<Message> {
         Topics { fresh: true, add: vec![topic(1)], remove: vec![topic(2)] }.into(),
         TopicWalk { topic: topic(0xaa), seeker: peer(0x77), ttl: 8 }.into(),
         TopicPeers { topic: topic(0xaa), peers: vec![peer(0x88)] }.into(),
+        Exchange { overlay: Some(topic(0xaa)), me: peer(0x11), old: peer(0x44), near: true }.into(),
         Gossip { hop: 2, pulled: true }.into(),
         IHave { topic: topic(0xaa), batches: vec![announced(0x0b)] }.into(),
         Graft { topic: topic(0xaa), ids: vec![ShortId([0x0c; 16])], eager: true }.into(),
@@ -252,6 +253,19 @@ mod bytes_are_pinned {
         aaaaaaaa01818258208888888888888888888888888888888888888888888888
         88888888888888888882820146c0000201115182025220010db8000000000000
         0000000000011152
+        ");
+    }
+
+    #[test]
+    fn of_exchange() {
+        insta::assert_snapshot!(wire("Exchange"), @r"
+        0114ac0000000000
+        a4005820aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        aaaaaaaa01825820111111111111111111111111111111111111111111111111
+        111111111111111182820146c0000201115182025220010db800000000000000
+        0000000001115202825820444444444444444444444444444444444444444444
+        444444444444444444444482820146c0000201115182025220010db800000000
+        0000000000000001115203f5
         ");
     }
 
@@ -509,6 +523,13 @@ mod strategies {
             (topic_id(), peer_addr(), any::<u8>())
                 .prop_map(|(topic, seeker, ttl)| TopicWalk { topic, seeker, ttl }.into()),
             (topic_id(), peers()).prop_map(|(topic, peers)| TopicPeers { topic, peers }.into()),
+            (overlay(), peer_addr(), peer_addr(), any::<bool>()).prop_map(|(overlay, me, old, near)| Exchange {
+                overlay,
+                me,
+                old,
+                near
+            }
+            .into()),
             (any::<u16>(), any::<bool>()).prop_map(|(hop, pulled)| Gossip { hop, pulled }.into()),
             (topic_id(), vec(announced, 0..=MAX_IHAVES)).prop_map(|(topic, batches)| IHave { topic, batches }.into()),
             (topic_id(), vec(short_id(), 0..=MAX_IHAVES), any::<bool>()).prop_map(|(topic, ids, eager)| Graft {
@@ -638,7 +659,7 @@ mod newer_peers {
 
     #[test]
     fn an_unknown_tag_is_skipped_whatever_is_behind_it() {
-        for tag in [0, 2, 20, 35, 255] {
+        for tag in [0, 2, 21, 35, 255] {
             let f = Frame::new(tag, STRANGE, Bytes::from_static(b"raw")).to_bytes();
             assert_eq!(Message::parse(f), Ok(None));
         }
@@ -768,6 +789,7 @@ mod older_peers {
             Message::Neighbor(m) => missing!(m, 0 overlay, 2 urgent, 3 room, 4 sketch),
             Message::NeighborReply(m) => missing!(m, 0 overlay, 2 others, 3 sketch, 4 me),
             Message::Disconnect(m) => missing!(m, 0 overlay, 1 reason, 2 instead),
+            Message::Exchange(m) => missing!(m, 0 overlay, 3 near),
             Message::Shuffle(m) => missing!(m, 4 sketch),
             Message::ShuffleReply(m) => missing!(m, 3 sketch),
             Message::Topics(m) => missing!(m, 0 fresh, 1 add, 2 remove),
@@ -795,7 +817,7 @@ mod older_peers {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 23);
+        assert_eq!(seen, 25);
     }
 
     #[test]

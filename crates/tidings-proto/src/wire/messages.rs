@@ -132,7 +132,7 @@ pub struct Disconnect {
     /// Which overlay.
     #[n(0)]
     pub overlay: WireOverlay,
-    /// 0 made room for another, 1 left the overlay, 2 goodbye: the process ends.
+    /// 0 made room for another, 1 left the overlay, 2 goodbye: the process ends, 3 exchanged: another is on its way.
     #[n(1)]
     #[cbor(default)]
     pub reason: u8,
@@ -225,6 +225,25 @@ pub struct TopicPeers {
     /// Members.
     #[n(1)]
     pub peers: Vec<PeerAddr>,
+}
+
+/// Asks to become neighbours in exchange: both ends are full and let one go, and those two are sent to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Exchange {
+    /// Which overlay.
+    #[n(0)]
+    pub overlay: WireOverlay,
+    /// The asker's addresses.
+    #[n(1)]
+    pub me: PeerAddr,
+    /// Whom the asker lets go: the receiver names it to whom it lets go itself.
+    #[n(2)]
+    pub old: PeerAddr,
+    /// The asker wants nearer neighbours; otherwise it has found one again that it had lost.
+    #[n(3)]
+    #[cbor(default)]
+    pub near: bool,
 }
 
 /// Carries a batch: the author's own bytes are the frame's payload.
@@ -394,6 +413,7 @@ messages! {
     17 Topics |m| m.add.len() <= MAX_TOPICS && m.remove.len() <= MAX_TOPICS;
     18 TopicWalk |_| true;
     19 TopicPeers |m| m.peers.len() <= MAX_PEERS;
+    20 Exchange |_| true;
     30 Gossip |_| true;
     31 IHave |m| m.batches.len() <= MAX_IHAVES;
     32 Graft |m| m.ids.len() <= MAX_IHAVES;
