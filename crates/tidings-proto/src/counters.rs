@@ -55,6 +55,8 @@ counters! {
     published,
     /// Messages delivered to the program.
     delivered,
+    /// Those of them flagged late: after a later one of their author.
+    delivered_late,
     /// Batches sent to neighbours, every copy counted.
     batches_sent,
     /// Batches received for the first time.
@@ -75,6 +77,8 @@ counters! {
     batches_contradictory,
     /// Batches refused for want of room, fetched again later.
     batches_shed,
+    /// Frames of announcements sent.
+    ihaves_sent,
     /// Announcements received.
     ihaves_received,
     /// Announcements dropped for want of room.

@@ -193,6 +193,7 @@ impl Swim {
             armed: now,
             heard: now,
             answered: now,
+            measured: Time::default(),
             deaf_rounds: 0,
             suspicion: None,
             hearsay: Vec::new(),

@@ -63,6 +63,10 @@ pub struct BatchHeader {
     #[n(7)]
     #[cbor(default)]
     pub headers: Vec<u32>,
+    /// How long before this one the author signed its last batch of this epoch on the topic, in milliseconds by its
+    /// own clock; absent for the first. It tells who comes to the topic whether what came before is history to it.
+    #[n(8)]
+    pub apart_ms: Option<u64>,
 }
 
 /// A place in an author's stream of messages.

@@ -23,6 +23,15 @@ const DORMANT: usize = 65_536;
 const LOAD: StoreTicket = StoreTicket(0);
 const EPOCH: StoreTicket = StoreTicket(1);
 
+/// How far our own stream on a topic is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    /// The last number used.
+    pub(super) seq: u64,
+    /// When the batch that holds it was signed, by our wall clock.
+    pub(super) wall_ms: u64,
+}
+
 /// The state of storage, and what waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Persist {
@@ -34,8 +43,8 @@ pub(super) struct Persist {
     dormant: BTreeMap<(TopicId, NodeId), Record>,
     /// Where our own streams stand.
     own: BTreeMap<TopicId, Position>,
-    /// The last number used on each topic in this epoch, whether the node is in it now or not.
-    used: BTreeMap<TopicId, u64>,
+    /// How far our own streams of this epoch are, whether the node is in the topic now or not.
+    used: BTreeMap<TopicId, Used>,
     /// Records to write with this turn's deliveries.
     dirty: BTreeMap<Bytes, Bytes>,
     ready: Vec<Event>,
@@ -161,14 +170,15 @@ impl Persist {
         self.own.get(topic).copied().filter(|p| Some(p.epoch) != self.epoch)
     }
 
-    /// The last number used in our own stream in this epoch; 0 if none was.
-    pub(super) fn used(&self, topic: &TopicId) -> u64 {
-        self.used.get(topic).copied().unwrap_or(0)
+    /// How far our own stream of this epoch is; none if it has not begun.
+    pub(super) fn used(&self, topic: &TopicId) -> Option<Used> {
+        self.used.get(topic).copied()
     }
 
     /// Our stream on a topic stands here now.
-    pub(super) fn publish(&mut self, topic: &TopicId, at: Position) {
-        self.used.insert(*topic, at.seq);
+    pub(super) fn publish(&mut self, topic: &TopicId, epoch: u64, last: Used) {
+        self.used.insert(*topic, last);
+        let at = Position { epoch, seq: last.seq };
         let mut value = Vec::with_capacity(20);
         let done = minicbor::encode(at, &mut value);
         debug_assert!(done.is_ok());

@@ -17,14 +17,19 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
 const TRIES: usize = 8;
 const AGAIN: Span = Span::from_millis(500);
-/// A neighbour that had to be asked within this long is asked into the tree the next time (a guess).
+/// When a batch had to be asked for within this long, and the tree has not brought it since, the next is asked for
+/// together with the link: the tree is broken. One link at a time, for the first may do (both are guesses).
 const BROKEN: Span = Span::from_secs(5);
+const GRAFT_EVERY: Span = Span::from_millis(500);
 /// Batches asked for in one graft, so that the answer fits a lane.
 const ASK_AT_ONCE: usize = 32;
 /// Batches served for one fetch.
 const SERVE: usize = 64;
 /// How long a gap from before this start is waited for: neighbours either still have it or never will.
 const RESUMED_WAIT: Span = Span::from_secs(1);
+/// How long the first batch seen of an author waits for those before it: the longest patience for the tree, and a
+/// request or two. Beyond, the order is given up rather than a newcomer kept waiting (a guess).
+const BEGINNING_WAIT: Span = Span::from_secs(3);
 /// Time between requests for the same range.
 const FETCH_AGAIN: Span = Span::from_millis(700);
 
@@ -110,11 +115,25 @@ impl Repair {
     }
 }
 
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Numbers between two batches.
+    Numbers,
+    /// Numbers between what was delivered before this start and the first batch since.
+    Resumed,
+    /// What came before the first batch seen.
+    Beginning,
+}
+
 /// A gap was found just now.
-pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, resumed: bool) -> Gap {
-    let wait = cx.config.gap_wait_span();
-    let wait = if resumed { wait.min(RESUMED_WAIT) } else { wait };
-    let ask = if resumed { Span::ZERO } else { patience };
+pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, lack: Lack) -> Gap {
+    let (most, ask) = match lack {
+        Lack::Numbers => (Span(u64::MAX), patience),
+        Lack::Resumed => (RESUMED_WAIT, Span::ZERO),
+        Lack::Beginning => (BEGINNING_WAIT, patience),
+    };
+    let wait = cx.config.gap_wait_span().min(most);
     Gap { deadline: cx.now.mono + wait, ask_at: cx.now.mono + ask, asked: 0 }
 }
 
@@ -127,16 +146,20 @@ impl Topic {
 }
 
 impl PubSub {
-    /// Asks for announced batches that did not come. One batch may just be late; when the same neighbour had to be
-    /// asked before, the tree is broken, and the request also takes the link into it.
+    /// Asks for announced batches that did not come. One batch may just be late; when one had to be asked for before,
+    /// the tree is broken, and the request also takes the link into it.
     pub(super) fn repair(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         let now = cx.now.mono;
         for (peer, ids) in t.repair.take_due(now) {
+            let broken = t.pulled.is_some_and(|at| now.since(at) < BROKEN) && now.since(t.mended) >= GRAFT_EVERY;
             let Some(p) = t.peer(&peer) else { continue };
-            let eager = p.eager || p.pulled.is_some_and(|at| now.since(at) < BROKEN);
+            let eager = p.eager || broken;
             if eager {
                 p.graft();
+            }
+            if broken {
+                t.mended = now;
             }
             for part in ids.chunks(ASK_AT_ONCE) {
                 cx.counters.grafts_sent += 1;
@@ -187,7 +210,7 @@ impl PubSub {
             let missed = a.give_up(id, &mut ready);
             if a.is_waiting() {
                 let patience = t.patience.wait();
-                a.gap = Some(new_gap(cx, patience, false));
+                a.gap = Some(new_gap(cx, patience, Lack::Numbers));
                 next = Some(next.map_or(now + patience, |n| n.min(now + patience)));
             }
             self.hand_over(cx, topic, id, missed, ready);

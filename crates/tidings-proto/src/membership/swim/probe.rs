@@ -147,9 +147,13 @@ impl Swim {
             return;
         };
         let (_, sent) = w.sent.remove(at);
-        w.rtt.note(now.since(sent));
-        if let Some(rtt) = w.rtt.smoothed() {
-            cx.topology.measured(&from, rtt);
+        // Once an interval: a peer that stood still answers many pings at once, all of them late.
+        if now.since(w.measured) >= Span(interval.0 / 2) {
+            w.measured = now;
+            w.rtt.note(now.since(sent));
+            if let Some(rtt) = w.rtt.smoothed() {
+                cx.topology.measured(&from, rtt);
+            }
         }
         w.answered = now;
         w.deaf_rounds = 0;

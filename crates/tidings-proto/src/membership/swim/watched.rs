@@ -94,6 +94,8 @@ pub(super) struct Watched {
     /// The last sign of life, and the last answer to a probe of ours.
     pub(super) heard: Time,
     pub(super) answered: Time,
+    /// When the round trip was measured last.
+    pub(super) measured: Time,
     /// Rounds in a row without an answer, though it was heard.
     pub(super) deaf_rounds: u8,
     pub(super) suspicion: Option<Suspicion>,
