@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     }
     s.run(Span::from_secs(2));
 
-    let began = spent_us();
+    let (began, events) = (spent_us(), s.net.events);
     let (before, from) = (s.net.traffic, s.now());
     let mut left = doomed.clone();
     for i in 0..messages {
@@ -77,6 +77,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("control_bytes_per_node_per_s", control as f64 / (options.nodes as f64 * seconds), Worst::Largest);
     out.value("us_per_delivery", spent / s.ledger.deliveries.max(1) as f64, Worst::Largest);
     out.value("us_per_node_second", spent / node_seconds, Worst::Largest);
+    let events = s.net.events - events;
+    out.value("events_per_node_second", events as f64 / node_seconds, Worst::Largest);
     out.value("late", s.ledger.late as f64, Worst::Largest);
     out.value("gaps", s.ledger.gaps as f64, Worst::Largest);
     let latencies = s.ledger.latencies_us.iter().map(|us| f64::from(*us) / 1000.0).collect();

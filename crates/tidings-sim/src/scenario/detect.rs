@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     s.rng.sample(&mut lying, (options.nodes as f64 * share) as usize);
     let mut next_lie = if lying.is_empty() { Time(u64::MAX) } else { begin + liars::EVERY };
     s.players = Some(Players::Liars(Liars::enter(&mut s.net, lying.clone())));
-    let spent = spent_us();
+    let (spent, events) = (spent_us(), s.net.events);
     s.heard = Some(Vec::new());
     let probes = s.net.traffic.probe_bytes;
     let (mut crashes, mut stalls, mut mistakes) = (Vec::new(), Stalls::default(), Mistakes::default());
@@ -169,6 +169,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("crashes", crashes.len() as f64, Worst::Smallest);
     out.value("unnoticed", unnoticed as f64, Worst::Largest);
     out.value("us_per_node_second", spent / (hours * 3_600.0), Worst::Largest);
+    let events = s.net.events - events;
+    out.value("events_per_node_second", events as f64 / (hours * 3_600.0), Worst::Largest);
     out.value("node_hours", hours, Worst::Smallest);
     out.value("false_suspicions_per_node_hour", mistakes.suspicions as f64 / hours, Worst::Largest);
     out.value("false_suspicions_of_healthy_per_node_hour", mistakes.healthy as f64 / hours, Worst::Largest);
