@@ -130,6 +130,16 @@ fn one(options: &Options, seed: u64) -> Outcome {
     })
 }
 
+/// Microseconds this thread has run for; the system's clock where the kernel does not tell. A seed runs on one thread,
+/// so this is what it costs however busy the machine is.
+pub(crate) fn spent_us() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    match stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()) {
+        Some(ns) => ns / 1_000.0,
+        None => std::time::UNIX_EPOCH.elapsed().map_or(f64::NAN, |d| d.as_secs_f64() * 1e6),
+    }
+}
+
 /// Resident memory of this process now, if the system tells.
 pub(crate) fn rss_mb() -> f64 {
     memory_mb("VmRSS:")
