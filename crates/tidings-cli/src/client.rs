@@ -111,6 +111,12 @@ impl Client {
         Ok(Lines::new(response))
     }
 
+    /// What happens to the node from now on.
+    pub(crate) async fn events(&self) -> Result<Lines, CliError> {
+        let response = self.send(self.request(Method::GET, self.url("/v1/events"))).await?;
+        Ok(Lines::new(response))
+    }
+
     /// Asks the node to stop and waits until it no longer holds the connection.
     pub(crate) async fn down(&self) -> Result<(), CliError> {
         let response = self.send(self.request(Method::POST, self.url("/v1/down"))).await?;

@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod demo;
 mod error;
+mod events;
 mod out;
 mod rundir;
 mod sim;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), CliError> {
     let json = cli.json;
     let runtime = match cli.command {
-        Command::Demo(_) | Command::Up(_) => runtime::Builder::new_multi_thread(),
+        Command::Up(_) => runtime::Builder::new_multi_thread(),
         _ => runtime::Builder::new_current_thread(),
     }
     .enable_all()
@@ -60,6 +61,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Status(args) => commands::status(args, json).await,
             Command::Pub(args) => talk::publish(args, json).await,
             Command::Sub(args) => talk::subscribe(args, json).await,
+            Command::Events(args) => events::follow(args, json).await,
             Command::Down(args) => commands::down(args, json).await,
             Command::Sim(scenario) => sim::run(scenario, json),
         }

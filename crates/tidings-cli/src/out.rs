@@ -44,6 +44,12 @@ impl Paint {
         Paint(io::stdout().is_terminal() && !refused && !dumb)
     }
 
+    /// Without colours.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Paint(false)
+    }
+
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

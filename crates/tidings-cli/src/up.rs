@@ -4,8 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
-use tidings::{Addr, Agent, AgentEvent, JoinTarget, LeaveReason, Network, Overlay, PeerAddr, load_config, parse_join};
+use tidings::{Addr, Agent, AgentEvent, JoinTarget, Network, PeerAddr, load_config, parse_join};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +12,7 @@ use tokio::sync::watch;
 use crate::api;
 use crate::args::UpArgs;
 use crate::error::CliError;
+use crate::events;
 use crate::out::{self, Paint};
 use crate::rundir::{ApiFile, data_dir, fresh_token};
 
@@ -76,7 +76,7 @@ impl WayIn {
 
 async fn build(args: &UpArgs, network: Option<Network>, dir: &Path) -> Result<Agent, CliError> {
     let failed = |e: &dyn std::fmt::Display| CliError::Node(e.to_string());
-    let mut builder = Agent::builder().data_dir(dir).bind(args.bind);
+    let mut builder = Agent::builder().data_dir(dir).bind(args.bind).advertise(args.advertise.iter().copied());
     if let Some(file) = &args.config {
         builder = builder.config(load_config(file).map_err(|e| failed(&e))?);
     }
@@ -102,7 +102,7 @@ async fn serve(
     let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
     file.write(dir)?;
     let outcome = async {
-        announce(agent, args.bind, &file, dir, json)?;
+        announce(agent, args, &file, dir, json)?;
         let mut asked = open(listener, agent, &file);
         let paint = Paint::stdout();
         loop {
@@ -134,8 +134,9 @@ fn open(listener: TcpListener, agent: &Agent, file: &ApiFile) -> watch::Receiver
     asked
 }
 
-fn announce(agent: &Agent, bind: SocketAddr, file: &ApiFile, dir: &Path, json: bool) -> Result<(), CliError> {
-    let addrs: Vec<String> = reachable(agent.addrs(), bind).iter().map(ToString::to_string).collect();
+fn announce(agent: &Agent, args: &UpArgs, file: &ApiFile, dir: &Path, json: bool) -> Result<(), CliError> {
+    let addrs = if args.advertise.is_empty() { reachable(agent.addrs(), args.bind) } else { agent.addrs() };
+    let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
     let (node_id, ticket) = (agent.node_id().to_string(), agent.ticket().to_string());
     if json {
         let api = file.url.clone();
@@ -176,28 +177,11 @@ fn reachable(mut addrs: Vec<Addr>, bind: SocketAddr) -> Vec<Addr> {
 
 /// Tells people what happens in the network's own overlay; topics would say the same again.
 fn tell(paint: Paint, event: &AgentEvent) -> Result<(), CliError> {
-    match event {
-        AgentEvent::PeerJoined { peer, overlay: Overlay::Root } => {
-            out::line(&format!("{} {}", paint.good("+ neighbour"), peer.short()))
-        }
-        AgentEvent::PeerLeft { peer, overlay: Overlay::Root, reason } => {
-            out::line(&format!("{} {}: {}", paint.bad("- neighbour"), peer.short(), words(reason)))
-        }
-        AgentEvent::StorageFailed { error } => {
-            out::line(&paint.bad(&format!("{error}: messages flow on, but a restart may repeat or miss some")))
-        }
-        _ => Ok(()),
+    let event = serde_json::json!(event);
+    match event["overlay"].as_str() {
+        Some("root") | None => out::line(&events::for_people(paint, &event)),
+        Some(_) => Ok(()),
     }
-}
-
-/// Why a neighbour is one no longer: the names of the reasons, as words.
-fn words(reason: &LeaveReason) -> String {
-    let name = match serde_json::to_value(reason) {
-        Ok(Value::Object(link)) => link.values().filter_map(Value::as_str).collect(),
-        Ok(Value::String(name)) => name,
-        _ => String::new(),
-    };
-    name.replace('_', " ")
 }
 
 /// What ends a node from outside.

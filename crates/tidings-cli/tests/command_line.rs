@@ -4,7 +4,8 @@ mod common;
 
 use common::tidings;
 
-const COMMANDS: [&str; 11] = ["demo", "sim", "up", "id", "ticket", "peers", "topics", "status", "pub", "sub", "down"];
+const COMMANDS: [&str; 12] =
+    ["demo", "sim", "up", "id", "ticket", "peers", "topics", "status", "pub", "sub", "events", "down"];
 
 #[test]
 fn every_command_has_help_with_an_example_and_takes_json() {

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Node, tidings};
+use common::{Node, Running, tidings};
 use rustix::process::Signal;
 
 #[test]
@@ -173,4 +173,40 @@ fn a_taken_port_is_named() {
     let addr = taken.local_addr().unwrap().to_string();
     let up = tidings(&["up", "--data", dir.path().to_str().unwrap(), "--bind", "127.0.0.1:0", "--api", &addr]);
     assert!(up.error().contains(&addr), "{up:?}");
+}
+
+#[test]
+fn events_tell_of_neighbours_that_come_and_go() {
+    let parent = tempfile::tempdir().unwrap();
+    let a = Node::up(&parent.path().join("a"), &[]);
+    let mut events = Running::start(&["events", "--json", "--data", a.dir.to_str().unwrap()]);
+    assert_eq!(events.stderr.recv_timeout(common::DEADLINE).unwrap(), "listening to the node's events");
+    let mut b = Node::up(&parent.path().join("b"), &["--join", a.ticket()]);
+    let id = b.ready["node_id"].clone();
+    let mut wait_for = |event: &str| {
+        loop {
+            let line = events.next();
+            if line["event"] == event && line["peer"] == id && line["overlay"] == "root" {
+                return line;
+            }
+        }
+    };
+    wait_for("peer_joined");
+    b.process.signal(Signal::TERM);
+    assert_eq!(b.process.ended(), Some(0));
+    assert_eq!(wait_for("peer_left")["reason"], "goodbye");
+}
+
+#[test]
+fn an_advertised_address_stands_in_the_ticket() {
+    let parent = tempfile::tempdir().unwrap();
+    let a = Node::up(&parent.path().join("a"), &["--advertise", "192.0.2.7:4000", "--advertise", "[2001:db8::1]:4000"]);
+    assert_eq!(a.ready["addrs"], serde_json::json!(["192.0.2.7:4000", "[2001:db8::1]:4000"]));
+    let ticket: tidings::Ticket = a.ticket().parse().unwrap();
+    let addrs: Vec<String> = ticket.peers[0].addrs.iter().map(ToString::to_string).collect();
+    assert_eq!(addrs, ["192.0.2.7:4000", "[2001:db8::1]:4000"]);
+    for bad in ["0.0.0.0:4000", "192.0.2.7:0", "nowhere"] {
+        let up = tidings(&["up", "--data", parent.path().join("b").to_str().unwrap(), "--advertise", bad]);
+        assert!(up.error().contains("203.0.113.7:4000"), "{bad}: {up:?}");
+    }
 }

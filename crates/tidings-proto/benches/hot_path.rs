@@ -69,6 +69,7 @@ impl Author {
             previous: None,
             payloads: vec![size as u32; count],
             headers: vec![],
+            apart_ms: None,
         }
     }
 

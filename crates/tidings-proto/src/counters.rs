@@ -51,10 +51,16 @@ counters! {
     joins_limited,
     /// Neighbours that made room for others.
     neighbors_replaced,
+    /// Answers that could not go back the way their walk came, because a neighbour on it had gone.
+    walks_lost,
+    /// Topics of a neighbour not remembered, for want of room.
+    topics_ignored,
     /// Messages published here.
     published,
     /// Messages delivered to the program.
     delivered,
+    /// Those of them flagged late: after a later one of their author.
+    delivered_late,
     /// Batches sent to neighbours, every copy counted.
     batches_sent,
     /// Batches received for the first time.
@@ -71,10 +77,12 @@ counters! {
     batches_off_topic,
     /// Batches older than the history, or from the future.
     batches_out_of_time,
-    /// Batches that contradict what their author signed before.
+    /// Batches that contradict what is known of their author's, or copies that are not what they claim to be.
     batches_contradictory,
     /// Batches refused for want of room, fetched again later.
     batches_shed,
+    /// Frames of announcements sent.
+    ihaves_sent,
     /// Announcements received.
     ihaves_received,
     /// Announcements dropped for want of room.
@@ -95,6 +103,12 @@ counters! {
     gaps,
     /// Messages given up on, in those gaps.
     messages_missed,
+    /// Waits for missing messages that ended early, because too much waited behind them.
+    gaps_hurried,
+    /// Deliveries dropped because the program left the topic while they were being stored.
+    deliveries_unwanted,
+    /// Batches of ours dropped because no neighbour came to take them.
+    batches_unsent,
     /// Records that could not be written.
     storage_failures,
     /// Authors forgotten for want of room.

@@ -32,6 +32,7 @@ fn header(messages: &[Outgoing]) -> BatchHeader {
         previous: Some(Position { epoch: 1_600_000_000_000, seq: 9 }),
         payloads: messages.iter().map(|m| m.payload.len() as u32).collect(),
         headers: if plain { vec![] } else { messages.iter().map(|m| m.headers.len() as u32).collect() },
+        apart_ms: Some(2_500),
     }
 }
 
@@ -78,20 +79,20 @@ mod bytes_are_pinned {
     #[test]
     fn of_a_batch() {
         insta::assert_snapshot!(lines(example().bytes()), @r"
-        7300a80058203a2c015ec5f8ed6b41c4bd9bd850165fbfdb63ce78672bd18d6c
+        7700a90058203a2c015ec5f8ed6b41c4bd9bd850165fbfdb63ce78672bd18d6c
         c6d29f991526015820746e6a726b6673626327746e60696673727562742b2769
         62716275277562666b021b0000018bcfe568000305041b0000018bcfe5687b05
-        821b00000174876e800009068305000507830003002cec5c93cfa0a1e1d001b3
-        a896ded3319d97d3f5e8be83f6bf6b09d60a03b3ba0000000000000000000000
-        00000000000000000000000000000000000000000068656c6c6f6b3d76776f72
-        6c64
+        821b00000174876e80000906830500050783000300081909c41612682fa15d7f
+        34fa63325af34f35dd992a89b61b1f73990f6afe86e68a90d400000000000000
+        0000000000000000000000000000000000000000000000000068656c6c6f6b3d
+        76776f726c64
         ");
     }
 
     #[test]
     fn of_a_first_batch_without_headers() {
         let messages = [out(b"x", b"")];
-        let first = BatchHeader { first_seq: 1, previous: None, ..header(&messages) };
+        let first = BatchHeader { first_seq: 1, previous: None, apart_ms: None, ..header(&messages) };
         insta::assert_snapshot!(lines(Batch::seal(first, &messages, &key(), &crypto()).bytes()), @r"
         6200a70058203a2c015ec5f8ed6b41c4bd9bd850165fbfdb63ce78672bd18d6c
         c6d29f991526015820746e6a726b6673626327746e60696673727562742b2769
@@ -105,9 +106,9 @@ mod bytes_are_pinned {
     #[test]
     fn of_ids() {
         let b = example();
-        insta::assert_snapshot!(b.id(), @"2845ca6f3d0a6f86b0ceb754d3d164952ba170fb10dd04b4d07156261d43adee");
-        insta::assert_snapshot!(b.message_id(0), @"90694a257299374bdfb4745efec4559c9dbdd16437b3d0b095c92ebb6a0e5f6b");
-        insta::assert_snapshot!(b.message_id(2), @"4e6bda84c52b0754cfe374acf6a41d4466f76cc892b9c79f3d8f1472ccb83879");
+        insta::assert_snapshot!(b.id(), @"e3d20af0ffaade2bc178844c7186bebaea6f9d63cc07c8cbb76c9ab694d1476d");
+        insta::assert_snapshot!(b.message_id(0), @"25f886b5528a47690271b62e9ba6383787ec171aaa0e3665264334fe268abe0f");
+        insta::assert_snapshot!(b.message_id(2), @"553bc55d4141f283c328aeef756d9475cb6527f93e8318d511d0031657f23832");
         assert_eq!(b.short_id().0, b.id().0[..16]);
     }
 
@@ -154,14 +155,15 @@ proptest! {
 
     #[test]
     fn a_random_header_never_panics(
-        numbers in any::<[u64; 5]>(),
+        numbers in any::<[u64; 6]>(),
         payloads in vec(any::<u32>(), 0..6),
         headers in vec(any::<u32>(), 0..6),
         body in vec(any::<u8>(), 0..40),
     ) {
-        let [epoch, first_seq, wall_ms, e, s] = numbers;
+        let [epoch, first_seq, wall_ms, e, s, apart] = numbers;
         let h = BatchHeader {
             epoch, first_seq, wall_ms, previous: Some(Position { epoch: e, seq: s }), payloads, headers,
+            apart_ms: Some(apart),
             ..header(&[])
         };
         let _ = open(&signed(&h, &body));
@@ -331,7 +333,14 @@ mod headers {
     }
 
     #[test]
-    fn without_a_list_of_header_lengths_or_a_previous_place_are_read() {
+    fn with_bytes_behind_the_header_are_malformed() {
+        let mut head = minicbor::to_vec(header(&[out(b"hello", b"")])).unwrap();
+        head.push(0xf6);
+        assert_eq!(open(&signed_raw(&head, b"hello")).unwrap_err(), BatchError::Malformed);
+    }
+
+    #[test]
+    fn without_what_may_be_missing_are_read() {
         let h = header(&[out(b"hello", b"")]);
         let mut head = Vec::new();
         let mut e = Encoder::new(&mut head);
@@ -343,7 +352,7 @@ mod headers {
         e.u8(4).unwrap().u64(h.wall_ms).unwrap();
         e.u8(6).unwrap().array(1).unwrap().u8(5).unwrap();
         let read = open(&signed_raw(&head, b"hello")).unwrap();
-        assert_eq!(read.header(), &BatchHeader { previous: None, headers: vec![], ..h });
+        assert_eq!(read.header(), &BatchHeader { previous: None, headers: vec![], apart_ms: None, ..h });
     }
 }
 
@@ -354,6 +363,7 @@ fn the_fullest_batch_fits_a_frame() {
     h.headers = vec![0; MAX_MESSAGES];
     (h.epoch, h.first_seq, h.wall_ms) = (u64::MAX, u64::MAX - MAX_MESSAGES as u64, u64::MAX);
     h.previous = Some(Position { epoch: u64::MAX, seq: u64::MAX });
+    h.apart_ms = Some(u64::MAX);
     // 64 KiB in messages of 300 bytes and less, so that most lengths take three bytes.
     for i in 0..225 {
         h.payloads[i] = 300;

@@ -136,6 +136,48 @@ fn more_than_may_wait_is_delivered_before_its_time() {
     }
     assert_eq!(d.gaps(), [(1, 2, 2)]);
     assert_eq!(d.payloads().len(), 258);
+    assert_eq!(d.counters().gaps_hurried, 1);
+}
+
+#[test]
+fn of_too_much_that_waits_on_a_topic_the_oldest_gap_is_given_up_first() {
+    let (mut d, friend, _) = scene(Duration::from_secs(600));
+    // Twenty authors with 240 batches behind a gap each: none too many, all together are.
+    let authors: Vec<Fake> = (30..50).map(Fake::new).collect();
+    for (i, a) in authors.iter().enumerate() {
+        d.bring(&friend, &a.batch(1, b"1"));
+        for n in 3..243 {
+            d.bring(&friend, &a.batch(n, b"x"));
+        }
+        d.pass_ms(1_000);
+        let given_up = (240 * (i + 1)).saturating_sub(4_096).div_ceil(240);
+        assert_eq!(d.counters().gaps_hurried, given_up as u64, "after {} authors", i + 1);
+    }
+    let gave: Vec<_> = d
+        .did
+        .iter()
+        .filter_map(|x| match x {
+            Did::Event(Event::Gap { author, .. }) => Some(*author),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gave, authors[..3].iter().map(|a| a.id).collect::<Vec<_>>());
+}
+
+#[test]
+fn of_too_many_bytes_that_wait_on_a_topic_too() {
+    let (mut d, friend, _) = scene(Duration::from_secs(600));
+    let authors: Vec<Fake> = (30..42).map(Fake::new).collect();
+    let large = [7; 32_000];
+    for a in &authors {
+        d.bring(&friend, &a.batch(1, b"1"));
+        for n in 3..103 {
+            d.bring(&friend, &a.batch(n, &large));
+        }
+        d.pass_ms(1_000);
+    }
+    // 3.2 MB each, of 32 MiB.
+    assert_eq!(d.counters().gaps_hurried, 2);
 }
 
 #[test]

@@ -301,6 +301,21 @@ mod batches {
     }
 
     #[test]
+    fn that_only_look_like_one_that_is_here_say_nothing_about_the_tree() {
+        let mut s = Scene::new();
+        let true_one = s.author.batch(1, b"good 1");
+        let mut forged = true_one.bytes().to_vec();
+        *forged.last_mut().unwrap() ^= 1;
+        s.brings_in_vain("batches_contradictory", forged.into());
+        s.d.pass_ms(500);
+        let pruned = |s: &Scene| s.d.sent_to(&s.rogue.id).iter().any(|m| matches!(m, Message::Prune(_)));
+        assert!(!pruned(&s));
+        s.brings_in_vain("batches_duplicate", true_one.bytes().clone());
+        s.d.pass_ms(500);
+        assert!(pruned(&s), "a true copy does");
+    }
+
+    #[test]
     fn in_our_own_name_are_never_delivered() {
         let mut s = Scene::new();
         let ours = BatchHeader { author: s.d.id(), ..s.rogue.header(1, &[b"x"]) };
@@ -324,11 +339,7 @@ mod batches {
     fn with_a_number_used_before_and_other_content_are_not_delivered() {
         let mut s = Scene::new();
         let b = s.author.batch(1, b"another first");
-        let before = s.d.delivered().len();
-        let counted = s.counted(|s| s.d.bring(&s.rogue, &b));
-        assert_eq!(counted["batches_duplicate"], 1);
-        assert_eq!(s.d.delivered().len(), before);
-        s.works();
+        s.brings_in_vain("batches_contradictory", b.bytes().clone());
     }
 
     #[test]
@@ -626,7 +637,7 @@ mod membership_messages {
         let stranger = s.stranger();
         let yes =
             NeighborReply { overlay: None, accept: true, others: vec![Fake::new(50).addr], sketch: sketch(), me: None };
-        s.d.say(&stranger, yes);
+        s.counts("frames_unexpected", |s| s.d.say(&stranger, yes));
         assert!(!s.d.node.active_view(Overlay::Root).contains(&stranger.id));
         assert!(matches!(s.d.sent_to(&stranger.id)[..], [Message::Disconnect(_)]), "the other end must know");
         assert!(!s.d.node.passive_view(Overlay::Root).contains(&Fake::new(50).id));
@@ -640,12 +651,30 @@ mod membership_messages {
     }
 
     #[test]
+    fn answers_and_farewells_in_an_overlay_we_are_not_in_are_counted() {
+        let mut s = Scene::new();
+        let overlay = Some(other_topic());
+        let others = vec![Fake::new(50).addr];
+        let no = NeighborReply { overlay, accept: false, others: others.clone(), sketch: sketch(), me: None };
+        s.says_in_vain("frames_unexpected", no);
+        s.says_in_vain("frames_unexpected", TopicPeers { topic: other_topic(), peers: others });
+        s.says_in_vain("frames_unexpected", Disconnect { overlay, reason: 0, instead: None });
+    }
+
+    #[test]
+    fn an_answer_whose_way_back_is_gone_is_counted() {
+        let m = ShuffleReply { overlay: None, path: vec![Fake::new(60).id], peers: vec![], sketch: sketch() };
+        Scene::new().says_in_vain("walks_lost", m);
+    }
+
+    #[test]
     fn a_farewell_of_a_peer_that_is_no_neighbour_changes_nothing() {
         let mut s = Scene::new();
         let stranger = s.stranger();
         let before = s.d.node.active_view(Overlay::Root);
         let instead = Some(Fake::new(50).addr);
-        s.d.say(&stranger, Disconnect { overlay: None, reason: 255, instead });
+        let bye = Disconnect { overlay: None, reason: 255, instead };
+        s.counts("frames_unexpected", |s| s.d.say(&stranger, bye));
         assert_eq!(s.d.node.active_view(Overlay::Root), before);
         assert!(!s.d.did.iter().any(|x| matches!(x, Did::Dialed(_))));
         s.works();
@@ -667,6 +696,7 @@ mod membership_messages {
             let add = (part * 128..(part + 1) * 128).map(name).collect();
             s.d.say(&s.rogue, Topics { fresh: false, add, remove: vec![] });
         }
+        assert_eq!(s.d.counters().topics_ignored, 20 * 128 - 1024);
         let asked = |s: &mut Scene, topic| {
             s.d.command(Command::Subscribe { topic });
             s.d.pass_ms(1_000);

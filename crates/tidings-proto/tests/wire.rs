@@ -628,6 +628,15 @@ mod newer_peers {
     }
 
     #[test]
+    fn what_is_behind_the_map_is_malformed() {
+        for m in examples() {
+            let mut body = body_of(&m);
+            body.push(0xf6);
+            assert_eq!(parse(m.tag(), &body), Err(WireError::Body(m.tag())), "{}", m.name());
+        }
+    }
+
+    #[test]
     fn an_unknown_tag_is_skipped_whatever_is_behind_it() {
         for tag in [0, 2, 20, 35, 255] {
             let f = Frame::new(tag, STRANGE, Bytes::from_static(b"raw")).to_bytes();

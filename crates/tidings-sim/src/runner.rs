@@ -44,6 +44,8 @@ pub struct Report {
     pub wall_s: f64,
     /// Largest resident memory of this process, if the system tells.
     pub peak_rss_mb: f64,
+    /// That over the nodes that were simulated at once.
+    pub peak_rss_kb_per_node: f64,
 }
 
 /// What one seed came to.
@@ -88,6 +90,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
         }
         measured.push(o.measured);
     }
+    let peak = memory_mb("VmHWM:");
     let mut failed_seeds: Vec<u64> = failures.iter().map(|f| f.seed).collect();
     failed_seeds.dedup();
     Report {
@@ -103,7 +106,8 @@ pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
         trace_hash: trace.finalize().to_hex().to_string(),
         figures: Summary::of(&measured),
         wall_s: began.elapsed().as_secs_f64(),
-        peak_rss_mb: peak_rss_mb(),
+        peak_rss_mb: peak,
+        peak_rss_kb_per_node: peak * 1024.0 / (options.nodes * threads) as f64,
     }
 }
 
@@ -124,10 +128,6 @@ fn one(options: &Options, seed: u64) -> Outcome {
         }
         Outcome { measured, trace: [0; 32], broken: vec!["the node panicked".to_owned()] }
     })
-}
-
-fn peak_rss_mb() -> f64 {
-    memory_mb("VmHWM:")
 }
 
 /// Resident memory of this process now, if the system tells.

@@ -5,6 +5,7 @@
 //! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
 //! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line |
+//! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
 //!
 //! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
@@ -29,7 +30,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::error::CliError;
 
-/// Most subscriptions streamed at once (a guess: far more than one user's programs hold).
+/// Most answers streamed at once (a guess: far more than one user's programs hold).
 const MAX_STREAMS: usize = 256;
 
 /// What the handlers share.
@@ -92,6 +93,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
+        .route("/v1/events", get(routes::events))
         .route("/v1/down", axum::routing::post(routes::down))
         .fallback(routes::unknown)
         .method_not_allowed_fallback(routes::wrong_method)

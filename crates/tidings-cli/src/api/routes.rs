@@ -10,6 +10,7 @@ use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings::{AgentError, CommandError, Item, PublishError, RuntimeError, SubscribeOptions};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Refusal, Shared, lines, views};
 
@@ -105,9 +106,7 @@ pub(super) async fn subscribe(
     let topic = topic_of(path)?;
     let Query(limits) = limits
         .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "count is a number of messages, such as ?count=10"))?;
-    let permit = shared.streams.clone().try_acquire_owned().map_err(|_| {
-        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many subscriptions are open on this node: close one first")
-    })?;
+    let permit = stream_permit(&shared)?;
     let options = SubscribeOptions { own: true, ..SubscribeOptions::default() };
     let subscription = shared.agent.subscribe_with(&topic, options).await.map_err(refuse)?;
     let left = limits.count.unwrap_or(u64::MAX);
@@ -122,6 +121,24 @@ pub(super) async fn subscribe(
             let line = lines::of(&topic, &item).unwrap_or_default();
             Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), (subscription, left, permit)))
         }
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+fn stream_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
+    shared.streams.clone().try_acquire_owned().map_err(|_| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams are open on this node: close one first")
+    })
+}
+
+pub(super) async fn events(State(shared): State<Shared>) -> Result<Response, Refusal> {
+    let permit = stream_permit(&shared)?;
+    let lines = stream::unfold((shared.agent.events(), shared.agent, permit), |(mut events, agent, permit)| async {
+        let event = events.recv().await?;
+        // The names change with the topics: asked for each time.
+        let topics = agent.topics().await.unwrap_or_default();
+        let line = format!("{}\n", views::event(&event, &topics));
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(line)), (events, agent, permit)))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }

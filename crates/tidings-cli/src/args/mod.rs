@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Pub(PubArgs),
     /// Print a topic's messages as they arrive
     Sub(SubArgs),
+    /// Print what happens to the node, as it happens
+    Events(EventsArgs),
     /// Stop the node and wait until it is gone
     #[command(after_help = "Example:\n  tidings down --data ~/node-a")]
     Down(DataArgs),
@@ -144,6 +146,13 @@ fn parse_rate(text: &str) -> Result<Rate, String> {
     }
 }
 
+fn parse_advertised(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(addr) if addr.port() != 0 && !addr.ip().is_unspecified() => Ok(addr),
+        _ => Err("an address others can dial, such as 203.0.113.7:4000".to_owned()),
+    }
+}
+
 /// `tidings up`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -164,6 +173,9 @@ pub(crate) struct UpArgs {
     /// UDP address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:0")]
     pub(crate) bind: SocketAddr,
+    /// Address others reach the node at, if not its own (a forwarded port); give it again for more
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_advertised)]
+    pub(crate) advertise: Vec<SocketAddr>,
     /// Loopback address of the local API
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
@@ -212,6 +224,24 @@ pub(crate) struct SubArgs {
     pub(crate) topic: String,
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings events`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Neighbours that come and go, in the network's overlay (\"root\") and in each topic's. Says \"listening\" on standard error
+once nothing that happens from now on is missed. With --json each line is {event, peer, overlay, topic, reason}, with
+the fields that apply.
+
+Examples:
+  tidings events
+  tidings events --count 1 --json")]
+pub(crate) struct EventsArgs {
+    /// Stop after this many
+    #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) data: DataArgs,

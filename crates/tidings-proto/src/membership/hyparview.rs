@@ -183,11 +183,15 @@ impl Membership {
         if let Some(me) = &m.me {
             cx.topology.prove(&PeerAddr { id: from, addrs: me.addrs.clone() });
         }
-        let Some(v) = self.views.get_mut(&overlay) else { return };
+        let Some(v) = self.views.get_mut(&overlay) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
         v.size.merge(cx.now.wall, &m.sketch);
         let pending = v.take_pending(&from);
         let Some(pending) = pending else {
             // Too late, or never asked. If the other end counts on us, tell it not to.
+            cx.counters.frames_unexpected += 1;
             if m.accept && !v.is_active(&from) {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
             }
@@ -227,11 +231,16 @@ impl Membership {
 
     pub(super) fn on_disconnect(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Disconnect) {
         let overlay = overlay_of(m.overlay);
-        let Some(v) = self.views.get_mut(&overlay) else { return };
-        if v.take_pending(&from).is_some() && !v.is_active(&from) {
+        let Some(v) = self.views.get_mut(&overlay) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
+        let asked = v.take_pending(&from).is_some();
+        if asked && !v.is_active(&from) {
             cx.release(from, claim(overlay));
         }
         if !v.is_active(&from) {
+            cx.counters.frames_unexpected += u64::from(!asked);
             return;
         }
         let reason = Membership::leave_reason(m.reason);
@@ -392,6 +401,8 @@ impl Membership {
         if let Some(next) = m.path.pop() {
             if v.is_active(&next) {
                 cx.send(next, m);
+            } else {
+                cx.counters.walks_lost += 1;
             }
             return;
         }

@@ -87,7 +87,8 @@ impl Membership {
         }
         for t in &m.add {
             if theirs.len() >= MAX_TOPICS {
-                break;
+                cx.counters.topics_ignored += 1;
+                continue;
             }
             theirs.insert(*t);
             let overlay = Overlay::Topic(*t);
@@ -158,7 +159,10 @@ impl Membership {
 
     pub(super) fn on_topic_peers(&mut self, cx: &mut Cx<'_>, from: NodeId, m: TopicPeers) {
         let overlay = Overlay::Topic(m.topic);
-        let Some(v) = self.views.get_mut(&overlay) else { return };
+        let Some(v) = self.views.get_mut(&overlay) else {
+            cx.counters.frames_unexpected += 1;
+            return;
+        };
         if v.take_pending(&from).is_none() {
             cx.counters.frames_unexpected += 1;
             return;

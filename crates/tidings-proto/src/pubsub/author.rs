@@ -2,6 +2,11 @@
 //!
 //! Invariants: nothing is delivered twice; what is not flagged `late` is delivered in the author's order; what waits
 //! is bounded; a record in storage holds what was delivered, never what only waits.
+//!
+//! Where a stream begins for us: at the first batch whose predecessor was signed before we listened. A batch says how
+//! long before it its predecessor was signed, and we know how long we have listened, so both are compared on the
+//! author's clock alone. While a tree is being built, or joined, later batches overtake earlier ones: those wait for
+//! what we were there for, and never for history.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +16,7 @@ use minicbor::{Decode, Encode};
 use super::batch::{Batch, BatchHeader, Position};
 use super::intervals::Intervals;
 use crate::identity::NodeId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::Range;
 
 /// Epochs of an author whose numbers are remembered: older ones are refused.
@@ -94,8 +99,10 @@ impl Record {
 #[derive(Debug, Default)]
 pub(super) struct Author {
     epochs: Vec<(u64, Intervals)>,
-    /// The next number in order; none before the first batch.
+    /// The next number in order; none before the stream has begun for us.
     next: Option<Position>,
+    /// When we began to listen, by the author's wall clock; known once a batch came.
+    listened: Option<u64>,
     waiting: BTreeMap<Position, Waiting>,
     waiting_bytes: usize,
     pub(super) gap: Option<Gap>,
@@ -139,17 +146,22 @@ impl Author {
         }
     }
 
-    /// Takes in a new, verified batch. Returns what can be delivered now, in order. Returns whether a gap from
-    /// before this start was just found.
-    pub(super) fn accept(&mut self, batch: Arc<Batch>, hop: u16, ready: &mut Vec<Ready>) -> bool {
+    /// Takes in a new, verified batch; `listening` is how long we have been on the topic. Puts what can be delivered
+    /// now into `ready`, in order. Returns whether a gap from before this start was just found.
+    pub(super) fn accept(&mut self, batch: Arc<Batch>, hop: u16, listening: Span, ready: &mut Vec<Ready>) -> bool {
         let h = batch.header();
         let at = Position { epoch: h.epoch, seq: h.first_seq };
         self.see(h.epoch, h.first_seq, h.last_seq());
         let resumed = std::mem::take(&mut self.resumed);
         match self.next {
             None => {
-                self.advance(&batch);
-                ready.push(Ready { batch, hop, late: false });
+                self.listened.get_or_insert(h.wall_ms.saturating_sub(listening.as_millis()));
+                self.waiting_bytes += batch.bytes().len();
+                self.waiting.insert(at, Waiting { batch, hop });
+                if let Some((at, _)) = self.waiting.first_key_value().filter(|(_, w)| self.begins(w.batch.header())) {
+                    self.next = Some(*at);
+                    self.drain(ready);
+                }
             }
             Some(next) if at < next => ready.push(Ready { batch, hop, late: true }),
             Some(next) if follows(next, h) => {
@@ -204,8 +216,27 @@ impl Author {
         self.gap = None;
     }
 
+    /// Whether the stream begins for us with this batch: there is none before it, or we were not there yet when the
+    /// one before was signed, or that one was delivered.
+    fn begins(&self, h: &BatchHeader) -> bool {
+        let before = h.apart_ms.map(|apart| h.wall_ms.saturating_sub(apart));
+        h.first_seq == 1
+            || before.is_none_or(|at| self.listened.is_none_or(|since| at < since))
+            || self.epochs.iter().any(|(e, seen)| *e == h.epoch && seen.contains(h.first_seq - 1, h.first_seq - 1))
+    }
+
+    /// Whether it is known where the stream begins for us.
+    pub(super) fn has_begun(&self) -> bool {
+        self.next.is_some()
+    }
+
     pub(super) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// How many batches wait, and their bytes.
+    pub(super) fn waits(&self) -> (usize, usize) {
+        (self.waiting.len(), self.waiting_bytes)
     }
 
     /// Whether more waits than may.
@@ -215,7 +246,11 @@ impl Author {
 
     /// What is missing before the first batch that waits.
     pub(super) fn missing(&self, author: NodeId) -> Vec<Range> {
-        let (Some(next), Some((at, w))) = (self.next, self.waiting.first_key_value()) else { return Vec::new() };
+        let Some((at, w)) = self.waiting.first_key_value() else { return Vec::new() };
+        let Some(next) = self.next else {
+            // The batch that holds this number is the one before.
+            return vec![Range { author, epoch: at.epoch, from: at.seq - 1, to: at.seq - 1 }];
+        };
         let mut ranges = Vec::new();
         let mut add = |epoch, from, to| {
             if from <= to {
@@ -240,9 +275,10 @@ impl Author {
         self.next.map(|n| Range { author, epoch: n.epoch, from: n.seq, to: u64::MAX })
     }
 
-    /// Gives the gap up: what waited behind it is delivered. Returns what was missed.
+    /// Gives the gap up: what waited behind it is delivered. Returns what was missed; nothing where the stream had
+    /// not begun for us, for nobody knows how much that would have been.
     pub(super) fn give_up(&mut self, author: NodeId, ready: &mut Vec<Ready>) -> Vec<Range> {
-        let missed = self.missing(author);
+        let missed = if self.has_begun() { self.missing(author) } else { Vec::new() };
         if let Some((at, _)) = self.waiting.first_key_value() {
             self.next = Some(*at);
         }

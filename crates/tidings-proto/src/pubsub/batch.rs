@@ -63,6 +63,10 @@ pub struct BatchHeader {
     #[n(7)]
     #[cbor(default)]
     pub headers: Vec<u32>,
+    /// How long before this one the author signed its last batch of this epoch on the topic, in milliseconds by its
+    /// own clock; absent for the first. It tells who comes to the topic whether what came before is history to it.
+    #[n(8)]
+    pub apart_ms: Option<u64>,
 }
 
 /// A place in an author's stream of messages.
@@ -147,7 +151,11 @@ impl Batch {
         if bytes.len() < body_at {
             return Err(BatchError::Malformed);
         }
-        let header: BatchHeader = minicbor::decode(&bytes[2..2 + len]).map_err(|_| BatchError::Malformed)?;
+        let mut d = minicbor::Decoder::new(&bytes[2..2 + len]);
+        let header: BatchHeader = d.decode().map_err(|_| BatchError::Malformed)?;
+        if d.position() != len {
+            return Err(BatchError::Malformed);
+        }
         let sum = |lens: &[u32]| lens.iter().map(|l| *l as usize).sum::<usize>();
         let within = |lens: &[u32], most: usize| lens.iter().all(|l| *l as usize <= most);
         if header.payloads.is_empty() || header.first_seq == 0 {

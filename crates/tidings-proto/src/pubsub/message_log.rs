@@ -119,10 +119,9 @@ impl MessageLog {
         self.ids.get(id)
     }
 
-    /// What is remembered of the batch with this header, while it is in the log.
-    pub(super) fn known_at(&self, h: &BatchHeader) -> Option<Known> {
-        let n = self.by_place.get(&(h.author, h.epoch, h.first_seq))?;
-        self.known(&self.at(*n)?.batch.short_id()).copied()
+    /// The batch at this header's place, while it is in the log.
+    pub(super) fn at_place(&self, h: &BatchHeader) -> Option<&Entry> {
+        self.at(*self.by_place.get(&(h.author, h.epoch, h.first_seq))?)
     }
 
     /// The batches of a range, in order, at most `limit`.

@@ -8,10 +8,12 @@
 //! - *The first batch builds the tree.* Until a topic has seen one, all links are eager: the flood reaches each node
 //!   first along the shortest path, and prunes leave exactly that tree. From then on new links begin *lazy*: an eager
 //!   one would close a cycle, and the prunes that break it can break the tree when publishers rotate.
+//! - *One flood at a time decides* which links leave the tree (`prune.rs`), however many nodes publish at once.
 //! - *Exchange by measured delay, not by hops.* Announcements say how long they were held back, so a node knows when
 //!   a lazy neighbour's copy would have come. Only a neighbour that beats the same parent many times in a row
 //!   replaces it. A shared tree thus stays put while publishers rotate, which is what it is judged on.
-//! - *Announcements are batched* every 400 ms and name batches by 16 bytes.
+//! - *Announcements are batched*, sent to one lazy neighbour after the other (`announce.rs`), and name batches by 16
+//!   bytes.
 //! - *How long an announced batch is waited for* follows from how late the tree was before.
 //! - *Missing ranges are asked for by number* (`Fetch`) besides by id: order per author shows what is missing.
 //!
@@ -20,14 +22,16 @@
 //! program sees it; a number is never used twice, because the epoch is stored before the first batch leaves.
 //!
 //! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`. Timers, per topic: `Announce`, `Repair` (grafts and
-//! fetches), `Gap`, `Trim` and `Idle`.
+//! fetches), `Gap`, `Prune`, `Trim`, `Idle` and `Seal`.
 
+mod announce;
 mod author;
 mod batch;
 mod intervals;
 mod message_log;
 mod persist;
 mod plumtree;
+mod prune;
 mod publish;
 mod repair;
 mod tree;
@@ -70,6 +74,8 @@ pub enum Timer {
     Trim(TopicId),
     /// Leave a topic that nobody subscribed and nobody publishes on.
     Idle(TopicId),
+    /// Take links out of a topic's tree.
+    Prune(TopicId),
     /// Sign what was held back for a moment so that a batch could form.
     Seal(TopicId),
 }
@@ -123,12 +129,24 @@ struct Topic {
     /// A batch has travelled: the tree exists, new links begin lazy.
     built: bool,
     authors: BTreeMap<NodeId, Author>,
+    /// What waits behind the authors' gaps.
+    waiting: repair::Waits,
     log: MessageLog,
     repair: repair::Repair,
     patience: Patience,
     outbox: publish::Outbox,
     joined: Time,
+    /// When the first neighbour came, after there had been none.
+    linked: Time,
+    /// The copies that decide which links leave the tree.
+    contest: Option<prune::Contest>,
+    /// The lowest author heard lately, and when.
+    root: Option<(NodeId, Time)>,
     swapped: Time,
+    /// When a batch last came because we asked, and the tree has not brought it since.
+    pulled: Option<Time>,
+    /// When a link was last taken into the tree because it seemed broken.
+    mended: Time,
     last_published: Time,
 }
 
@@ -214,12 +232,18 @@ impl PubSub {
                 peers: Vec::new(),
                 built: false,
                 authors: self.persist.authors(&id, cx.now.mono),
+                waiting: repair::Waits::default(),
                 log: MessageLog::default(),
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
                 joined: cx.now.mono,
+                linked: cx.now.mono,
+                contest: None,
+                root: None,
                 swapped: Time::default(),
+                pulled: None,
+                mended: Time::default(),
                 last_published: cx.now.mono,
             };
             self.topics.insert(id, topic);
@@ -230,10 +254,17 @@ impl PubSub {
     fn leave_topic(&mut self, cx: &mut Cx<'_>, id: TopicId) {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
+        t.outbox.drop_unsent(cx);
         self.persist.put_back(&id, t.authors, cx.now.wall);
-        for timer in
-            [Timer::Announce(id), Timer::Repair(id), Timer::Gap(id), Timer::Trim(id), Timer::Idle(id), Timer::Seal(id)]
-        {
+        for timer in [
+            Timer::Announce(id),
+            Timer::Repair(id),
+            Timer::Gap(id),
+            Timer::Trim(id),
+            Timer::Idle(id),
+            Timer::Prune(id),
+            Timer::Seal(id),
+        ] {
             cx.deadlines.cancel(TimerKey::PubSub(timer));
         }
         cx.request(Request::Exit(id));
@@ -276,7 +307,17 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Unsubscribe(ticket, id) => {
-                self.leave_topic(cx, id);
+                // After the answer nothing more is delivered, not even what was being stored.
+                cx.counters.deliveries_unwanted += self.persist.forget_deliveries(&id);
+                match self.topics.get_mut(&id) {
+                    // What was promised to the first neighbour is kept for it a while, as when one only publishes.
+                    Some(t) if t.outbox.has_unsent() => {
+                        t.subscribed = false;
+                        t.outbox.refuse_all(cx, &CommandError::TopicLeft);
+                        cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), t.last_published + IDLE);
+                    }
+                    _ => self.leave_topic(cx, id),
+                }
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message),
@@ -284,6 +325,7 @@ impl Layer for PubSub {
                 self.leaving = true;
                 for t in self.topics.values_mut() {
                     t.outbox.refuse_all(cx, &CommandError::Leaving);
+                    t.outbox.drop_unsent(cx);
                 }
             }
         }
@@ -306,6 +348,7 @@ impl Layer for PubSub {
         {
             let limit = crate::membership::MAX_TOPICS;
             t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
+            t.outbox.drop_unsent(cx);
         }
     }
 
@@ -322,6 +365,11 @@ impl Layer for PubSub {
             Timer::Idle(id) => {
                 if self.topics.get(&id).is_some_and(|t| !t.subscribed && cx.now.mono.since(t.last_published) >= IDLE) {
                     self.leave_topic(cx, id);
+                }
+            }
+            Timer::Prune(id) => {
+                if let Some(t) = self.topics.get_mut(&id) {
+                    t.prune(cx);
                 }
             }
             // Sealing happens whenever the node has nothing else to do; the timer only wakes it.

@@ -2,10 +2,18 @@
 //!
 //! Keys: `epoch`; `pub/` ‖ topic: where our stream on the topic stands; `seen/` ‖ topic ‖ author: a
 //! [`Record`](super::author::Record).
+//!
+//! What is remembered of our own streams is bounded, and yet no number is used twice. A number belongs to an epoch,
+//! so the last one used on a topic may be forgotten once a later epoch is *stored*. While an epoch lasts, the numbers
+//! used in it are kept, of at most [`STREAMS`] topics; a node that publishes on more goes on in a new epoch, as if
+//! it had started again, and signs nothing until that is stored. The places of earlier epochs only tell receivers what came
+//! before (`previous`): those not used longest are forgotten, and so is what is older than anybody's history. A
+//! receiver is then not told of what it missed of that stream, and takes the new one as it comes.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use minicbor::{Decode, Encode};
 
 use super::author::{Author, Record};
 use super::batch::Position;
@@ -20,8 +28,41 @@ const MARGIN_MS: u64 = 20 * 60_000;
 /// Records kept of topics this node is not in now.
 const DORMANT: usize = 65_536;
 
+/// Topics of which our own streams are remembered: in this epoch, and before it (four times as many as a node can be
+/// in at once; some 100 bytes each).
+const STREAMS: usize = 4_096;
+
 const LOAD: StoreTicket = StoreTicket(0);
 const EPOCH: StoreTicket = StoreTicket(1);
+
+/// How far our own stream on a topic is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    /// The last number used.
+    pub(super) seq: u64,
+    /// When the batch that holds it was signed, by our wall clock.
+    pub(super) wall_ms: u64,
+}
+
+/// Where our own stream stood, as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+struct Stood {
+    #[n(0)]
+    epoch: u64,
+    #[n(1)]
+    seq: u64,
+    /// When the last batch was signed; the epoch says it as well as it can where this is missing.
+    #[n(2)]
+    #[cbor(default)]
+    wall_ms: u64,
+}
+
+impl Stood {
+    fn last_used(&self) -> u64 {
+        self.wall_ms.max(self.epoch)
+    }
+}
 
 /// The state of storage, and what waits for it.
 #[derive(Debug, Default)]
@@ -32,10 +73,10 @@ pub(super) struct Persist {
     next_epoch: u64,
     /// What was delivered on topics this node is not in.
     dormant: BTreeMap<(TopicId, NodeId), Record>,
-    /// Where our own streams stand.
-    own: BTreeMap<TopicId, Position>,
-    /// The last number used on each topic in this epoch, whether the node is in it now or not.
-    used: BTreeMap<TopicId, u64>,
+    /// Where our own streams stood before this epoch.
+    own: BTreeMap<TopicId, Stood>,
+    /// How far our own streams of this epoch are, whether the node is in the topic now or not.
+    used: BTreeMap<TopicId, Used>,
     /// Records to write with this turn's deliveries.
     dirty: BTreeMap<Bytes, Bytes>,
     ready: Vec<Event>,
@@ -85,30 +126,65 @@ impl Persist {
             }
             Err(error) => fail(cx, error),
         }
+        self.begin_epoch(cx, stored);
+        self.trim_streams(cx);
+    }
+
+    /// Stores an epoch later than `last`, and publishes in it once that is done.
+    fn begin_epoch(&mut self, cx: &mut Cx<'_>, last: u64) {
+        self.epoch = None;
         // The wall clock backs the stored number up: should the directory be restored from an old copy, numbers
         // still do not repeat.
-        self.next_epoch = stored.saturating_add(1).max(cx.now.wall.0);
+        self.next_epoch = last.saturating_add(1).max(cx.now.wall.0);
         let value = Bytes::copy_from_slice(&self.next_epoch.to_le_bytes());
         cx.output(Output::Store { ticket: EPOCH, records: vec![(Bytes::from_static(b"epoch"), Some(value))] });
     }
 
+    /// Goes on in a new epoch when streams of more topics than are remembered would belong to this one.
+    pub(super) fn renew_epoch(&mut self, cx: &mut Cx<'_>) {
+        let Some(epoch) = self.epoch.filter(|_| self.used.len() >= STREAMS) else { return };
+        for (topic, u) in std::mem::take(&mut self.used) {
+            self.own.insert(topic, Stood { epoch, seq: u.seq, wall_ms: u.wall_ms });
+        }
+        self.begin_epoch(cx, epoch);
+        self.trim_streams(cx);
+    }
+
+    /// Forgets what nobody can miss of our streams before this epoch, and the longest unused of too many.
+    fn trim_streams(&mut self, cx: &mut Cx<'_>) {
+        let keep_ms = keep_ms(cx);
+        let mut ages: Vec<(u64, TopicId)> = self.own.iter().map(|(t, s)| (s.last_used(), *t)).collect();
+        ages.sort();
+        let too_many = ages.len().saturating_sub(STREAMS);
+        let old = ages.partition_point(|(at, _)| at.saturating_add(keep_ms) <= cx.now.wall.0);
+        let gone = &ages[..too_many.max(old)];
+        if gone.is_empty() {
+            return;
+        }
+        for (_, topic) in gone {
+            self.own.remove(topic);
+        }
+        let records = gone.iter().map(|(_, topic)| (stream_key(topic), None)).collect();
+        let ticket = self.ticket();
+        self.writing.insert(ticket, Vec::new());
+        cx.output(Output::Store { ticket, records });
+    }
+
     fn take_in(&mut self, cx: &mut Cx<'_>, key: &Bytes, value: &Bytes, stored: &mut u64) {
-        let keep_ms = u64::try_from(cx.config.history_max_age.as_millis()).unwrap_or(u64::MAX);
         if key.as_ref() == b"epoch" {
             if let Ok(b) = value.as_ref().try_into() {
                 *stored = u64::from_le_bytes(b);
             }
         } else if let Some(topic) = key.strip_prefix(b"pub/").and_then(|t| t.try_into().ok()) {
-            if let Ok(p) = minicbor::decode::<Position>(value) {
-                *stored = (*stored).max(p.epoch);
-                self.own.insert(TopicId(topic), p);
+            if let Ok(s) = minicbor::decode::<Stood>(value) {
+                *stored = (*stored).max(s.epoch);
+                self.own.insert(TopicId(topic), s);
             }
         } else if let Some(ids) = key.strip_prefix(b"seen/").filter(|k| k.len() == 64) {
             let (mut t, mut a) = ([0; 32], [0; 32]);
             t.copy_from_slice(&ids[..32]);
             a.copy_from_slice(&ids[32..]);
-            let record = Record::parse(value)
-                .filter(|r| r.heard_ms().saturating_add(keep_ms).saturating_add(MARGIN_MS) > cx.now.wall.0);
+            let record = Record::parse(value).filter(|r| r.heard_ms().saturating_add(keep_ms(cx)) > cx.now.wall.0);
             match record {
                 Some(r) => {
                     self.dormant.insert((TopicId(t), NodeId(a)), r);
@@ -158,21 +234,22 @@ impl Persist {
 
     /// The last place used in our own stream before this epoch.
     pub(super) fn own(&self, topic: &TopicId) -> Option<Position> {
-        self.own.get(topic).copied().filter(|p| Some(p.epoch) != self.epoch)
+        self.own.get(topic).map(|s| Position { epoch: s.epoch, seq: s.seq })
     }
 
-    /// The last number used in our own stream in this epoch; 0 if none was.
-    pub(super) fn used(&self, topic: &TopicId) -> u64 {
-        self.used.get(topic).copied().unwrap_or(0)
+    /// How far our own stream of this epoch is; none if it has not begun.
+    pub(super) fn used(&self, topic: &TopicId) -> Option<Used> {
+        self.used.get(topic).copied()
     }
 
     /// Our stream on a topic stands here now.
-    pub(super) fn publish(&mut self, topic: &TopicId, at: Position) {
-        self.used.insert(*topic, at.seq);
-        let mut value = Vec::with_capacity(20);
-        let done = minicbor::encode(at, &mut value);
+    pub(super) fn publish(&mut self, topic: &TopicId, epoch: u64, last: Used) {
+        self.used.insert(*topic, last);
+        let stood = Stood { epoch, seq: last.seq, wall_ms: last.wall_ms };
+        let mut value = Vec::with_capacity(32);
+        let done = minicbor::encode(stood, &mut value);
         debug_assert!(done.is_ok());
-        self.dirty.insert([b"pub/".as_slice(), topic.as_bytes()].concat().into(), value.into());
+        self.dirty.insert(stream_key(topic), value.into());
     }
 
     /// An author's deliveries, and its record to be stored before the program sees them.
@@ -190,6 +267,22 @@ impl Persist {
         self.dirty.insert(key.into(), value.into());
     }
 
+    /// The program wants nothing more of a topic. Returns how many deliveries it will not get.
+    pub(super) fn forget_deliveries(&mut self, topic: &TopicId) -> u64 {
+        let wanted = |e: &Event| match e {
+            Event::Delivered(d) => d.topic() != *topic,
+            Event::Gap { topic: t, .. } => t != topic,
+            _ => true,
+        };
+        let mut dropped = 0;
+        for events in self.writing.values_mut().chain([&mut self.ready]) {
+            let before = events.len();
+            events.retain(wanted);
+            dropped += before - events.len();
+        }
+        dropped as u64
+    }
+
     /// Writes what this turn changed; its deliveries follow when it is written. Returns whether there was anything.
     pub(super) fn write(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.dirty.is_empty() {
@@ -201,6 +294,15 @@ impl Persist {
         cx.output(Output::Store { ticket, records });
         true
     }
+}
+
+/// How long something may still be asked for or refused by age, and a margin.
+fn keep_ms(cx: &Cx<'_>) -> u64 {
+    u64::try_from(cx.config.history_max_age.as_millis()).unwrap_or(u64::MAX).saturating_add(MARGIN_MS)
+}
+
+fn stream_key(topic: &TopicId) -> Bytes {
+    [b"pub/".as_slice(), topic.as_bytes()].concat().into()
 }
 
 fn fail(cx: &mut Cx<'_>, error: StoreError) {

@@ -7,29 +7,25 @@ use bytes::Bytes;
 use super::author::{Author, Verdict};
 use super::batch::{Batch, Delivery};
 use super::message_log::{Entry, Known};
-use super::tree::{Peer, Queued};
+use super::prune::PRUNE_AGAIN;
+use super::repair::{Lack, new_gap};
+use super::tree::{Peer, Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
 use crate::io::Event;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Announced, Fetch, Gossip, Graft, IHave, Lane, MAX_IHAVES, MAX_RANGES, Message, Prune, Range};
+use crate::wire::{Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
 
-/// How often announcements are sent. They repair and improve the tree; a healthy tree does not wait for them, and
-/// on an idle machine each costs as much as a batch, so they are gathered (at 200 ms, a third of all frames of
-/// sixteen nodes with fifty messages a second were announcements).
-pub(super) const IHAVE_EVERY: Span = Span::from_millis(400);
-/// Announcements go out at once when they stand for this share of what a log holds: a fast publisher's batches must
-/// be heard of while a neighbour still has them.
-const IHAVE_SHARE: usize = 16;
-/// A prune is repeated when duplicates go on coming, at most this often.
-const PRUNE_AGAIN: Span = Span::from_secs(1);
 /// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
 /// row, at most once per [`SWAP_EVERY`] and topic (guesses, settled in simulation: below, rotating publishers and
 /// jitter make the tree flap).
 const FASTER: i64 = 2_000;
 const FASTER_TIMES: u8 = 8;
 const SWAP_EVERY: Span = Span::from_millis(500);
+/// Batches that came within so long of each other are one observation: when many nodes publish at once, the copies of
+/// one instant say nothing about the next, and all nodes would exchange links at once.
+const FASTER_APART: Span = Span::from_millis(50);
 /// A new neighbour is told of the batches of so long ago, at most so many: what it or we missed while the overlay
 /// was being repaired.
 const RECENT: Span = Span::from_secs(15);
@@ -50,14 +46,15 @@ impl PubSub {
         };
         if h.author == cx.me {
             // Our own, come back: whatever it holds, we have it.
-            t.duplicate(cx, from, m.pulled, h);
+            t.duplicate(cx, from, m.pulled, h, &payload);
             return;
         }
+        // Nothing is known of an author but what its signatures said, so no forgery stands in a true batch's way.
         let verdict = t.authors.get(&h.author).map_or(Verdict::New, |a| a.judge(h));
         match verdict {
             Verdict::New => {}
             Verdict::Seen => {
-                t.duplicate(cx, from, m.pulled, h);
+                t.duplicate(cx, from, m.pulled, h, &payload);
                 return;
             }
             Verdict::Contradictory => {
@@ -99,21 +96,36 @@ impl PubSub {
                 cx.counters.authors_forgotten += 1;
             }
         }
+        // What neighbours had before they told us of recent batches is history as well.
+        let listening = cx.now.mono.since(t.joined.max(t.linked - RECENT));
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
-        let mut ready = Vec::new();
-        let resumed = author.accept(batch, hop, &mut ready);
-        let mut gaps = Vec::new();
+        let (mut ready, mut gaps) = (Vec::new(), Vec::new());
+        let before = author.waits();
+        let resumed = author.accept(batch, hop, listening, &mut ready);
         while author.overflows() {
+            cx.counters.gaps_hurried += 1;
             gaps.extend(author.give_up(id, &mut ready));
         }
-        if author.is_waiting() && author.gap.is_none() {
+        t.waiting.change(before, author.waits());
+        if author.is_waiting() {
+            let lack = match (author.has_begun(), resumed) {
+                (false, _) => Lack::Beginning,
+                (true, true) => Lack::Resumed,
+                (true, false) => Lack::Numbers,
+            };
             let patience = t.patience.wait();
-            let gap = super::repair::new_gap(cx, patience, resumed);
-            author.gap = Some(gap);
+            let gap = author.gap.get_or_insert_with(|| new_gap(cx, patience, lack));
+            if lack == Lack::Beginning && gap.asked > 0 {
+                // What was asked for came, and there is one before it.
+                gap.ask_at = cx.now.mono;
+            }
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), gap.deadline.min(gap.ask_at));
         }
         self.hand_over(cx, topic, id, gaps, ready);
+        while self.topics.get(&topic).is_some_and(|t| t.waiting.overflows()) {
+            self.hurry_oldest_gap(cx, topic);
+        }
     }
 
     /// Gives the program what is ready, gaps first, once it is stored.
@@ -139,6 +151,7 @@ impl PubSub {
         for r in ready {
             let delivery = Delivery::new(r.batch, r.late, false, r.hop);
             cx.counters.delivered += delivery.len() as u64;
+            cx.counters.delivered_late += if delivery.late() { delivery.len() as u64 } else { 0 };
             if t.subscribed {
                 self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(delivery));
             } else {
@@ -207,6 +220,9 @@ impl PubSub {
         if t.peers.iter().any(|p| p.id == peer) {
             return;
         }
+        if t.peers.is_empty() {
+            t.linked = cx.now.mono;
+        }
         let eager = !t.built || t.peers.is_empty();
         t.peers.push(Peer::new(peer, eager));
         if t.built && eager {
@@ -230,6 +246,7 @@ impl PubSub {
             .collect();
         if let Some(p) = t.peer(&peer).filter(|_| !recent.is_empty()) {
             p.queue.extend(recent.into_iter().rev());
+            p.urgent = true;
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(topic)), cx.now.mono);
         }
     }
@@ -264,34 +281,6 @@ impl PubSub {
             }
         }
     }
-
-    pub(super) fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
-        let Some(t) = self.topics.get_mut(&topic) else { return };
-        let now = cx.now.mono;
-        let id = t.id;
-        let mut left = false;
-        for p in &mut t.peers {
-            while !p.queue.is_empty() {
-                let n = p.queue.len().min(MAX_IHAVES);
-                let batches = p.queue[..n]
-                    .iter()
-                    .map(|q| Announced {
-                        id: q.id,
-                        hop: q.hop.saturating_add(1),
-                        held: u32::try_from(now.since(q.received).0 / 100).unwrap_or(u32::MAX),
-                    })
-                    .collect();
-                if !cx.send(p.id, IHave { topic: id, batches }) {
-                    left = true;
-                    break;
-                }
-                p.queued = p.queued.saturating_sub(p.queue.drain(..n).map(|q| q.messages).sum());
-            }
-        }
-        if left {
-            cx.deadlines.set(TimerKey::PubSub(Timer::Announce(topic)), now + IHAVE_EVERY);
-        }
-    }
 }
 
 /// Sends a batch that was asked for. Returns whether the link had room.
@@ -311,14 +300,18 @@ impl Topic {
     /// Logs a new batch, passes it on, and learns from who brought it.
     fn take_in(&mut self, cx: &mut Cx<'_>, from: NodeId, batch: &Arc<Batch>, hop: u16, pulled: bool) {
         let now = cx.now.mono;
-        self.built = true;
+        if !self.built {
+            self.outbox.hold_until(now + self.flood_span(cx));
+            self.built = true;
+        }
+        self.hear(cx, batch.header().author);
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
         self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
         self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {
-            self.patience.note(announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
+            self.patience.note(now, announcers.iter().map(|a| now.since(a.heard)).max().unwrap_or(Span::ZERO));
         }
         for a in announcers {
             self.compare(cx, a.peer, known, a.there);
@@ -326,7 +319,7 @@ impl Topic {
         if let Some(p) = self.peer(&from) {
             p.brought = Some(now);
             if pulled {
-                p.pulled = Some(now);
+                self.pulled = Some(now);
             } else if !p.just_pruned(now, PRUNE_AGAIN) {
                 // It counts us as eager. (Right after a prune, what was on its way still comes.)
                 p.eager = true;
@@ -340,8 +333,7 @@ impl Topic {
         let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
         let messages = batch.header().payloads.len();
         let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono, messages };
-        let many = cx.config.message_cache_size / IHAVE_SHARE;
-        let (mut took, mut soonest) = (0, None);
+        let mut took = 0;
         for p in self.peers.iter_mut().filter(|p| Some(p.id) != but) {
             if p.eager {
                 if cx.send_frame(p.id, Lane::Data, frame.clone()) {
@@ -351,50 +343,11 @@ impl Topic {
                 // No room on its lane: it learns of the batch, and asks for it when it can.
                 cx.counters.batches_shed += 1;
             }
-            if p.queue.len() >= MAX_IHAVES * 4 {
-                p.queued = p.queued.saturating_sub(p.queue.remove(0).messages);
-                cx.counters.ihaves_shed += 1;
-            }
-            p.queue.push(queued);
-            p.queued += messages;
-            let wait = if p.queued >= many { Span::ZERO } else { IHAVE_EVERY };
-            soonest = Some(soonest.map_or(wait, |s: Span| s.min(wait)));
+            p.queue_announcement(cx, queued);
         }
         cx.counters.batches_sent += took as u64;
-        if let Some(wait) = soonest {
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(self.id)), cx.now.mono + wait);
-        }
+        self.arm_announce(cx);
         took
-    }
-
-    /// A batch came again: of two links that bring the same, the slower one leaves the tree.
-    fn duplicate(&mut self, cx: &mut Cx<'_>, from: NodeId, pulled: bool, h: &super::batch::BatchHeader) {
-        cx.counters.batches_duplicate += 1;
-        let (now, topic) = (cx.now.mono, self.id);
-        if pulled {
-            return;
-        }
-        let first = self.log.known_at(h);
-        if let Some(k) = first.filter(|k| k.pulled) {
-            // The tree would have brought it: we asked too soon. The link is not to blame.
-            self.patience.note(self.patience.wait() + now.since(k.received));
-            return;
-        }
-        // Only in favour of a link that stays: when batches follow each other closely, two links may each bring one
-        // first, and pruning both in turn would leave none.
-        let stays = match first.map(|k| k.from) {
-            Some(Some(by)) => self.peers.iter().any(|p| p.id == by && p.eager),
-            Some(None) => true,
-            None => h.author == cx.me,
-        };
-        let Some(p) = self.peer(&from) else { return };
-        if stays && (p.eager || !p.just_pruned(now, PRUNE_AGAIN)) {
-            p.eager = false;
-            p.pruned = Some(now);
-            cx.counters.prunes_sent += 1;
-            cx.send(from, Prune { topic });
-            self.keep_a_parent(cx);
-        }
     }
 
     /// A lazy neighbour had a batch that we have: would its copy have come earlier? If it would again and again,
@@ -409,17 +362,13 @@ impl Topic {
         // A machine or a link under load delays copies by more than any path does, now here, now there.
         let faster = lag < -FASTER && p.lag_is_steady();
         let wins = match p.rival {
-            Some((rival, wins)) if rival == parent => {
-                if faster {
-                    wins.saturating_add(1)
-                } else {
-                    0
-                }
-            }
-            Some((_, 1..)) => return,
+            Some(r) if r.parent == parent && !faster => 0,
+            Some(r) if r.parent == parent && known.received < r.at + FASTER_APART => return,
+            Some(r) if r.parent == parent => r.wins.saturating_add(1),
+            Some(r) if r.wins > 0 => return,
             _ => u8::from(faster),
         };
-        p.rival = Some((parent, wins));
+        p.rival = Some(Rival { parent, wins, at: known.received });
         if wins < FASTER_TIMES || now.since(swapped) < SWAP_EVERY {
             return;
         }
@@ -442,7 +391,7 @@ impl Topic {
     }
 
     /// A node without an eager link hears nothing until an announcement goes unanswered: take one.
-    fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn keep_a_parent(&mut self, cx: &mut Cx<'_>) {
         if self.built && !self.peers.iter().any(|p| p.eager) {
             self.graft_best(cx);
         }

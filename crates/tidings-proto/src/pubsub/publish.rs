@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, Position};
+use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES};
 use super::message_log::{Entry, Known};
+use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
 use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
@@ -26,12 +27,6 @@ const SO_SOON: Span = Span::from_micros(1_000);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
-/// The first batch on a topic floods, and the prunes that answer it leave the tree. What follows within so many
-/// round trips of the farthest neighbour would flood as well, so it waits; within these bounds.
-const FLOOD_ROUND_TRIPS: u64 = 3;
-const FLOOD_LEAST: Span = Span::from_millis(50);
-const FLOOD_MOST: Span = Span::from_millis(250);
-
 /// What waits to be published on a topic.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -52,11 +47,28 @@ impl Outbox {
         self.waiting.len()
     }
 
+    /// The tree is being built: what follows would flood as well, so it waits.
+    pub(super) fn hold_until(&mut self, at: Time) {
+        self.hold = at;
+    }
+
     pub(super) fn refuse_all(&mut self, cx: &mut Cx<'_>, why: &CommandError) {
         for (ticket, _) in self.waiting.drain(..) {
             cx.reply(ticket, Reply::Refused(why.clone()));
         }
         self.bytes = 0;
+    }
+
+    /// Whether signed batches wait for the first neighbour.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// No neighbour will come.
+    pub(super) fn drop_unsent(&mut self, cx: &mut Cx<'_>) {
+        cx.counters.batches_unsent += self.unsent.len() as u64;
+        self.unsent.clear();
+        self.unsent_bytes = 0;
     }
 
     fn take(&mut self) -> (Vec<Ticket>, Vec<Outgoing>) {
@@ -118,6 +130,7 @@ impl PubSub {
     /// Signs and sends what waits; called when the node has nothing else to do. Returns whether anything was done.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut did = false;
+        self.persist.renew_epoch(cx);
         if let Some(epoch) = self.persist.epoch() {
             let ready: Vec<TopicId> =
                 self.topics.values().filter(|t| !t.outbox.waiting.is_empty()).map(|t| t.id).collect();
@@ -135,7 +148,8 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let (tickets, messages) = t.outbox.take();
         t.outbox.sealed = cx.now.mono;
-        let first_seq = self.persist.used(&id) + 1;
+        let used = self.persist.used(&id);
+        let first_seq = used.map_or(0, |u| u.seq) + 1;
         let header = BatchHeader {
             topic: id,
             author: cx.me,
@@ -149,18 +163,19 @@ impl PubSub {
             } else {
                 messages.iter().map(|m| m.headers.len() as u32).collect()
             },
+            apart_ms: used.map(|u| cx.now.wall.0.saturating_sub(u.wall_ms)),
         };
-        self.persist.publish(&id, Position { epoch, seq: first_seq + messages.len() as u64 - 1 });
+        let last = Used { seq: first_seq + messages.len() as u64 - 1, wall_ms: cx.now.wall.0 };
+        self.persist.publish(&id, epoch, last);
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
         cx.counters.published += messages.len() as u64;
         let known = Known { received: cx.now.mono, from: None, pulled: false };
         t.log.add(cx.config, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
         t.trim(cx);
+        t.hear(cx, cx.me);
         let neighbors = t.disseminate(cx, &batch, 1, None);
         if !t.built {
-            let farthest = t.peers.iter().filter_map(|p| cx.topology.rtt(&p.id)).max().unwrap_or(FLOOD_LEAST);
-            let hold = farthest.times(FLOOD_ROUND_TRIPS).0.clamp(FLOOD_LEAST.0, FLOOD_MOST.0);
-            t.outbox.hold = cx.now.mono + Span(hold);
+            t.outbox.hold_until(cx.now.mono + t.flood_span(cx));
         }
         if t.peers.is_empty() {
             t.outbox.unsent_bytes += batch.bytes().len();

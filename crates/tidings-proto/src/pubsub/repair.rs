@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::author::Gap;
+use super::author::{Author, Gap};
 use super::plumtree::serve;
 use super::{PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
@@ -17,14 +17,19 @@ const MAX_ANNOUNCERS: usize = 8;
 /// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
 const TRIES: usize = 8;
 const AGAIN: Span = Span::from_millis(500);
-/// A neighbour that had to be asked within this long is asked into the tree the next time (a guess).
+/// When a batch had to be asked for within this long, and the tree has not brought it since, the next is asked for
+/// together with the link: the tree is broken. One link at a time, for the first may do (both are guesses).
 const BROKEN: Span = Span::from_secs(5);
+const GRAFT_EVERY: Span = Span::from_millis(500);
 /// Batches asked for in one graft, so that the answer fits a lane.
 const ASK_AT_ONCE: usize = 32;
 /// Batches served for one fetch.
 const SERVE: usize = 64;
 /// How long a gap from before this start is waited for: neighbours either still have it or never will.
 const RESUMED_WAIT: Span = Span::from_secs(1);
+/// How long the first batch seen of an author waits for those before it: the longest patience for the tree, and a
+/// request or two. Beyond, the order is given up rather than a newcomer kept waiting (a guess).
+const BEGINNING_WAIT: Span = Span::from_secs(3);
 /// Time between requests for the same range.
 const FETCH_AGAIN: Span = Span::from_millis(700);
 
@@ -110,11 +115,49 @@ impl Repair {
     }
 }
 
+/// Batches and bytes that may wait behind all gaps of a topic (a guess: sixteen authors' full share of the count, eight
+/// of the bytes). More, and the gap that would be given up next anyway is given up at once: "oldest first".
+const WAITING: usize = 4_096;
+const WAITING_BYTES: usize = 32 << 20;
+
+/// What waits behind all gaps of a topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waits {
+    batches: usize,
+    bytes: usize,
+}
+
+impl Waits {
+    /// One author's batches and bytes were so many, and are so many now.
+    pub(super) fn change(&mut self, before: (usize, usize), after: (usize, usize)) {
+        self.batches = (self.batches + after.0).saturating_sub(before.0);
+        self.bytes = (self.bytes + after.1).saturating_sub(before.1);
+    }
+
+    pub(super) fn overflows(&self) -> bool {
+        self.batches > WAITING || self.bytes > WAITING_BYTES
+    }
+}
+
+/// What is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Numbers between two batches.
+    Numbers,
+    /// Numbers between what was delivered before this start and the first batch since.
+    Resumed,
+    /// What came before the first batch seen.
+    Beginning,
+}
+
 /// A gap was found just now.
-pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, resumed: bool) -> Gap {
-    let wait = cx.config.gap_wait_span();
-    let wait = if resumed { wait.min(RESUMED_WAIT) } else { wait };
-    let ask = if resumed { Span::ZERO } else { patience };
+pub(super) fn new_gap(cx: &Cx<'_>, patience: Span, lack: Lack) -> Gap {
+    let (most, ask) = match lack {
+        Lack::Numbers => (Span(u64::MAX), patience),
+        Lack::Resumed => (RESUMED_WAIT, Span::ZERO),
+        Lack::Beginning => (BEGINNING_WAIT, patience),
+    };
+    let wait = cx.config.gap_wait_span().min(most);
     Gap { deadline: cx.now.mono + wait, ask_at: cx.now.mono + ask, asked: 0 }
 }
 
@@ -127,16 +170,20 @@ impl Topic {
 }
 
 impl PubSub {
-    /// Asks for announced batches that did not come. One batch may just be late; when the same neighbour had to be
-    /// asked before, the tree is broken, and the request also takes the link into it.
+    /// Asks for announced batches that did not come. One batch may just be late; when one had to be asked for before,
+    /// the tree is broken, and the request also takes the link into it.
     pub(super) fn repair(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         let now = cx.now.mono;
         for (peer, ids) in t.repair.take_due(now) {
+            let broken = t.pulled.is_some_and(|at| now.since(at) < BROKEN) && now.since(t.mended) >= GRAFT_EVERY;
             let Some(p) = t.peer(&peer) else { continue };
-            let eager = p.eager || p.pulled.is_some_and(|at| now.since(at) < BROKEN);
+            let eager = p.eager || broken;
             if eager {
                 p.graft();
+            }
+            if broken {
+                t.mended = now;
             }
             for part in ids.chunks(ASK_AT_ONCE) {
                 cx.counters.grafts_sent += 1;
@@ -181,19 +228,45 @@ impl PubSub {
             }
         }
         for id in over {
-            let Some(t) = self.topics.get_mut(&topic) else { return };
-            let Some(a) = t.authors.get_mut(&id) else { continue };
-            let mut ready = Vec::new();
-            let missed = a.give_up(id, &mut ready);
-            if a.is_waiting() {
-                let patience = t.patience.wait();
-                a.gap = Some(new_gap(cx, patience, false));
-                next = Some(next.map_or(now + patience, |n| n.min(now + patience)));
+            if let Some(at) = self.give_up(cx, topic, id) {
+                next = Some(next.map_or(at, |n| n.min(at)));
             }
-            self.hand_over(cx, topic, id, missed, ready);
         }
         if let Some(at) = next {
             cx.deadlines.set(TimerKey::PubSub(Timer::Gap(topic)), at);
+        }
+    }
+
+    /// Gives an author's gap up. Returns when to ask for what is missing behind it, if there is another.
+    fn give_up(&mut self, cx: &mut Cx<'_>, topic: TopicId, id: NodeId) -> Option<Time> {
+        let t = self.topics.get_mut(&topic)?;
+        let a = t.authors.get_mut(&id)?;
+        let mut ready = Vec::new();
+        let before = a.waits();
+        let missed = a.give_up(id, &mut ready);
+        t.waiting.change(before, a.waits());
+        let mut next = None;
+        if a.is_waiting() {
+            let gap = new_gap(cx, t.patience.wait(), Lack::Numbers);
+            a.gap = Some(gap);
+            next = Some(gap.ask_at.min(gap.deadline));
+        }
+        self.hand_over(cx, topic, id, missed, ready);
+        next
+    }
+
+    /// Too much waits on a topic: gives up the gap whose time would come first.
+    pub(super) fn hurry_oldest_gap(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let due = |a: &Author| a.gap.map_or(Time::default(), |g| g.deadline);
+        let oldest = t.authors.iter().filter(|(_, a)| a.is_waiting()).min_by_key(|(id, a)| (due(a), **id));
+        let Some(id) = oldest.map(|(id, _)| *id) else {
+            t.waiting = Waits::default();
+            return;
+        };
+        cx.counters.gaps_hurried += 1;
+        if let Some(at) = self.give_up(cx, topic, id) {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Gap(topic)), at);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A topic's neighbours and which of their links are in the tree.
 
+use std::collections::VecDeque;
+
 use crate::identity::NodeId;
 use crate::time::{Span, Time};
 use crate::wire::ShortId;
@@ -13,6 +15,16 @@ pub(super) struct Queued {
     pub(super) messages: usize,
 }
 
+/// A parent whose copies come later than a lazy neighbour's.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rival {
+    pub(super) parent: NodeId,
+    /// How many times in a row it was later.
+    pub(super) wins: u8,
+    /// When the batch came that was compared last.
+    pub(super) at: Time,
+}
+
 /// A neighbour on a topic.
 #[derive(Debug)]
 pub(super) struct Peer {
@@ -22,20 +34,22 @@ pub(super) struct Peer {
     /// It does not answer: it is not to become a parent.
     pub(super) suspected: bool,
     /// Announcements waiting.
-    pub(super) queue: Vec<Queued>,
+    pub(super) queue: VecDeque<Queued>,
     /// The messages of those that came by dissemination.
     pub(super) queued: usize,
+    /// They cannot wait for its turn.
+    pub(super) urgent: bool,
+    /// When its last turn was.
+    pub(super) announced: Time,
     /// When it was last told to prune, unless it was grafted since.
     pub(super) pruned: Option<Time>,
-    /// The neighbour it would have beaten, and how many times in a row.
-    pub(super) rival: Option<(NodeId, u8)>,
+    /// The neighbour it would have beaten.
+    pub(super) rival: Option<Rival>,
     /// How much later than ours its copies come, in microseconds, smoothed, and how much that varies; negative if
     /// earlier. None if unknown.
     lag: Option<(i64, i64)>,
     /// When it last brought a batch first.
     pub(super) brought: Option<Time>,
-    /// When it last brought a batch that the tree had not, because we asked.
-    pub(super) pulled: Option<Time>,
 }
 
 impl Peer {
@@ -44,13 +58,14 @@ impl Peer {
             id,
             eager,
             suspected: false,
-            queue: Vec::new(),
+            queue: VecDeque::new(),
             queued: 0,
+            urgent: false,
+            announced: Time::default(),
             pruned: None,
             rival: None,
             lag: None,
             brought: None,
-            pulled: None,
         }
     }
 
@@ -89,6 +104,7 @@ impl Peer {
 #[derive(Debug)]
 pub(super) struct Patience {
     longest: Span,
+    noted: Time,
 }
 
 /// The bounds of [`Patience::wait`], and where it starts (guesses: below the least, a busy machine looks like a
@@ -96,18 +112,23 @@ pub(super) struct Patience {
 const LEAST: Span = Span::from_millis(150);
 const MOST: Span = Span::from_secs(2);
 const START: Span = Span::from_millis(250);
+/// What was learned fades over so long (a guess). By time and not by batches: else a fast publisher's tree, late by
+/// retransmissions, is taken for a broken one again and again.
+const FADES: Span = Span::from_secs(8);
 
 impl Default for Patience {
     fn default() -> Self {
-        Patience { longest: START }
+        Patience { longest: START, noted: Time::default() }
     }
 }
 
 impl Patience {
     /// A batch came over the tree so long after its announcement, or before it (no time at all).
-    pub(super) fn note(&mut self, after: Span) {
-        let faded = self.longest.0 - self.longest.0 / 32;
+    pub(super) fn note(&mut self, now: Time, after: Span) {
+        let since = now.since(self.noted).0.min(FADES.0);
+        let faded = self.longest.0 - self.longest.0 * since / FADES.0;
         self.longest = Span(faded.max(after.0).min(MOST.0));
+        self.noted = now;
     }
 
     /// How long to wait for the tree.

@@ -356,7 +356,11 @@ macro_rules! messages {
                 let tag = header.tag;
                 match tag {
                     $($tag => {
-                        let m: $name = minicbor::decode(body).map_err(|_| WireError::Body(tag))?;
+                        let mut d = minicbor::Decoder::new(body);
+                        let m: $name = d.decode().map_err(|_| WireError::Body(tag))?;
+                        if d.position() != body.len() {
+                            return Err(WireError::Body(tag));
+                        }
                         let within: fn(&$name) -> bool = $check;
                         if !within(&m) {
                             return Err(WireError::Limit(tag));

@@ -67,6 +67,7 @@ impl Fake {
             previous: None,
             payloads: payloads.iter().map(|p| p.len() as u32).collect(),
             headers: vec![],
+            apart_ms: None,
         }
     }
 

@@ -20,6 +20,7 @@ pub struct AgentBuilder {
     secret: Option<SecretKey>,
     network: Option<Network>,
     bind: Option<SocketAddr>,
+    advertise: Vec<SocketAddr>,
     data_dir: Option<PathBuf>,
     transport: Option<Arc<dyn Transport>>,
     store: Option<Box<dyn Store>>,
@@ -52,6 +53,14 @@ impl AgentBuilder {
     #[must_use]
     pub fn bind(mut self, addr: SocketAddr) -> Self {
         self.bind = Some(addr);
+        self
+    }
+
+    /// Where others reach the node, if not at its own addresses: a forwarded port, a container's outside. Default: its
+    /// own.
+    #[must_use]
+    pub fn advertise(mut self, addrs: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.advertise = addrs.into_iter().collect();
         self
     }
 
@@ -113,6 +122,7 @@ impl AgentBuilder {
             None => {
                 let mut quic = QuicConfig::new(secret.clone(), network.clone());
                 quic.bind = self.bind.unwrap_or(quic.bind);
+                quic.advertise = self.advertise;
                 QuicTransport::bind(quic).await?
             }
         };

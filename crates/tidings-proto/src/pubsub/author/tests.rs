@@ -31,6 +31,7 @@ fn header(epoch: u64, first_seq: u64, count: u64, previous: Option<Position>) ->
         previous,
         payloads: vec![0; count as usize],
         headers: vec![],
+        apart_ms: None,
     }
 }
 
@@ -60,8 +61,16 @@ fn got(ready: &mut Vec<Ready>) -> Vec<Got> {
 fn take(a: &mut Author, b: Arc<Batch>) -> Vec<Got> {
     assert_eq!(a.judge(b.header()), Verdict::New);
     let mut ready = Vec::new();
-    a.accept(b, 1, &mut ready);
+    a.accept(b, 1, LISTENING, &mut ready);
     got(&mut ready)
+}
+
+/// How long we have been on the topic.
+const LISTENING: Span = Span::from_secs(60);
+
+/// A batch of one message, signed at a time of its author's clock, its predecessor so long before.
+fn signed_at(first_seq: u64, wall_ms: u64, apart_ms: Option<u64>) -> Arc<Batch> {
+    sealed(BatchHeader { wall_ms, apart_ms, ..header(1, first_seq, 1, None) }, 0)
 }
 
 fn give_up(a: &mut Author) -> (Vec<(u64, u64, u64)>, Vec<Got>) {
@@ -349,7 +358,7 @@ mod records {
     fn tell_a_gap_from_before_the_start() {
         let mut a = Author::default();
         take(&mut a, batch(1, 1, 1));
-        let accept = |a: &mut Author, seq| a.accept(batch(1, seq, 1), 1, &mut Vec::new());
+        let accept = |a: &mut Author, seq| a.accept(batch(1, seq, 1), 1, LISTENING, &mut Vec::new());
         assert!(accept(&mut restored(&a), 3), "missed while the process was down");
         let mut b = restored(&a);
         assert!(!accept(&mut b, 2));
@@ -392,7 +401,61 @@ mod records {
     }
 }
 
-/// Batches of one author in three epochs, each naming the place before it.
+mod the_beginning {
+    use super::*;
+
+    const MS: u64 = 1_700_000_000_000;
+
+    #[test]
+    fn waits_for_what_was_signed_since_we_listen() {
+        let mut a = Author::default();
+        assert_eq!(take(&mut a, signed_at(3, MS, Some(5))), []);
+        assert_eq!(missing(&a), [(1, 2, 2)]);
+        assert_eq!(take(&mut a, signed_at(2, MS - 5, Some(5))), []);
+        assert_eq!(missing(&a), [(1, 1, 1)]);
+        assert_eq!(take(&mut a, signed_at(1, MS - 10, None)), [(1, 1, false), (1, 2, false), (1, 3, false)]);
+        assert_eq!(take(&mut a, signed_at(4, MS, Some(0))), [(1, 4, false)]);
+    }
+
+    #[test]
+    fn does_not_wait_for_history() {
+        let mut a = Author::default();
+        let listening = LISTENING.as_millis();
+        assert_eq!(take(&mut a, signed_at(3, MS, Some(listening + 1))), [(1, 3, false)]);
+        let mut a = Author::default();
+        assert_eq!(take(&mut a, signed_at(3, MS, Some(listening))), []);
+        assert_eq!(take(&mut a, signed_at(2, MS - listening, Some(1))), [(1, 2, false), (1, 3, false)]);
+    }
+
+    #[test]
+    fn given_up_names_no_gap() {
+        let mut a = Author::default();
+        take(&mut a, signed_at(3, MS, Some(5)));
+        take(&mut a, signed_at(5, MS, Some(5)));
+        assert_eq!(give_up(&mut a), (vec![], vec![(1, 3, false)]));
+        assert_eq!(missing(&a), [(1, 4, 4)], "what is missing between two batches is a gap like any other");
+        assert_eq!(take(&mut a, signed_at(2, MS - 5, Some(5))), [(1, 2, true)]);
+    }
+
+    #[test]
+    fn does_not_wait_for_what_was_delivered_before_the_topic_was_left() {
+        let mut a = Author::default();
+        take(&mut a, signed_at(1, MS, None));
+        let mut b = Author::restore(a.record(1).without_place(), Time(5));
+        assert_eq!(take(&mut b, signed_at(2, MS, Some(0))), [(1, 2, false)]);
+    }
+
+    #[test]
+    fn is_not_stored_while_it_waits() {
+        let mut a = Author::default();
+        take(&mut a, signed_at(3, MS, Some(5)));
+        let mut b = Author::restore(a.record(1), Time(5));
+        assert_eq!(take(&mut b, signed_at(1, MS, None)), [(1, 1, false)]);
+        assert_eq!(b.judge(&header(1, 3, 1, None)), Verdict::New);
+    }
+}
+
+/// Batches of one author in three epochs, each naming the place before it, a second apart.
 fn stream(counts: &[(bool, u64)]) -> Vec<Arc<Batch>> {
     let (mut epoch, mut seq, mut previous) = (10, 1, None);
     let mut all = Vec::new();
@@ -401,7 +464,9 @@ fn stream(counts: &[(bool, u64)]) -> Vec<Arc<Batch>> {
             previous = Some(at(epoch, seq - 1));
             (epoch, seq) = (epoch + 1, 1);
         }
-        all.push(sealed(header(epoch, seq, *count, previous), 0));
+        let wall_ms = 1_000_000 + 1_000 * all.len() as u64;
+        let apart_ms = (seq > 1).then_some(1_000);
+        all.push(sealed(BatchHeader { wall_ms, apart_ms, ..header(epoch, seq, *count, previous) }, 0));
         seq += count;
     }
     all
@@ -433,7 +498,7 @@ proptest! {
             let verdict = a.judge(b.header());
             prop_assert_eq!(verdict == Verdict::New, brought.insert(key), "{:?} was {:?}", key, verdict);
             if verdict == Verdict::New {
-                a.accept(b.clone(), 1, &mut ready);
+                a.accept(b.clone(), 1, Span::ZERO, &mut ready);
             }
             if *give_up {
                 missed.extend(a.give_up(me(), &mut ready));
@@ -458,6 +523,25 @@ proptest! {
     }
 
     #[test]
+    fn whoever_listens_from_the_beginning_hears_all_in_order_whatever_the_order_it_comes_in(
+        mut arrivals in proptest::collection::vec((Just(false), 1u64..4), 1..25).prop_flat_map(|counts| {
+            Just(stream(&counts)).prop_shuffle()
+        }),
+    ) {
+        let mut a = Author::default();
+        let mut delivered = Vec::new();
+        let listening = Span::from_secs(60);
+        for b in arrivals.drain(..) {
+            let mut ready = Vec::new();
+            a.accept(b, 1, listening, &mut ready);
+            delivered.extend(got(&mut ready));
+        }
+        prop_assert!(!a.is_waiting());
+        prop_assert!(delivered.iter().all(|d| !d.2), "late: {:?}", delivered);
+        prop_assert!(delivered.is_sorted());
+    }
+
+    #[test]
     fn what_was_missed_is_what_had_not_come(
         counts in proptest::collection::vec((Just(false), 1u64..4), 2..25),
         lost in proptest::collection::vec(any::<bool>(), 25),
@@ -468,7 +552,7 @@ proptest! {
         // The first sets the baseline and the last shows what is missing before it.
         let came = |i: usize| i == 0 || i == all.len() - 1 || !lost[i];
         for (_, b) in all.iter().enumerate().filter(|(i, _)| came(*i)) {
-            a.accept(b.clone(), 1, &mut ready);
+            a.accept(b.clone(), 1, Span::ZERO, &mut ready);
         }
         while a.is_waiting() {
             for r in a.give_up(me(), &mut ready) {

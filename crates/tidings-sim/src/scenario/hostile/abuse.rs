@@ -131,6 +131,7 @@ impl Rogues {
             previous: None,
             payloads: vec![payload.len() as u32],
             headers: Vec::new(),
+            apart_ms: None,
         };
         let message = Outgoing { payload, headers: Bytes::new() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);

@@ -39,6 +39,9 @@ pub struct QuicConfig {
     pub network: Network,
     /// The address to bind; port 0 picks a free one.
     pub bind: SocketAddr,
+    /// Where others reach this node, if not at its own addresses: a forwarded port, a container's outside. None: its
+    /// own.
+    pub advertise: Vec<SocketAddr>,
     /// How long a dial may take, both handshakes included. Advised: several round trips of the farthest peer.
     pub dial_timeout: Duration,
     /// After how long without a sign of life a link is down. The dialer sends keep-alives three times as often.
@@ -54,6 +57,7 @@ impl QuicConfig {
             secret,
             network,
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: Vec::new(),
             dial_timeout: Duration::from_millis(1_500),
             idle_timeout: Duration::from_secs(5),
         }

@@ -43,6 +43,7 @@ struct Inner {
     /// How connections are made that this node dials.
     dialing: QuicTransportConfig,
     network: Network,
+    advertise: Vec<SocketAddr>,
     dial_timeout: Duration,
     handshakes: Arc<Semaphore>,
     runtime: Handle,
@@ -72,6 +73,7 @@ impl QuicTransport {
             endpoint,
             dialing,
             network: config.network,
+            advertise: config.advertise,
             dial_timeout: config.dial_timeout,
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             runtime: Handle::current(),
@@ -135,6 +137,9 @@ impl Transport for QuicTransport {
     }
 
     fn local_addrs(&self) -> Vec<Addr> {
+        if !self.inner.advertise.is_empty() {
+            return self.inner.advertise.iter().copied().map(Addr::Socket).collect();
+        }
         let known = self.inner.endpoint.addr();
         let mut addrs: Vec<Addr> = known.ip_addrs().map(|addr| Addr::Socket(*addr)).collect();
         if addrs.is_empty() {

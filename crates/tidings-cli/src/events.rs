@@ -1,0 +1,77 @@
+//! `events`, and what happens to a node in words.
+
+use serde_json::Value;
+
+use crate::args::EventsArgs;
+use crate::client::Client;
+use crate::error::CliError;
+use crate::out::{self, Paint};
+
+/// `tidings events`.
+pub(crate) async fn follow(args: &EventsArgs, json: bool) -> Result<(), CliError> {
+    let client = Client::open(&args.data)?;
+    let mut lines = client.events().await?;
+    out::note("listening to the node's events");
+    let paint = Paint::stdout();
+    let mut left = args.count;
+    while left != Some(0) {
+        let Some(line) = lines.next().await else { return Err(CliError::NodeLeft) };
+        if line.is_empty() {
+            continue;
+        }
+        let Ok(event) = serde_json::from_str::<Value>(&line) else { return Err(CliError::NodeLeft) };
+        left = left.map(|n| n - 1);
+        if json { out::line(&line)? } else { out::line(&for_people(paint, &event))? }
+    }
+    Ok(())
+}
+
+/// An event as people read it.
+pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
+    let text = |key: &str| event[key].as_str().unwrap_or("?");
+    let peer: String = text("peer").chars().take(10).collect();
+    let place = match (event["topic"].as_str(), event["overlay"].as_str()) {
+        (Some(topic), _) => format!(" in {}", out::harmless(topic)),
+        (None, Some("root") | None) => String::new(),
+        (None, Some(id)) => format!(" in topic {}", id.chars().take(10).collect::<String>()),
+    };
+    match text("event") {
+        "peer_joined" => format!("{} {peer}{place}", paint.good("+ neighbour")),
+        "peer_left" => format!("{} {peer}{place}: {}", paint.bad("- neighbour"), words(&event["reason"])),
+        "storage_failed" => {
+            let error = out::harmless(text("error"));
+            paint.bad(&format!("{error}: messages flow on, but a restart may repeat or miss some"))
+        }
+        "missed" => paint.bad(&format!("{} events missed: they came faster than they were read", event["events"])),
+        other => format!("{} {peer}{place}", other.replace('_', " ")),
+    }
+}
+
+/// Why a neighbour is one no longer: the names of the reasons, as words.
+fn words(reason: &Value) -> String {
+    let name = match reason {
+        Value::Object(link) => link.values().filter_map(Value::as_str).collect(),
+        Value::String(name) => name.clone(),
+        _ => String::new(),
+    };
+    name.replace('_', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn events_are_told_in_words() {
+        let told = |event: Value| for_people(Paint::plain(), &event);
+        let peer = "0123456789abcdef";
+        let joined = json!({ "event": "peer_joined", "peer": peer, "overlay": "root" });
+        assert_eq!(told(joined), "+ neighbour 0123456789");
+        let left = json!({ "event": "peer_left", "peer": peer, "overlay": "ff", "topic": "news", "reason": { "link": "wrong_peer" } });
+        assert_eq!(told(left), "- neighbour 0123456789 in news: wrong peer");
+        let unknown = json!({ "event": "something_new", "peer": peer });
+        assert_eq!(told(unknown), "something new 0123456789");
+    }
+}
