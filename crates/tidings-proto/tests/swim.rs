@@ -208,16 +208,10 @@ mod rounds {
         let a = Message::from(Ack { seq: 100_000, incarnation: PEERS_SINCE }).frame().len();
         assert!(pings(&d, &peers[0]) >= 99);
         assert!(
-            c.probe_bytes_out / c.datagrams_out <= 35 && a <= 35,
+            c.probe_bytes_out / c.datagrams_out <= 30 && a <= 30,
             "{} and {a}",
             c.probe_bytes_out / c.datagrams_out
         );
-    }
-
-    #[test]
-    fn the_largest_probe_fits_a_datagram() {
-        let ping = Ping { seq: u32::MAX, incarnation: u64::MAX, suspected: Some(u64::MAX) };
-        assert!(Message::from(ping).frame().len() <= 64);
     }
 }
 
