@@ -38,6 +38,9 @@ pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
     match text("event") {
         "peer_joined" => format!("{} {peer}{place}", paint.good("+ neighbour")),
         "peer_left" => format!("{} {peer}{place}: {}", paint.bad("- neighbour"), words(&event["reason"])),
+        "peer_suspected" => format!("{} {peer}: it does not answer", paint.bad("? neighbour")),
+        "peer_recovered" => format!("{} {peer}: it answers again", paint.good("! neighbour")),
+        "clone_seen" => paint.bad(&format!("{peer} runs twice: its key may have been stolen")),
         "storage_failed" => {
             let error = out::harmless(text("error"));
             paint.bad(&format!("{error}: messages flow on, but a restart may repeat or miss some"))

@@ -49,6 +49,9 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Partition(a) => {
             (Scenario::Partition { split: a.split, seconds: a.seconds, rate: a.rate }, &a.network)
         }
+        SimScenario::Hostile(a) => {
+            (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)
+        }
         SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
     let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
@@ -89,5 +92,6 @@ fn print(report: &Report) -> Result<(), CliError> {
         .collect();
     out::table(paint, &["FIGURE", "MEAN", "P50", "P99", "WORST"], &rows)?;
     out::line(&format!("{} {} (crypto {})", paint.dim("trace"), report.trace_hash, report.crypto))?;
-    out::line(&format!("{} {:.1} s, peak {:.0} MB", paint.dim("took "), report.wall_s, report.peak_rss_mb))
+    let (peak, each) = (report.peak_rss_mb, report.peak_rss_kb_per_node);
+    out::line(&format!("{} {:.1} s, peak {peak:.0} MB, {each:.0} KB a node", paint.dim("took "), report.wall_s))
 }

@@ -31,6 +31,46 @@ fn a_crash_is_survived() {
 }
 
 #[test]
+fn every_scenario_prints_its_figures() {
+    let scenarios: &[(&[&str], &[&str])] = &[
+        (
+            &["detect", "--nodes", "16", "--for", "5"],
+            &[
+                "suspect_ms",
+                "remove_ms",
+                "false_suspicions_per_node_hour",
+                "false_removals_per_node_hour",
+                "probe_bytes_per_node_per_s",
+            ],
+        ),
+        (
+            &["partition", "--nodes", "12", "--for", "2", "--rate", "5", "--split", "0.5"],
+            &["missed", "recovered", "overlay_heal_ms", "messages_heal_ms", "repair_bytes_over_missed_payload"],
+        ),
+        (
+            &["churn", "--nodes", "16", "--for", "20", "--rate", "60"],
+            &["delivery_ratio", "isolated", "path_length", "clustering", "false_removals"],
+        ),
+        (
+            &["hostile", "--nodes", "12", "--for", "3", "--ids", "3"],
+            &["accepted_forgeries", "panics", "view_share_over_fair_share", "memory_growth_ratio"],
+        ),
+        (
+            &["crash", "--nodes", "16", "--fraction", "0.5", "--restart"],
+            &["survivors_connected", "survivors_connected_final", "heal_ms"],
+        ),
+    ];
+    for (args, figures) in scenarios {
+        let args = [&["sim"], *args, &["--seeds", "1", "--json"]].concat();
+        let report = tidings(&args).json();
+        for figure in *figures {
+            assert!(report["figures"][figure].is_object(), "{args:?} lacks {figure}: {report}");
+        }
+        assert!(report["peak_rss_kb_per_node"].is_number(), "{report}");
+    }
+}
+
+#[test]
 fn numbers_out_of_range_are_refused_before_anything_runs() {
     for (args, says) in [
         (&["sim", "broadcast", "--nodes", "1"][..], "--nodes is 1: from 2"),
@@ -40,6 +80,11 @@ fn numbers_out_of_range_are_refused_before_anything_runs() {
         (&["sim", "broadcast", "--seeds", "4..2"], "FIRST..LAST"),
         (&["sim", "crash"], "--fraction"),
         (&["sim", "crash", "--fraction", "1"], "--fraction is 1"),
+        (&["sim", "detect", "--stalled", "1"], "--stalled is 1"),
+        (&["sim", "detect", "--liars", "0.6"], "--liars is 0.6"),
+        (&["sim", "partition", "--split", "0"], "--split is 0"),
+        (&["sim", "churn", "--for", "0"], "--for is 0"),
+        (&["sim", "hostile", "--ids", "0"], "--ids is 0"),
         (&["sim", "all"], "all"),
     ] {
         let ended = tidings(args);

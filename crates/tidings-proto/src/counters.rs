@@ -49,6 +49,8 @@ counters! {
     links_reaped,
     /// Joins and neighbour requests put off by rate limits.
     joins_limited,
+    /// Shuffles of a neighbour dropped because it sent too many.
+    shuffles_limited,
     /// Neighbours that made room for others.
     neighbors_replaced,
     /// Answers that could not go back the way their walk came, because a neighbour on it had gone.

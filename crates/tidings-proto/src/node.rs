@@ -152,7 +152,7 @@ impl Node {
             left: false,
         };
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
-        node.deadlines.set(TimerKey::Membership(membership::Timer::Sweep), now.mono + Span::from_secs(60));
+        node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
     }
@@ -197,6 +197,12 @@ impl Node {
             }
             Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
             Input::Command { ticket, command } => self.on_command(ticket, command),
+            Input::Stored { ticket, result } if membership::is_ours(ticket) => {
+                self.membership.on_stored(&mut cx!(self), result);
+            }
+            Input::Loaded { ticket, result } if membership::is_ours(ticket) => {
+                self.membership.on_loaded(&mut cx!(self), result);
+            }
             Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
             Input::Loaded { ticket, result } => {
                 let before = self.pubsub.loaded();
@@ -288,7 +294,7 @@ impl Node {
             return;
         }
         if self.links.on_up(&mut self.queues.out, &mut self.counters, peer, outbound, self.now.mono) {
-            self.topology.reached(peer, addr.filter(|_| outbound), rtt);
+            self.topology.reached(peer, addr, outbound, rtt);
             self.queues.signals.push_back(Signal::LinkUp { peer });
         }
     }

@@ -7,10 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr};
-use crate::time::Span;
+use crate::time::{Span, Time};
 
 /// Peers remembered at most. Views refer to far fewer; the rest is refused, not evicted (a guess).
 pub const MAX_KNOWN: usize = 8192;
+
+/// The wait after a first failure; each further one in a row doubles it, seven times at most (guesses: from a round of
+/// retries to some nine minutes).
+const BACK_OFF: Span = Span::from_secs(4);
 
 /// What the failure detector makes of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -32,6 +36,12 @@ struct Record {
     /// The peer said so itself, or was reached there.
     proven: bool,
     rtt: Option<Span>,
+    /// The other end of the last link to it, which is no claim of anybody.
+    seen: Option<Addr>,
+    /// Dials that failed and links that went silent in a row.
+    failures: u8,
+    /// Not worth a dial before.
+    retry_at: Time,
     state: PeerState,
 }
 
@@ -45,6 +55,15 @@ impl Topology {
     /// Addresses of `peer`, best first; empty if none is known.
     pub fn addrs(&self, peer: &NodeId) -> &[Addr] {
         self.peers.get(peer).map_or(&[], |r| &r.addrs)
+    }
+
+    /// Where `peer` is: where a link showed it to be, or else where it is said to be.
+    pub(crate) fn whereabouts(&self, peer: &NodeId) -> &[Addr] {
+        match self.peers.get(peer) {
+            Some(Record { seen: Some(seen), .. }) => std::slice::from_ref(seen),
+            Some(r) => &r.addrs,
+            None => &[],
+        }
     }
 
     /// `peer` with its addresses, as messages carry it.
@@ -107,26 +126,42 @@ impl Topology {
         r.proven = true;
     }
 
-    /// A link to `peer` came up, at `addr` if we dialed it.
-    pub(crate) fn reached(&mut self, peer: NodeId, addr: Option<Addr>, rtt: Option<Span>) {
+    /// A link to `peer` came up, from or to `addr`; `outbound` if we dialed it there.
+    pub(crate) fn reached(&mut self, peer: NodeId, addr: Option<Addr>, outbound: bool, rtt: Option<Span>) {
         let r = self.peers.entry(peer).or_default();
-        if let Some(a) = addr {
+        r.seen = addr.or(r.seen);
+        if let Some(a) = addr.filter(|_| outbound) {
             r.addrs.retain(|x| *x != a);
             r.addrs.insert(0, a);
             r.addrs.truncate(MAX_ADDRS);
         }
         r.rtt = rtt.or(r.rtt);
+        (r.failures, r.retry_at) = (0, Time::default());
     }
 
     /// `peer` could not be reached: what is known of it may be wrong, so that others may say better.
-    pub(crate) fn unreachable(&mut self, peer: &NodeId) {
+    pub(crate) fn doubt(&mut self, peer: &NodeId) {
         if let Some(r) = self.peers.get_mut(peer) {
             r.proven = false;
         }
     }
 
-    /// Forgets everybody not in `keep`, but for those the failure detector has something to say about.
-    pub(crate) fn retain(&mut self, keep: &BTreeSet<NodeId>) {
-        self.peers.retain(|p, r| keep.contains(p) || r.state != PeerState::Alive);
+    /// `peer` is not worth another try for a while, which outlives its place in any view.
+    pub(crate) fn back_off(&mut self, peer: &NodeId, now: Time) {
+        if let Some(r) = self.peers.get_mut(peer) {
+            r.retry_at = now + BACK_OFF.times(1 << r.failures.min(7));
+            r.failures = r.failures.saturating_add(1);
+        }
+    }
+
+    /// Whether `peer` may be dialed: it has not failed lately.
+    pub fn is_ready(&self, peer: &NodeId, now: Time) -> bool {
+        self.peers.get(peer).is_none_or(|r| r.retry_at <= now)
+    }
+
+    /// Forgets everybody not in `keep`, but for those the failure detector has something to say about, and those who
+    /// failed only when they may be tried again.
+    pub(crate) fn retain(&mut self, keep: &BTreeSet<NodeId>, now: Time) {
+        self.peers.retain(|p, r| keep.contains(p) || r.retry_at > now || r.state != PeerState::Alive);
     }
 }

@@ -213,6 +213,32 @@ mod in_a_node {
     }
 
     #[test]
+    fn probe_interval_is_how_often_a_link_is_probed() {
+        for (ms, least, most) in [(100, 98, 102), (500, 19, 21), (5_000, 1, 2)] {
+            let probe_interval = Duration::from_millis(ms);
+            let mut d = Driven::with(GossipConfig { probe_interval, ..GossipConfig::default() });
+            let friend = (1..).map(Fake::new).find(|f| d.probes(f)).unwrap();
+            d.link(&friend);
+            d.befriend(&friend, Overlay::Root);
+            d.pass_ms(10_000);
+            let pings = d.datagrams_to(&friend.id).iter().filter(|m| matches!(m, Message::Ping(_))).count();
+            assert!((least..=most).contains(&pings), "{pings} in 10 s, one each {ms} ms");
+        }
+    }
+
+    #[test]
+    fn suspect_timeout_is_how_long_a_silent_neighbour_is_waited_for() {
+        for (ms, gone) in [(500, true), (5_000, false)] {
+            let suspect_timeout = Duration::from_millis(ms);
+            let (mut d, friend, _) = subscribed(GossipConfig { suspect_timeout, ..GossipConfig::default() });
+            d.mute.insert(friend.id);
+            d.pass_ms(5_000);
+            let died = |x: &Did| matches!(x, Did::Event(Event::PeerLeft { reason: LeaveReason::Died, .. }));
+            assert_eq!(d.did.iter().any(died), gone, "after 5 s of {ms} ms");
+        }
+    }
+
+    #[test]
     fn message_cache_size_bounds_the_messages_kept() {
         for message_cache_size in [16, 20] {
             let (mut d, friend, author) = subscribed(GossipConfig { message_cache_size, ..GossipConfig::default() });

@@ -126,8 +126,8 @@ impl Chaos {
     fn message(&mut self, from: NodeId) -> Message {
         let ttl = self.rng.below(256) as u8;
         let flag = self.rng.below(2) == 0;
-        match self.rng.below(18) {
-            15..18 => self.probe(from),
+        match self.rng.below(19) {
+            16..19 => self.probe(from),
             0 => Release {}.into(),
             1 => Join { overlay: self.overlay(), me: self.addr_of_somebody(), sketch: self.sketch() }.into(),
             2 => ForwardJoin { overlay: self.overlay(), newcomer: self.addr_of_somebody(), ttl }.into(),
@@ -180,6 +180,10 @@ impl Chaos {
             }
             12 => Graft { topic: self.topic(), ids: self.some(MAX_IHAVES, Chaos::short_id), eager: flag }.into(),
             13 => Prune { topic: self.topic() }.into(),
+            14 => {
+                let (me, old) = (self.addr_of_somebody(), self.addr_of_somebody());
+                Exchange { overlay: self.overlay(), me, old, near: flag }.into()
+            }
             _ => {
                 let range = |c: &mut Chaos| Range {
                     author: c.id(),
@@ -206,7 +210,7 @@ impl Chaos {
         let seq = nonce as u32;
         let incarnation = self.incarnation();
         match self.rng.below(8) {
-            0 => Ping { seq, incarnation, suspected: (seq % 2 == 0).then_some(nonce) }.into(),
+            0 => Ping { seq, incarnation, suspected: seq.is_multiple_of(2).then_some(nonce) }.into(),
             1 => Ack { seq, incarnation }.into(),
             2 => PingReq { nonce, target: self.id() }.into(),
             3 => Nack { nonce }.into(),

@@ -19,15 +19,9 @@ const SUSPECTED: u64 = INTERVAL + 120 + ROUND;
 /// The suspicion time alone.
 const ALONE: u64 = 6_000;
 
-/// Whether the node under test is the end that probes.
-fn probed(d: &Driven, peer: &Fake) -> bool {
-    let (me, it) = (d.id(), peer.id);
-    ((me.0[31] ^ it.0[31]) & 1 == 1) == (me < it)
-}
-
 /// Peers that the node probes, or that are to probe it.
 fn some(d: &Driven, n: usize, by_us: bool) -> Vec<Fake> {
-    let fakes: Vec<Fake> = (1..100).map(Fake::new).filter(|f| probed(d, f) == by_us).take(n).collect();
+    let fakes: Vec<Fake> = (1..100).map(Fake::new).filter(|f| d.probes(f) == by_us).take(n).collect();
     assert_eq!(fakes.len(), n);
     fakes
 }
@@ -214,16 +208,10 @@ mod rounds {
         let a = Message::from(Ack { seq: 100_000, incarnation: PEERS_SINCE }).frame().len();
         assert!(pings(&d, &peers[0]) >= 99);
         assert!(
-            c.probe_bytes_out / c.datagrams_out <= 35 && a <= 35,
+            c.probe_bytes_out / c.datagrams_out <= 30 && a <= 30,
             "{} and {a}",
             c.probe_bytes_out / c.datagrams_out
         );
-    }
-
-    #[test]
-    fn the_largest_probe_fits_a_datagram() {
-        let ping = Ping { seq: u32::MAX, incarnation: u64::MAX, suspected: Some(u64::MAX) };
-        assert!(Message::from(ping).frame().len() <= 64);
     }
 }
 
@@ -396,7 +384,8 @@ mod the_removed {
         let (mut d, peers) = dead();
         let mut at = Vec::new();
         let began = d.now.mono;
-        while d.now.mono.since(began) < Span::from_secs(1_200) {
+        // Membership, which has two neighbours and nobody to ask, visits it later than that.
+        while d.now.mono.since(began) < Span::from_secs(500) {
             d.pass_ms(100);
             if dialed(&d).contains(&peers[0].id) {
                 at.push(d.now.mono.since(began).as_millis());
@@ -719,7 +708,7 @@ mod words_of_others {
         let last = |d: &Driven, p: &Fake| {
             let all = d.sent_to(&p.id);
             let of = |m: &&Message| if let Message::Neighbors(n) = m { Some(n.peers.len()) } else { None };
-            (all.iter().filter_map(of).count(), all.iter().filter_map(of).last())
+            (all.iter().filter_map(of).count(), all.iter().filter_map(of).next_back())
         };
         assert_eq!(last(&d, &newcomer).1, Some(3));
         assert_eq!(last(&d, &peers[0]), (1, Some(3)), "the newcomer and the two others, once");

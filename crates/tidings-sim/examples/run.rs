@@ -43,12 +43,13 @@ fn main() {
     }
     let r = run(&o, &|_| {});
     println!(
-        "{} nodes={} seeds={} wall={:.1}s rss={:.0}MB trace={}",
+        "{} nodes={} seeds={} wall={:.1}s rss={:.0}MB ({:.0}KB/node) trace={}",
         r.scenario,
         r.nodes,
         r.seeds,
         r.wall_s,
         r.peak_rss_mb,
+        r.peak_rss_kb_per_node,
         &r.trace_hash[..16]
     );
     for (n, f) in &r.figures.0 {

@@ -231,6 +231,7 @@ pub struct Network {
     pub(crate) traffic: Traffic,
     pub(crate) events: u64,
     broken: Vec<String>,
+    inputs: Vec<Input>,
 }
 
 impl Network {
@@ -259,6 +260,7 @@ impl Network {
             traffic: Traffic::default(),
             events: 0,
             broken: Vec::new(),
+            inputs: Vec::new(),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct Report {
     pub wall_s: f64,
     /// Largest resident memory of this process, if the system tells.
     pub peak_rss_mb: f64,
+    /// That over the nodes that were simulated at once.
+    pub peak_rss_kb_per_node: f64,
 }
 
 /// What one seed came to.
@@ -88,6 +90,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
         }
         measured.push(o.measured);
     }
+    let peak = memory_mb("VmHWM:");
     let mut failed_seeds: Vec<u64> = failures.iter().map(|f| f.seed).collect();
     failed_seeds.dedup();
     Report {
@@ -103,7 +106,8 @@ pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
         trace_hash: trace.finalize().to_hex().to_string(),
         figures: Summary::of(&measured),
         wall_s: began.elapsed().as_secs_f64(),
-        peak_rss_mb: peak_rss_mb(),
+        peak_rss_mb: peak,
+        peak_rss_kb_per_node: peak * 1024.0 / (options.nodes * threads) as f64,
     }
 }
 
@@ -126,8 +130,14 @@ fn one(options: &Options, seed: u64) -> Outcome {
     })
 }
 
-fn peak_rss_mb() -> f64 {
-    memory_mb("VmHWM:")
+/// Microseconds this thread has run for; the system's clock where the kernel does not tell. A seed runs on one thread,
+/// so this is what it costs however busy the machine is.
+pub(crate) fn spent_us() -> f64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    match stat.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()) {
+        Some(ns) => ns / 1_000.0,
+        None => std::time::UNIX_EPOCH.elapsed().map_or(f64::NAN, |d| d.as_secs_f64() * 1e6),
+    }
 }
 
 /// Resident memory of this process now, if the system tells.

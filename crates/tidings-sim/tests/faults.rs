@@ -159,7 +159,8 @@ fn an_end_of_a_link_that_the_other_lost_is_reset_once_packets_pass() {
     net.cut_way(0, 1);
     seconds(&mut net, 5.2);
     assert!(linked(&net, 0, 1) && !linked(&net, 1, 0));
-    // Its bootstrap peer gone, node 1 does not dial again by itself.
+    // Node 1 cannot dial again: it does not know where node 0 is now.
+    net.readdress(0, SocketAddrV4::new(Ipv4Addr::new(10, 9, 9, 9), 4_000), true);
     net.mend_way(0, 1);
     seconds(&mut net, 1.2);
     let half_open = linked(&net, 0, 1) && !linked(&net, 1, 0);

@@ -1,4 +1,4 @@
-//! A node's directory: its key, its network, its settings, its journal, and the peers it knew.
+//! A node's directory: its key, its network, its settings, and its journal.
 //!
 //! One process at a time holds it, by a lock that ends with the process. Secrets are readable by their owner only.
 //! Small files are replaced whole: written beside, forced to the medium, renamed.
@@ -11,14 +11,12 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use tidings_proto::config::{ConfigError, GossipConfig};
-use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr, SecretKey, hex};
+use tidings_proto::identity::{Network, NodeId, SecretKey, hex};
 
 use crate::store::{Journal, JournalError};
 
 /// The layout this version makes, and the newest it understands.
 const VERSION: u32 = 1;
-/// Peers remembered for the next start: more than any active view, so that some are still there (a guess).
-pub const MAX_SAVED_PEERS: usize = 64;
 
 /// Why a data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -172,25 +170,6 @@ impl DataDir {
         Ok(Journal::open_guarded(&self.path.join("journal"), Some(self.lock.clone()))?)
     }
 
-    /// The peers known when the node last ran. Lines that make no sense are passed over.
-    pub fn peers(&self) -> Result<Vec<PeerAddr>, DataDirError> {
-        let text = read(&self.path.join("peers"))?.unwrap_or_default();
-        Ok(text.lines().filter_map(peer_line).take(MAX_SAVED_PEERS).collect())
-    }
-
-    /// Remembers up to [`MAX_SAVED_PEERS`] peers, best first.
-    pub fn save_peers(&self, peers: &[PeerAddr]) -> Result<(), DataDirError> {
-        let mut text = String::new();
-        for peer in peers.iter().filter(|p| !p.addrs.is_empty()).take(MAX_SAVED_PEERS) {
-            text.push_str(&peer.id.to_string());
-            for addr in &peer.addrs {
-                text.push_str(&format!(" {addr}"));
-            }
-            text.push('\n');
-        }
-        replace(&self.path.join("peers"), text.as_bytes(), 0o600)
-    }
-
     /// 32 secret bytes in a file of their own, drawn the first time.
     fn secret_file(&self, name: &str) -> Result<[u8; 32], DataDirError> {
         let path = self.path.join(name);
@@ -219,13 +198,6 @@ pub fn load_config(path: impl AsRef<Path>) -> Result<GossipConfig, DataDirError>
         .map_err(|e| DataDirError::Toml { path: path.to_path_buf(), error: e.to_string().trim_end().to_owned() })?;
     config.validate().map_err(|error| DataDirError::Config { path: path.to_path_buf(), error })?;
     Ok(config)
-}
-
-fn peer_line(line: &str) -> Option<PeerAddr> {
-    let mut words = line.split_whitespace();
-    let id = words.next()?.parse().ok()?;
-    let addrs: Vec<Addr> = words.filter_map(|w| w.parse().ok().map(Addr::Socket)).collect();
-    (!addrs.is_empty()).then_some(PeerAddr { id, addrs })
 }
 
 fn take_lock(dir: &Path) -> Result<File, DataDirError> {

@@ -31,7 +31,7 @@ mod ticket;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
-pub use data_dir::{DataDir, DataDirError, MAX_SAVED_PEERS, load_config};
+pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, ConfigError, Counters, Events, GossipConfig, GossipRuntime, MembershipEvent, MembershipEvents,
     MembershipManager, PeerInfo, PubSubManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use support::{network, within};
 use tidings::store::JournalError;
-use tidings::{Agent, AgentError, DataDir, DataDirError, GossipConfig, PeerAddr, load_config};
+use tidings::{Agent, AgentError, DataDir, DataDirError, GossipConfig, load_config};
 
 fn mode(path: impl AsRef<std::path::Path>) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o777
@@ -21,9 +21,8 @@ fn secrets_are_for_their_owner_only() {
     dir.secret().unwrap();
     dir.network(None).unwrap();
     drop(dir.journal().unwrap());
-    dir.save_peers(&[]).unwrap();
     assert_eq!(mode(&path), 0o700);
-    for file in ["key", "network", "journal", "peers", "lock"] {
+    for file in ["key", "network", "journal", "lock"] {
         assert_eq!(mode(path.join(file)), 0o600, "{file}");
     }
 }
@@ -151,36 +150,6 @@ fn a_wrong_configuration_names_file_and_field() {
         fs::write(&path, text).unwrap();
         let message = load_config(&path).unwrap_err().to_string();
         assert!(message.contains("node.toml") && message.contains(field), "{message}");
-    }
-}
-
-#[test]
-fn known_peers_are_kept_and_nonsense_passed_over() {
-    let tmp = tempfile::tempdir().unwrap();
-    let dir = DataDir::open(tmp.path()).unwrap();
-    assert!(dir.peers().unwrap().is_empty());
-    let peer = |n: u8| PeerAddr {
-        id: tidings::NodeId([n; 32]),
-        addrs: vec![
-            "192.0.2.7:4242".parse::<std::net::SocketAddr>().unwrap().into(),
-            ([0, 0, 0, 0, 0, 0, 0, 1], 1).into_addr(),
-        ],
-    };
-    let many: Vec<_> = (0..100).map(peer).collect();
-    dir.save_peers(&many).unwrap();
-    assert_eq!(dir.peers().unwrap(), many[..64]);
-    fs::write(tmp.path().join("peers"), format!("nonsense\n{} 192.0.2.7:1 nowhere\n", many[3].id)).unwrap();
-    let got = dir.peers().unwrap();
-    assert_eq!((got.len(), got[0].id, got[0].addrs.len()), (1, many[3].id, 1));
-}
-
-trait IntoAddr {
-    fn into_addr(self) -> tidings::Addr;
-}
-
-impl IntoAddr for ([u16; 8], u16) {
-    fn into_addr(self) -> tidings::Addr {
-        std::net::SocketAddr::from(self).into()
     }
 }
 

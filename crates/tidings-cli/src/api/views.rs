@@ -1,6 +1,7 @@
 //! Peers and topics as the API shows them: with names where the node knows them.
 
 use serde_json::{Value, json};
+use tidings::proto::topology::PeerState;
 use tidings::{AgentEvent, Overlay, PeerInfo, TopicStatus};
 
 /// A topic: its name as `topic` (its id, if the node does not know the name), its id as `topic_id`.
@@ -16,7 +17,7 @@ pub(super) fn topic(status: &TopicStatus) -> Value {
     shown
 }
 
-/// A peer: `state` is `neighbor`, `linked` or `known`; `topics` those it is a neighbour in.
+/// A peer: `state` is `neighbor`, `suspected` (a neighbour that does not answer), `linked` or `known`; `topics` those it is a neighbour in.
 pub(super) fn peer(info: &PeerInfo, topics: &[TopicStatus]) -> Value {
     let mut shown = json!(info);
     let name = |overlay: &Overlay| match overlay {
@@ -24,6 +25,7 @@ pub(super) fn peer(info: &PeerInfo, topics: &[TopicStatus]) -> Value {
         Overlay::Topic(id) => Some(name_of(&id.to_string(), topics).unwrap_or_else(|| id.to_string())),
     };
     let state = match (info.active_in.is_empty(), info.linked) {
+        (false, _) if info.state == PeerState::Suspected => "suspected",
         (false, _) => "neighbor",
         (true, true) => "linked",
         (true, false) => "known",

@@ -18,6 +18,8 @@ pub(crate) enum SimScenario {
     Partition(PartitionArgs),
     /// Nodes leave and others come, all the time
     Churn(ChurnArgs),
+    /// Peers that break every rule: what gets through, and how much of the views they can take
+    Hostile(HostileArgs),
 }
 
 /// `tidings sim broadcast`.
@@ -119,6 +121,32 @@ pub(crate) struct ChurnArgs {
     pub(crate) rate: f64,
     /// For how long
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 600.0)]
+    pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim hostile`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+First some peers send malformed, oversized, replayed and forged frames, and far too many; then, in networks of their
+own, attackers with many ids behind few addresses press into the views in five ways. view_share_over_fair_share is
+the best they come to: the share of honest nodes' views (active or passive) that they hold, over their share of all
+addresses by /24. memory_growth_ratio is the memory of the process, over that of the same run without abuse; the first
+seed tells most.
+
+Examples:
+  tidings sim hostile
+  tidings sim hostile --nodes 500 --attackers 0.02 --ids 50 --for 120 --seeds 1..2 --json")]
+pub(crate) struct HostileArgs {
+    /// How many addresses the attackers have, as a share of the honest nodes
+    #[arg(long, value_name = "F", default_value_t = 0.05)]
+    pub(crate) attackers: f64,
+    /// How many ids there are behind each address
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) ids: usize,
+    /// For how long they attack in each of the ways tried
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 60.0)]
     pub(crate) seconds: f64,
     #[command(flatten)]
     pub(crate) network: Network,

@@ -1,20 +1,31 @@
 //! Keeping an active view full: spares first, then bootstrap peers and walks, with back-off.
 
+use std::collections::BTreeSet;
+
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
-use crate::membership::view::{Asked, View};
+use crate::membership::view::{Asked, View, prefix, remember, share};
 use crate::membership::{Membership, Timer, claim, target};
 use crate::time::{Span, Time};
 
-/// Requests at once while there is some neighbour, and while there is none.
+/// Peers at once that are asked and can be reached, with half a view or more, and with less.
 const PARALLEL: usize = 3;
-const PARALLEL_URGENT: usize = 8;
+const PARALLEL_FEW: usize = 8;
+/// Requests at once, whatever share of the peers can be reached: with 1.5 s to a failed dial all 96 spares are tried in
+/// five seconds, at some 20 packets a second.
+const PARALLEL_MOST: usize = 32;
+/// Peers of other overlays looked at.
+const ELSEWHERE: usize = 512;
 /// Bootstrap peers visited at once.
 const VISITS: usize = 3;
+/// Remembered peers visited besides: eight dials in all.
+const REMEMBERED: usize = 5;
 /// The longest waits between attempts to fill a nearly full view, and between visits to the bootstrap peers.
 const FILL_MOST: u64 = 16_000;
 const VISIT_MOST: u64 = 30_000;
+/// How often a view exchanges a neighbour for the sake of variety, ± half (a guess).
+const SPREAD: Span = Span::from_secs(60);
 /// How often a view is looked at when nothing is due.
 const IDLE: Span = Span::from_secs(10);
 
@@ -23,6 +34,7 @@ impl Membership {
         self.give_up(cx, overlay);
         self.fill(cx, overlay);
         self.seek(cx, overlay);
+        self.trade(cx, overlay);
         self.rearm(cx, overlay);
     }
 
@@ -33,39 +45,51 @@ impl Membership {
         let late: Vec<NodeId> = v.pending.iter().filter(|p| p.deadline <= now).map(|p| p.peer).collect();
         for peer in late {
             v.take_pending(&peer);
-            v.forget(&peer);
+            v.spares.refused(peer, now);
+            v.spares.forget(&peer);
             if !v.is_active(&peer) {
                 cx.release(peer, claim(overlay));
             }
         }
     }
 
-    /// Asks spares to become neighbours while there is room.
+    /// Asks spares to become neighbours while there is room: as many at once as it takes for enough of them to be
+    /// there, should as few be left as lately. After the crash of most of a network most spares are dead, and each
+    /// takes as long as a dial that fails.
     fn fill(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
-        let known = match overlay {
-            Overlay::Topic(t) => self.neighbors_in(t),
-            Overlay::Root => Vec::new(),
-        };
+        let others = self.known_elsewhere(overlay);
         let Some(v) = self.views.get_mut(&overlay) else { return };
-        for peer in known {
-            v.remember(peer, cx.me, cx.config.passive_view_size);
+        if let Overlay::Topic(_) = overlay {
+            for peer in &others {
+                remember(cx, v, *peer);
+            }
         }
         let target = target(v, cx.config, cx.now);
-        if v.room(target) == 0 || v.fill_at > now {
+        let missing = target.saturating_sub(v.counted());
+        if missing == 0 {
+            return self.spread(cx, overlay);
+        }
+        if v.fill_at > now {
             return;
         }
-        let parallel = if v.counted() == 0 { PARALLEL_URGENT } else { PARALLEL };
-        let under_way = v.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
-        let want = v.room(target).min(parallel.saturating_sub(under_way));
-        let mut ready: Vec<NodeId> =
-            v.passive.iter().filter(|s| s.not_before <= now && v.pending(&s.id).is_none()).map(|s| s.id).collect();
+        let few = v.counted() * 2 < target;
+        let parallel = if few { PARALLEL_FEW } else { PARALLEL };
+        let scaled = |n: usize| (n as f64 / v.reach).ceil() as usize;
+        let want = scaled(missing.min(parallel)).min(PARALLEL_MOST).saturating_sub(v.asked());
+        let askable = |v: &View, p: &NodeId| {
+            v.spares.is_willing(p, now) && v.pending(p).is_none() && cx.topology.is_ready(p, now)
+        };
+        let mut ready: Vec<NodeId> = v.spares.iter().map(|s| s.id).filter(|p| askable(v, p)).collect();
         let all = ready.len();
         v.rng.sample(&mut ready, all);
-        if matches!(overlay, Overlay::Topic(_)) {
-            // A link that exists costs nothing.
-            ready.sort_by_key(|p| !cx.links.is_up(p));
+        if overlay == Overlay::Root && ready.len() < want {
+            // Everybody is in the network's overlay, whatever overlay we know them from.
+            ready.extend(others.into_iter().filter(|p| !v.is_active(p) && !v.spares.contains(p) && askable(v, p)));
         }
+        // Prefixes that have their share come last. On topics, a link that exists costs nothing.
+        let topic = matches!(overlay, Overlay::Topic(_));
+        ready.sort_by_cached_key(|p| (v.like(prefix(cx, p)) >= share(target), topic && !cx.links.is_up(p)));
         ready.truncate(want);
         let asked = ready.len();
         for peer in ready {
@@ -85,30 +109,71 @@ impl Membership {
         }
     }
 
-    /// To the bootstrap peers, and on a walk for a topic's members: without neighbours; with some, while there is
-    /// room and nobody to ask; and in the network's overlay until a bootstrap peer has answered once. Otherwise two
-    /// nodes that found only each other would be content with that for ever.
+    /// A full view of which one prefix holds more than half exchanges one of it for a spare of a rarer prefix. Rarely, and
+    /// not for less: where a network has few prefixes, chance alone gives one of them more than its share.
+    fn spread(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        let now = cx.now.mono;
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        if v.spread_at > now {
+            return;
+        }
+        v.spread_at = now + Span(v.rng.between(SPREAD.0 / 2, SPREAD.0 + SPREAD.0 / 2));
+        let most = v.active.iter().map(|a| (v.like(a.prefix), a.since, a.id)).max();
+        let Some((most, _, old)) = most.filter(|(n, _, _)| *n * 2 > v.active.len()) else { return };
+        let rarer: Vec<NodeId> = v
+            .spares
+            .iter()
+            .filter(|s| v.like(s.prefix) + 2 <= most && v.spares.is_willing(&s.id, now) && v.pending(&s.id).is_none())
+            .map(|s| s.id)
+            .collect();
+        if let Some(peer) = v.rng.pick(&rarer).copied() {
+            self.ask(cx, overlay, peer, Asked::Exchange { old, near: false });
+        }
+    }
+
+    /// Peers that may be in an overlay, from what other overlays know: for a topic the neighbours that named it, for the
+    /// network everybody.
+    fn known_elsewhere(&self, overlay: Overlay) -> Vec<NodeId> {
+        match overlay {
+            Overlay::Topic(t) => self.neighbors_in(t),
+            Overlay::Root => {
+                let topics = self.views.values().filter(|v| v.overlay != Overlay::Root);
+                let all: BTreeSet<NodeId> =
+                    topics.flat_map(|v| v.active.iter().map(|a| a.id).chain(v.spares.iter().map(|s| s.id))).collect();
+                all.into_iter().take(ELSEWHERE).collect()
+            }
+        }
+    }
+
+    /// To the bootstrap peers, then also to those remembered from disk, and on a walk for a topic's members: without
+    /// neighbours; with some, while there is room and nobody to ask; and in the network's overlay until a bootstrap
+    /// peer has answered once. Otherwise two nodes that found only each other would be content with that for ever.
     fn seek(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let busy = v.pending.iter().any(|p| matches!(p.asked, Asked::Join | Asked::Neighbor));
         let target = target(v, cx.config, cx.now);
-        if busy || v.visit_at > now || !seeking(v, target, !self.bootstrap.is_empty()) {
+        if busy || v.visit_at > now || !seeking(v, target, !self.bootstrap.is_empty(), now) {
             return;
         }
         let wait = (500u64 << v.visits.min(6)).min(VISIT_MOST);
+        let first = v.visits == 0;
         v.visits = v.visits.saturating_add(1);
         v.visit_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
-        for s in &mut v.passive {
-            s.not_before = Time::default();
-        }
-        let mut ways: Vec<NodeId> = self.bootstrap.iter().map(|b| b.id).collect();
+        v.spares.forgive();
+        let mut ways = self.bootstrap.clone();
         v.rng.sample(&mut ways, VISITS);
-        for b in self.bootstrap.iter().filter(|b| ways.contains(&b.id)) {
-            cx.topology.claim(b);
+        if overlay == Overlay::Root && (ways.is_empty() || !first) {
+            let mut remembered = self.memory.peers().to_vec();
+            remembered.retain(|p| cx.topology.is_ready(&p.id, now));
+            v.rng.sample(&mut remembered, REMEMBERED);
+            ways.extend(remembered);
         }
-        for peer in ways {
-            self.ask(cx, overlay, peer, Asked::Join);
+        for way in &ways {
+            cx.topology.claim(way);
+        }
+        for way in ways {
+            self.ask(cx, overlay, way.id, Asked::Join);
         }
         if let Overlay::Topic(topic) = overlay {
             self.walk(cx, topic);
@@ -123,10 +188,13 @@ impl Membership {
         if let Some(p) = v.pending.iter().map(|p| p.deadline).min() {
             next = next.min(p);
         }
-        if seeking(v, target, !self.bootstrap.is_empty()) {
+        if seeking(v, target, !self.bootstrap.is_empty(), now) {
             next = next.min(v.visit_at);
         }
-        if v.room(target) > 0 && !v.passive.is_empty() {
+        if v.counted() >= target {
+            next = next.min(v.trade_at);
+        }
+        if v.room(target) > 0 && !v.spares.is_empty() {
             next = next.min(v.fill_at);
         }
         // Never at once again: everything that could be done now has been.
@@ -135,7 +203,9 @@ impl Membership {
     }
 }
 
-fn seeking(v: &View, target: usize, ways: bool) -> bool {
+fn seeking(v: &View, target: usize, ways: bool, now: Time) -> bool {
     let lost = ways && !v.answered && v.overlay == Overlay::Root;
-    v.counted() == 0 || lost || (v.room(target) > 0 && v.passive.is_empty())
+    let few = v.counted() * 2 < target;
+    let nobody = || if few { !v.spares.iter().any(|s| v.spares.is_willing(&s.id, now)) } else { v.spares.is_empty() };
+    v.counted() == 0 || lost || (v.room(target) > 0 && nobody())
 }

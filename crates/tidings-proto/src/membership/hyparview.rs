@@ -4,13 +4,10 @@ use crate::identity::{NodeId, PeerAddr};
 use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::Claimed;
-use crate::membership::view::{Active, Asked, Pending, View, with_addrs};
-use crate::membership::{Membership, Timer, claim, overlay_of, target, view, wire_of};
+use crate::membership::view::{Active, Asked, Pending, Tokens, View, prefix, remember, with_addrs};
+use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
-use crate::topology::PeerState;
-use crate::wire::{
-    Disconnect, ForwardJoin, Join, LinkRefusal, MAX_PATH, MAX_PEERS, Neighbor, NeighborReply, Shuffle, ShuffleReply,
-};
+use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
 
 /// Hops of a newcomer's walk (the paper's ARWL, 6).
 const WALK: u8 = 6;
@@ -18,13 +15,10 @@ const WALK: u8 = 6;
 const WALK_PASSIVE: u8 = 3;
 /// Walks started for a newcomer: with edges split that gives it up to ten neighbours.
 const WALKS: usize = 5;
-/// Hops of a shuffle: enough to mix, short enough to answer along the path (a guess; the paper walks 6).
-const SHUFFLE_HOPS: u8 = 4;
-/// Neighbours and spares in a shuffle (the paper: 3 and 4 for a passive view of 30; ours holds 96).
-const SHUFFLE_ACTIVE: usize = 3;
-const SHUFFLE_PASSIVE: usize = 11;
 /// How long a request may take: a dial of 500 ms and a few round trips.
 pub(super) const REQUEST: Span = Span::from_millis(2_500);
+/// How long a place is kept for a neighbour that is on its way: a dial and a few round trips.
+const ON_ITS_WAY: Span = Span::from_millis(800);
 /// Spares handed over with a refusal.
 const OTHERS: usize = 4;
 
@@ -42,7 +36,8 @@ impl Membership {
             return;
         };
         v.size.merge(cx.now.wall, &m.sketch);
-        if !v.joins.take(now) {
+        let at = prefix(cx, &from);
+        if !v.joins_of.take(at, now) || !v.joins.take(now) {
             cx.counters.joins_limited += 1;
             refuse(cx, v, from);
             return;
@@ -51,11 +46,11 @@ impl Membership {
         for peer in v.sample_active(WALKS, &[from]) {
             cx.send(peer, ForwardJoin { overlay: m.overlay, newcomer: newcomer.clone(), ttl: WALK });
         }
-        if v.is_active(&from) || v.room(target) > 0 {
+        if v.is_active(&from) || (v.room(target) > 0 && !v.too_many_like(at, target, now)) {
             accept(cx, v, from);
         } else {
             refuse(cx, v, from);
-            v.remember(from, cx.me, cx.config.passive_view_size);
+            remember(cx, v, from);
         }
     }
 
@@ -74,7 +69,7 @@ impl Membership {
         }
         if let Some(next) = next {
             if ttl == WALK_PASSIVE {
-                v.remember(newcomer, cx.me, cx.config.passive_view_size);
+                remember(cx, v, newcomer);
             }
             cx.send(next, ForwardJoin { ttl: ttl - 1, ..m });
             return;
@@ -91,11 +86,11 @@ impl Membership {
         let target = target(v, cx.config, cx.now);
         if v.room(target) > 0 {
             self.ask(cx, overlay, newcomer, Asked::Neighbor);
-        } else if v.splits.take(cx.now.mono) {
+        } else if v.may_split(prefix(cx, &newcomer), cx.now.mono) {
             self.ask(cx, overlay, newcomer, Asked::Split);
         } else {
             cx.counters.joins_limited += 1;
-            v.remember(newcomer, cx.me, cx.config.passive_view_size);
+            remember(cx, v, newcomer);
         }
     }
 
@@ -110,7 +105,7 @@ impl Membership {
             Claimed::Up | Claimed::Dialing => {}
             Claimed::Full | Claimed::NoAddress => {
                 if claimed == Claimed::NoAddress {
-                    v.forget(&peer);
+                    v.spares.forget(&peer);
                 }
                 return false;
             }
@@ -140,42 +135,64 @@ impl Membership {
                 cx.send(peer, Neighbor { overlay, me, urgent, room, sketch })
             }
             Asked::Split => cx.send(peer, Neighbor { overlay, me, urgent: false, room: 0, sketch }),
+            Asked::Exchange { old, near } => {
+                let old = cx.topology.peer_addr(&old);
+                cx.send(peer, Exchange { overlay, me, old, near })
+            }
         };
     }
 
     pub(super) fn on_neighbor(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Neighbor) {
         let overlay = overlay_of(m.overlay);
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
-        let Some(v) = self.views.get_mut(&overlay) else {
-            let reply = NeighborReply {
-                overlay: m.overlay,
-                accept: false,
-                others: Vec::new(),
-                sketch: Default::default(),
-                me: None,
-            };
-            cx.send(from, reply);
-            return;
-        };
+        let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         v.size.merge(cx.now.wall, &m.sketch);
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
-        if v.is_active(&from) || v.counted() < target {
+        let at = prefix(cx, &from);
+        let room = v.counted() < target;
+        if v.is_active(&from) || (room && (asked.is_some() || !v.too_many_like(at, target, cx.now.mono))) {
             accept(cx, v, from);
             return;
         }
         let wants_split = m.urgent || m.room >= 2 || asked == Some(Asked::Split);
         if wants_split
-            && v.splits.take(cx.now.mono)
-            && let Some(victim) = v.victim(&from)
+            && v.counted() >= target
+            && v.may_split(at, cx.now.mono)
+            && let Some(victim) = v.victim(&from, at)
         {
             replace(cx, v, victim, Some(from).filter(|_| m.room >= 2));
             accept(cx, v, from);
             return;
         }
         refuse(cx, v, from);
-        v.remember(from, cx.me, cx.config.passive_view_size);
+        remember(cx, v, from);
+    }
+
+    /// A full node asks a full node. Whom we let go is sent to whom the asker lets go: nobody's degree changes.
+    pub(super) fn on_exchange(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Exchange) {
+        let overlay = overlay_of(m.overlay);
+        cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
+        let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
+        let target = target(v, cx.config, cx.now);
+        let at = prefix(cx, &from);
+        if v.is_active(&from) || v.counted() < target {
+            return accept(cx, v, from);
+        }
+        let victim = match m.near {
+            true => bias::traded_for(cx, v, &from).filter(|_| v.may_split(at, cx.now.mono)),
+            false if v.may_split(at, cx.now.mono) => v.victim(&from, at),
+            false => None,
+        };
+        let Some(victim) = victim else {
+            refuse(cx, v, from);
+            return remember(cx, v, from);
+        };
+        let old = Some(m.old).filter(|o| o.id != victim && o.id != cx.me && !o.addrs.is_empty());
+        let bye = Disconnect { overlay: wire_of(overlay), reason: 0, instead: old };
+        let_go(cx, v, victim, bye);
+        accept(cx, v, from);
     }
 
     pub(super) fn on_neighbor_reply(&mut self, cx: &mut Cx<'_>, from: NodeId, m: NeighborReply) {
@@ -197,33 +214,39 @@ impl Membership {
             }
             return;
         };
-        v.answered |= pending.asked == Asked::Join;
+        v.answered |= pending.asked == Asked::Join && self.bootstrap.iter().any(|b| b.id == from);
         for other in m.others.iter().take(OTHERS) {
             cx.topology.claim(other);
-            v.remember(other.id, cx.me, cx.config.passive_view_size);
+            remember(cx, v, other.id);
         }
         let target = target(v, cx.config, cx.now);
         if m.accept {
             if !v.is_active(&from)
                 && v.counted() >= target
                 && pending.asked == Asked::Split
-                && let Some(victim) = v.victim(&from)
+                && let Some(victim) = v.victim(&from, prefix(cx, &from))
             {
                 replace(cx, v, victim, Some(from));
+            }
+            if let Asked::Exchange { old, .. } = pending.asked
+                && !v.is_active(&from)
+                && v.counted() >= target
+            {
+                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from, prefix(cx, &from)));
+                if let Some(old) = old {
+                    let bye = Disconnect { overlay: wire_of(overlay), reason: view::EXCHANGED, instead: None };
+                    let_go(cx, v, old, bye);
+                }
             }
             if v.is_active(&from) || v.counted() < target {
                 promote(cx, v, from);
             } else {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
                 cx.release(from, claim(overlay));
-                v.remember(from, cx.me, cx.config.passive_view_size);
+                remember(cx, v, from);
             }
         } else if !v.is_active(&from) {
-            if let Some(s) = v.passive.iter_mut().find(|s| s.id == from) {
-                s.refused = s.refused.saturating_add(1);
-                let wait = Span::from_millis(1_000 << u32::from(s.refused).min(6));
-                s.not_before = cx.now.mono + wait;
-            }
+            v.spares.refused(from, cx.now.mono);
             cx.release(from, claim(overlay));
         }
         cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), v.fill_at.max(cx.now.mono));
@@ -245,50 +268,72 @@ impl Membership {
         }
         let reason = Membership::leave_reason(m.reason);
         demote(cx, v, from, reason);
-        if reason == LeaveReason::Replaced {
-            v.remember(from, cx.me, cx.config.passive_view_size);
+        match reason {
+            LeaveReason::Replaced => remember(cx, v, from),
+            _ => v.spares.forget(&from),
+        }
+        if m.reason == view::EXCHANGED {
+            v.fill_at = cx.now.mono + ON_ITS_WAY;
         }
         if let Some(instead) = m.instead.filter(|i| i.id != cx.me && !i.addrs.is_empty()) {
             cx.topology.claim(&instead);
             if !v.is_active(&instead.id) {
-                v.remember(instead.id, cx.me, cx.config.passive_view_size);
+                remember(cx, v, instead.id);
                 self.ask(cx, overlay, instead.id, Asked::Neighbor);
             }
         }
     }
 
     pub(super) fn on_link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        let waiting: Vec<Overlay> =
-            self.views.values().filter(|v| v.pending(&peer).is_some_and(|p| !p.sent)).map(|v| v.overlay).collect();
+        let mut waiting = Vec::new();
+        for v in self.views.values_mut() {
+            v.spares.met(&peer, cx.now.mono);
+            if v.pending(&peer).is_some_and(|p| !p.sent) {
+                v.met(true);
+                waiting.push(v.overlay);
+            }
+        }
         for overlay in waiting {
             self.send_asked(cx, overlay, peer);
         }
+        self.looked(cx, peer);
     }
 
     pub(super) fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal, dial: bool) {
+        // Full and closed say that it lives; everything else that it does not, or not for us.
+        let lives = matches!(reason, LinkRefusal::Full | LinkRefusal::Closed);
         if dial || reason != LinkRefusal::Closed {
-            cx.topology.unreachable(&peer);
+            cx.topology.doubt(&peer);
         }
+        if !lives {
+            cx.topology.back_off(&peer, cx.now.mono);
+        }
+        let looked = self.looking.remove(&peer);
         for v in self.views.values_mut() {
             let asked = v.take_pending(&peer).is_some();
-            if v.is_active(&peer) {
+            let was = v.is_active(&peer);
+            let known = v.active.iter().any(|a| a.id == peer && a.suspected);
+            if was {
                 let why = match reason {
                     LinkRefusal::Goodbye => LeaveReason::Goodbye,
                     other => LeaveReason::Link(other),
                 };
                 demote(cx, v, peer, why);
             }
-            // Full and closed say that it lives; everything else that it does not, or not for us.
-            match reason {
-                LinkRefusal::Full | LinkRefusal::Closed => {
-                    if let Some(s) = v.passive.iter_mut().find(|s| s.id == peer) {
-                        s.refused = s.refused.saturating_add(1);
-                        s.not_before = cx.now.mono + Span::from_secs(2);
-                    }
-                }
-                _ => v.forget(&peer),
+            if !lives {
+                v.spares.forget(&peer);
+            } else if asked {
+                v.spares.refused(peer, cx.now.mono);
+            }
+            if !lives && reason != LinkRefusal::Goodbye && (asked || (was && !known) || looked) {
+                v.met(false);
             }
             if asked {
+                // Who cannot be reached is no reason to wait with the next.
+                if !lives {
+                    v.attempts = v.attempts.saturating_sub(1);
+                    v.fill_at = cx.now.mono;
+                }
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
             }
         }
@@ -299,6 +344,7 @@ impl Membership {
         for v in self.views.values_mut() {
             let Some(a) = v.active.iter_mut().find(|a| a.id == peer) else { continue };
             a.suspected = true;
+            v.met(false);
             v.attempts = 0;
             v.fill_at = cx.now.mono;
             cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
@@ -312,13 +358,14 @@ impl Membership {
             let target = target(v, cx.config, cx.now);
             if let Some(a) = v.active.iter_mut().find(|a| a.id == peer && a.suspected) {
                 a.suspected = false;
+                v.met(true);
                 if v.counted() > target
-                    && let Some(victim) = v.victim(&peer)
+                    && let Some(victim) = v.victim(&peer, prefix(cx, &peer))
                 {
                     replace(cx, v, victim, None);
                 }
             } else if v.overlay == Overlay::Root {
-                v.remember(peer, cx.me, cx.config.passive_view_size);
+                remember(cx, v, peer);
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
             }
         }
@@ -326,9 +373,10 @@ impl Membership {
 
     /// A suspect did not recover.
     pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LeaveReason) {
-        cx.topology.unreachable(&peer);
+        cx.topology.doubt(&peer);
+        cx.topology.back_off(&peer, cx.now.mono);
         for v in self.views.values_mut() {
-            v.forget(&peer);
+            v.spares.forget(&peer);
             if v.is_active(&peer) {
                 demote(cx, v, peer, reason);
             }
@@ -341,90 +389,8 @@ impl Membership {
         if v.room(target(v, cx.config, cx.now)) > 0 {
             self.ask(cx, Overlay::Root, peer, Asked::Neighbor);
         } else {
-            v.remember(peer, cx.me, cx.config.passive_view_size);
+            remember(cx, v, peer);
         }
-    }
-
-    pub(super) fn shuffle(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
-        let Some(v) = self.views.get_mut(&overlay) else { return };
-        // Young views mix fast, settled ones slowly: 1, 2, 4, then every 8 to 12 seconds.
-        let wait = match v.shuffles {
-            n @ 0..3 => 1_000 << n,
-            _ => v.rng.between(8_000, 12_000),
-        };
-        cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(overlay)), cx.now.mono + Span::from_millis(wait));
-        let Some(to) = v.random_active(&[]) else { return };
-        v.shuffles = v.shuffles.saturating_add(1);
-        v.shuffles_open = (v.shuffles_open + 1).min(4);
-        let mut peers = vec![cx.own_address()];
-        peers.retain(|p| !p.addrs.is_empty());
-        let mut ids = v.sample_active(SHUFFLE_ACTIVE, &[to]);
-        ids.extend(v.sample_passive(SHUFFLE_PASSIVE));
-        peers.extend(with_addrs(cx.topology, ids));
-        peers.truncate(MAX_PEERS);
-        let sketch = v.size.sketch(cx.now.wall);
-        cx.send(to, Shuffle { overlay: wire_of(overlay), ttl: SHUFFLE_HOPS, path: vec![cx.me], peers, sketch });
-    }
-
-    pub(super) fn on_shuffle(&mut self, cx: &mut Cx<'_>, from: NodeId, mut m: Shuffle) {
-        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)).filter(|v| v.is_active(&from)) else {
-            cx.counters.frames_unexpected += 1;
-            return;
-        };
-        if m.path.last() != Some(&from) || m.path.contains(&cx.me) {
-            cx.counters.frames_unexpected += 1;
-            return;
-        }
-        let ttl = m.ttl.min(SHUFFLE_HOPS);
-        if ttl > 1
-            && m.path.len() < MAX_PATH
-            && let Some(next) = v.random_active(&m.path)
-        {
-            m.path.push(cx.me);
-            cx.send(next, Shuffle { ttl: ttl - 1, ..m });
-            return;
-        }
-        let ids = v.sample_passive(m.peers.len());
-        let peers = with_addrs(cx.topology, ids);
-        v.size.merge(cx.now.wall, &m.sketch);
-        learn(cx, v, &m.peers);
-        m.path.pop();
-        let sketch = v.size.sketch(cx.now.wall);
-        cx.send(from, ShuffleReply { overlay: m.overlay, path: m.path, peers, sketch });
-    }
-
-    pub(super) fn on_shuffle_reply(&mut self, cx: &mut Cx<'_>, from: NodeId, mut m: ShuffleReply) {
-        let Some(v) = self.views.get_mut(&overlay_of(m.overlay)).filter(|v| v.is_active(&from)) else {
-            cx.counters.frames_unexpected += 1;
-            return;
-        };
-        if let Some(next) = m.path.pop() {
-            if v.is_active(&next) {
-                cx.send(next, m);
-            } else {
-                cx.counters.walks_lost += 1;
-            }
-            return;
-        }
-        if v.shuffles_open == 0 {
-            cx.counters.frames_unexpected += 1;
-            return;
-        }
-        v.shuffles_open -= 1;
-        v.size.merge(cx.now.wall, &m.sketch);
-        learn(cx, v, &m.peers);
-        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
-    }
-}
-
-fn learn(cx: &mut Cx<'_>, v: &mut View, peers: &[PeerAddr]) {
-    for p in peers.iter().filter(|p| !p.addrs.is_empty()) {
-        // Others may not have noticed yet who died.
-        if cx.topology.state(&p.id) == PeerState::Dead {
-            continue;
-        }
-        cx.topology.claim(p);
-        v.remember(p.id, cx.me, cx.config.passive_view_size);
     }
 }
 
@@ -437,8 +403,14 @@ fn accept(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     promote(cx, v, peer);
 }
 
+/// Says no: this node is not in that overlay.
+fn not_in(cx: &mut Cx<'_>, peer: NodeId, overlay: WireOverlay) {
+    let sketch = Sketch::default();
+    cx.send(peer, NeighborReply { overlay, accept: false, others: Vec::new(), sketch, me: None });
+}
+
 fn refuse(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
-    let mut others = v.sample_passive(OTHERS);
+    let mut others = v.spares.pick(&mut v.rng, OTHERS);
     others.retain(|p| *p != peer);
     let others = with_addrs(cx.topology, others);
     let sketch = v.size.sketch(cx.now.wall);
@@ -452,13 +424,22 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
         return;
     }
     cx.claim(peer, claim(v.overlay));
-    v.forget(&peer);
-    v.active.push(Active { id: peer, since: cx.now.mono, suspected: false });
+    v.spares.take(&peer);
+    let prefix = prefix(cx, &peer);
+    // A neighbour passes on some four shuffles in ten seconds, more while views are young (guesses).
+    let shuffles = Tokens::new(16, Span::from_secs(1), cx.now.mono);
+    v.active.push(Active { id: peer, since: cx.now.mono, prefix, shuffles, suspected: false });
     v.attempts = 0;
     v.visits = 0;
     if v.active.len() == 1 {
         let at = cx.now.mono + Span::from_millis(v.rng.between(500, 1_500));
         cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
+    }
+    if v.lost.found(&peer) {
+        // Whom it knows, we have not heard of for as long as we were parted.
+        v.shuffles = 0;
+        let at = cx.now.mono + Span::from_millis(v.rng.between(100, 500));
+        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
     }
     v.fill_at = cx.now.mono;
     cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
@@ -469,6 +450,13 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
 /// `peer` is a neighbour no longer, whoever wanted it.
 pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveReason) {
     v.active.retain(|a| a.id != peer);
+    use LinkRefusal::{Error, Silent, Timeout};
+    if matches!(reason, LeaveReason::Died | LeaveReason::Link(Silent | Timeout | Error)) {
+        v.lost.add(&mut v.rng, peer, cx.now.mono);
+        if let Some(wait) = v.lost.wait(&mut v.rng, cx.now.mono) {
+            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Lost), cx.now.mono + wait);
+        }
+    }
     cx.release(peer, claim(v.overlay));
     v.attempts = 0;
     v.fill_at = cx.now.mono;
@@ -480,10 +468,15 @@ pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveR
 /// Tells a neighbour that another took its place.
 fn replace(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, instead: Option<NodeId>) {
     let instead = instead.map(|p| cx.topology.peer_addr(&p)).filter(|p| !p.addrs.is_empty());
-    cx.send(victim, Disconnect { overlay: wire_of(v.overlay), reason: 0, instead });
+    let bye = Disconnect { overlay: wire_of(v.overlay), reason: 0, instead };
+    let_go(cx, v, victim, bye);
+}
+
+fn let_go(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, bye: Disconnect) {
+    cx.send(victim, bye);
     cx.counters.neighbors_replaced += 1;
     demote(cx, v, victim, LeaveReason::Replaced);
-    v.remember(victim, cx.me, cx.config.passive_view_size);
+    remember(cx, v, victim);
 }
 
 /// Ends a neighbourhood because this node leaves the overlay.

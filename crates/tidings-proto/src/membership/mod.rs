@@ -29,10 +29,16 @@
 //! `TopicWalk`, `TopicPeers`. Timers: `Tend` (fill, give up on requests, visit bootstrap peers) and `Shuffle`, per
 //! overlay.
 
+mod bias;
 mod fill;
 mod hyparview;
 mod local_health;
+mod memory;
+mod prefix;
+mod repair;
+mod shuffle;
 mod size;
+mod spares;
 pub mod swim;
 mod topics;
 mod view;
@@ -43,8 +49,11 @@ use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::{LeaveReason, Overlay};
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
 use crate::links::Claim;
+use crate::rng::Rng;
 use crate::time::{Now, Span};
 use crate::wire::Message;
+use memory::Memory;
+pub(crate) use memory::is_ours;
 use view::View;
 
 /// Topics a node takes part in at most (each costs up to `active_view_size` claims and two views; a guess).
@@ -64,6 +73,12 @@ pub enum Timer {
     Tend(Overlay),
     /// Shuffle an overlay's passive view.
     Shuffle(Overlay),
+    /// Look whether a spare is still there.
+    Look,
+    /// Look whether a lost neighbour is back.
+    Lost,
+    /// Write down whom this node knows.
+    Save,
     /// Forget peers that nothing refers to.
     Sweep,
 }
@@ -89,6 +104,12 @@ pub struct Membership {
     /// The topics of the network overlay's neighbours.
     topics: BTreeMap<NodeId, BTreeSet<TopicId>>,
     walks: view::Tokens,
+    /// Peers dialed only to see whether they are there.
+    looking: BTreeSet<NodeId>,
+    /// Looks so far.
+    looks: u32,
+    memory: Memory,
+    rng: Rng,
     done: Vec<(RequestTicket, Done)>,
 }
 
@@ -115,6 +136,10 @@ impl Membership {
             topics: BTreeMap::new(),
             // Walks we answer or pass on for others: a seeker sends a few a minute (a guess).
             walks: view::Tokens::new(64, Span::from_millis(100), now.mono),
+            looking: BTreeSet::new(),
+            looks: 0,
+            memory: Memory::default(),
+            rng: Rng::derive(seed, "membership repair", &[]),
             done: Vec::new(),
         }
     }
@@ -129,7 +154,7 @@ impl Membership {
 
     /// The spares in an overlay.
     pub fn passive(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.views.get(&overlay).map_or(Vec::new(), |v| v.passive.iter().map(|s| s.id).collect())
+        self.views.get(&overlay).map_or(Vec::new(), |v| v.spares.iter().map(|s| s.id).collect())
     }
 
     /// Everything about one overlay; `None` if this node is not in it.
@@ -153,6 +178,13 @@ impl Membership {
         &self.bootstrap
     }
 
+    /// The node begins: what membership does by itself starts here.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
+        cx.deadlines.set(TimerKey::Membership(Timer::Sweep), cx.now.mono + SWEEP);
+        self.look_later(cx);
+        self.recall(cx);
+    }
+
     pub(crate) fn take_done(&mut self) -> Vec<(RequestTicket, Done)> {
         std::mem::take(&mut self.done)
     }
@@ -163,10 +195,12 @@ impl Membership {
         keep.extend(self.bootstrap.iter().map(|b| b.id));
         for v in self.views.values() {
             keep.extend(v.active.iter().map(|a| a.id));
-            keep.extend(v.passive.iter().map(|s| s.id));
+            keep.extend(v.spares.iter().map(|s| s.id));
             keep.extend(v.pending.iter().map(|p| p.peer));
+            keep.extend(v.lost.iter());
         }
-        cx.topology.retain(&keep);
+        keep.extend(self.looking.iter());
+        cx.topology.retain(&keep, cx.now.mono);
     }
 
     fn set_bootstrap(&mut self, cx: &mut Cx<'_>, peers: Vec<PeerAddr>, replace: bool) {
@@ -231,6 +265,7 @@ impl Layer for Membership {
             Message::Disconnect(m) => self.on_disconnect(cx, from, m),
             Message::Shuffle(m) => self.on_shuffle(cx, from, m),
             Message::ShuffleReply(m) => self.on_shuffle_reply(cx, from, m),
+            Message::Exchange(m) => self.on_exchange(cx, from, m),
             Message::Topics(m) => self.on_topics(cx, from, m),
             Message::TopicWalk(m) => self.on_topic_walk(cx, from, m),
             Message::TopicPeers(m) => self.on_topic_peers(cx, from, m),
@@ -258,7 +293,10 @@ impl Layer for Membership {
         match *signal {
             Signal::LinkUp { peer } => self.on_link_up(cx, peer),
             Signal::LinkDown { peer, reason, dial } => self.on_link_down(cx, peer, reason, dial),
-            Signal::NeighborUp { overlay: Overlay::Root, peer } => self.tell_topics(cx, peer),
+            Signal::NeighborUp { overlay: Overlay::Root, peer } => {
+                self.memory.note(cx, peer);
+                self.tell_topics(cx, peer);
+            }
             Signal::Suspected { peer } => self.on_suspected(cx, peer),
             Signal::Recovered { peer } => self.on_recovered(cx, peer),
             Signal::Dead { peer, reason } => self.on_dead(cx, peer, reason),
@@ -276,6 +314,9 @@ impl Layer for Membership {
         match timer {
             Timer::Tend(overlay) => self.tend(cx, overlay),
             Timer::Shuffle(overlay) => self.shuffle(cx, overlay),
+            Timer::Look => self.look(cx),
+            Timer::Lost => self.seek_lost(cx),
+            Timer::Save => self.save(cx),
             Timer::Sweep => self.sweep(cx),
         }
     }
@@ -284,17 +325,22 @@ impl Layer for Membership {
 impl Membership {
     /// Says goodbye in every overlay. The node closes the links afterwards.
     fn leave(&mut self, cx: &mut Cx<'_>) {
+        self.save(cx);
         for v in self.views.values_mut() {
             for a in std::mem::take(&mut v.active) {
                 let bye = crate::wire::Disconnect { overlay: wire_of(v.overlay), reason: view::GOODBYE, instead: None };
                 cx.send(a.id, bye);
             }
             v.pending.clear();
-            v.passive.clear();
+            v.spares.clear();
+            v.lost = Default::default();
             cx.deadlines.cancel(TimerKey::Membership(Timer::Tend(v.overlay)));
             cx.deadlines.cancel(TimerKey::Membership(Timer::Shuffle(v.overlay)));
         }
         self.bootstrap.clear();
+        for timer in [Timer::Look, Timer::Lost, Timer::Save] {
+            cx.deadlines.cancel(TimerKey::Membership(timer));
+        }
         let all: Vec<NodeId> = cx.links.up().collect();
         for peer in all {
             cx.links.close(&mut cx.queues.out, peer, crate::wire::LinkRefusal::Goodbye);

@@ -6,7 +6,7 @@ use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::Overlay;
 use crate::layer::{Cx, Done, TimerKey};
 use crate::membership::hyparview::part;
-use crate::membership::view::{View, with_addrs};
+use crate::membership::view::{View, remember, with_addrs};
 use crate::membership::{MAX_TOPICS, Membership, Timer, claim};
 use crate::wire::{MAX_PEERS, MAX_TOPICS as TOPICS_A_FRAME, TopicPeers, TopicWalk, Topics};
 
@@ -38,8 +38,8 @@ impl Membership {
     pub(super) fn exit(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let overlay = Overlay::Topic(topic);
         let Some(mut v) = self.views.remove(&overlay) else { return };
-        for a in v.active.clone() {
-            part(cx, &mut v, a.id);
+        for peer in v.sample_active(usize::MAX, &[]) {
+            part(cx, &mut v, peer);
         }
         for p in std::mem::take(&mut v.pending) {
             cx.release(p.peer, claim(overlay));
@@ -93,7 +93,7 @@ impl Membership {
             theirs.insert(*t);
             let overlay = Overlay::Topic(*t);
             if let Some(v) = self.views.get_mut(&overlay) {
-                v.remember(from, cx.me, cx.config.passive_view_size);
+                remember(cx, v, from);
                 cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), v.fill_at.max(cx.now.mono));
             }
         }
@@ -173,7 +173,7 @@ impl Membership {
             let known: Vec<PeerAddr> = m.peers.into_iter().filter(|p| !p.addrs.is_empty()).collect();
             for p in known {
                 cx.topology.claim(&p);
-                v.remember(p.id, cx.me, cx.config.passive_view_size);
+                remember(cx, v, p.id);
             }
         }
         v.fill_at = cx.now.mono;

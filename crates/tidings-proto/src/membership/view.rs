@@ -1,28 +1,27 @@
 //! The two views of one overlay: active (neighbours) and passive (spares), and the requests under way.
 
+use std::collections::VecDeque;
+
 use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
+use crate::layer::Cx;
+use crate::membership::prefix::{Prefix, Quota};
+use crate::membership::repair::Lost;
 use crate::membership::size::Size;
+use crate::membership::spares::{Spare, Spares};
 use crate::rng::Rng;
 use crate::time::{Now, Span, Time};
 
 /// A neighbour.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Active {
     pub(super) id: NodeId,
     pub(super) since: Time,
+    pub(super) prefix: Prefix,
+    /// Shuffles it may pass on to us.
+    pub(super) shuffles: Tokens,
     /// It does not answer: it keeps its place in name only, until it recovers or is removed.
     pub(super) suspected: bool,
-}
-
-/// A spare neighbour.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spare {
-    pub(super) id: NodeId,
-    /// Not asked again before.
-    pub(super) not_before: Time,
-    /// Refusals in a row.
-    pub(super) refused: u8,
 }
 
 /// What we asked a peer for.
@@ -34,7 +33,16 @@ pub(super) enum Asked {
     Neighbor,
     /// To become neighbours although we are full: when it accepts, one of ours makes room.
     Split,
+    /// To become neighbours although both are full: when it accepts, this one of ours makes room.
+    Exchange {
+        old: NodeId,
+        /// For a nearer neighbour; otherwise for one found again.
+        near: bool,
+    },
 }
+
+/// The share of peers is never taken to be smaller: there may always be one, and each dial costs.
+const REACH_LEAST: f64 = 0.05;
 
 /// A request under way.
 #[derive(Clone, Copy, Debug)]
@@ -79,22 +87,32 @@ pub(super) struct View {
     pub(super) overlay: Overlay,
     pub(super) rng: Rng,
     pub(super) active: Vec<Active>,
-    pub(super) passive: Vec<Spare>,
+    pub(super) spares: Spares,
+    pub(super) lost: Lost,
     pub(super) pending: Vec<Pending>,
     pub(super) size: Size,
     pub(super) joins: Tokens,
     pub(super) splits: Tokens,
+    pub(super) joins_of: Quota,
+    pub(super) splits_of: Quota,
     /// Fill attempts since the view last grew or shrank, for the back-off.
     pub(super) attempts: u32,
     pub(super) fill_at: Time,
+    /// Trades for a nearer neighbour looked for so far, and when the next is.
+    pub(super) trades: u32,
+    pub(super) trade_at: Time,
+    /// When it may next exchange a neighbour for the sake of variety.
+    pub(super) spread_at: Time,
+    /// The share of peers known that can be reached, as recent dials and losses had it.
+    pub(super) reach: f64,
     /// Visits to the bootstrap peers since there last was a neighbour.
     pub(super) visits: u32,
     pub(super) visit_at: Time,
     /// A bootstrap peer has answered since the start. Until one has, neighbours may be as lost as we are.
     pub(super) answered: bool,
     pub(super) shuffles: u32,
-    /// Shuffles whose answer may still come.
-    pub(super) shuffles_open: u32,
+    /// Shuffles whose answer may still come: through whom, and how many entries it may have.
+    pub(super) shuffles_open: VecDeque<(NodeId, usize)>,
 }
 
 impl View {
@@ -107,7 +125,8 @@ impl View {
             overlay,
             rng: Rng::derive(seed, "membership", instance),
             active: Vec::new(),
-            passive: Vec::new(),
+            spares: Spares::new(seed, instance),
+            lost: Lost::default(),
             pending: Vec::new(),
             size: Size::new(me, overlay, now.wall),
             // A newcomer costs a contact some ten frames: fifty at once and twenty a second are cheap, a flood of
@@ -116,13 +135,20 @@ impl View {
             // Neighbours exchanged for newcomers: slow enough that a flood of joins cannot turn a view over before
             // its victims have found others.
             splits: Tokens::new(4, Span::from_millis(500), now.mono),
+            // Half of both for one prefix, so that whoever floods from one leaves the other half to others.
+            joins_of: Quota::new(25, Span::from_millis(100)),
+            splits_of: Quota::new(2, Span::from_secs(1)),
             attempts: 0,
             fill_at: now.mono,
+            reach: 1.0,
+            spread_at: now.mono,
+            trades: 0,
+            trade_at: now.mono,
             visits: 0,
             visit_at: now.mono,
             answered: false,
             shuffles: 0,
-            shuffles_open: 0,
+            shuffles_open: VecDeque::new(),
         }
     }
 
@@ -144,30 +170,22 @@ impl View {
         self.active.iter().filter(|a| !a.suspected).count()
     }
 
-    /// Places neither taken nor asked for.
+    /// Places neither taken nor, as far as requests under way can be expected to succeed, asked for.
     pub(super) fn room(&self, target: usize) -> usize {
-        let asked = self.pending.iter().filter(|p| p.asked == Asked::Neighbor).count();
-        target.saturating_sub(self.counted() + asked)
+        let expected = (self.asked() as f64 * self.reach) as usize;
+        target.saturating_sub(self.counted() + expected)
     }
 
-    /// Remembers a spare. When full, one at random makes room, refused ones first.
-    pub(super) fn remember(&mut self, peer: NodeId, me: NodeId, capacity: usize) {
-        if peer == me || self.is_active(&peer) || self.passive.iter().any(|s| s.id == peer) {
-            return;
-        }
-        if self.passive.len() >= capacity {
-            let refused: Vec<usize> = (0..self.passive.len()).filter(|i| self.passive[*i].refused > 2).collect();
-            let at = match self.rng.pick(&refused) {
-                Some(i) => *i,
-                None => self.rng.below(self.passive.len()),
-            };
-            self.passive.swap_remove(at);
-        }
-        self.passive.push(Spare { id: peer, not_before: Time::default(), refused: 0 });
+    /// Peers asked to become neighbours that have not answered.
+    pub(super) fn asked(&self) -> usize {
+        self.pending.iter().filter(|p| p.asked == Asked::Neighbor).count()
     }
 
-    pub(super) fn forget(&mut self, peer: &NodeId) {
-        self.passive.retain(|s| s.id != *peer);
+    /// A peer was reached, or was not: the estimate of how many can be moves a fifth of the way (a guess: eight
+    /// neighbours lost of ten, and it is believed that one in six is left).
+    pub(super) fn met(&mut self, reached: bool) {
+        let seen = if reached { 1.0 } else { 0.0 };
+        self.reach = (self.reach + (seen - self.reach) / 5.0).max(REACH_LEAST);
     }
 
     /// A neighbour other than `but`, uniformly.
@@ -177,22 +195,46 @@ impl View {
         self.rng.pick(&from).copied()
     }
 
-    /// A neighbour that may make room: at random among the younger half. The older half is protected, so that a
-    /// stream of newcomers can never take a whole view over.
-    pub(super) fn victim(&mut self, but: &NodeId) -> Option<NodeId> {
-        let mut by_age: Vec<(Time, NodeId)> =
-            self.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id)).collect();
+    /// A neighbour that may make room for one at `prefix`: the youngest of a prefix that holds more than its share, or
+    /// else one at random of the younger half. The older half is protected, so that a stream of newcomers can never take
+    /// a whole view over; and who comes from a prefix that has its share takes the place of its like or none.
+    pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix) -> Option<NodeId> {
+        let share = share(self.active.len());
+        let mut by_age: Vec<(Time, NodeId, Prefix)> =
+            self.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id, a.prefix)).collect();
         by_age.sort_unstable();
+        let count = |p: Prefix| self.like(p);
+        let most = by_age.iter().map(|(_, _, p)| (count(*p), *p)).max();
+        let crowd = match most {
+            Some((n, p)) if n > share => Some(p),
+            _ if count(prefix) >= share => Some(prefix),
+            _ => None,
+        };
+        if let Some(crowd) = crowd {
+            return by_age.iter().rev().find(|(_, id, p)| *p == crowd && id != but).map(|(_, id, _)| *id);
+        }
         let young: Vec<NodeId> =
-            by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p)| p).filter(|p| p != but).collect();
+            by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p, _)| p).filter(|p| p != but).collect();
         self.rng.pick(&young).copied()
     }
 
-    /// A uniform sample of `k` spares.
-    pub(super) fn sample_passive(&mut self, k: usize) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.passive.iter().map(|s| s.id).collect();
-        self.rng.sample(&mut all, k);
-        all
+    /// Whether a neighbour may make room now for one at `prefix`; counts as one that did.
+    pub(super) fn may_split(&mut self, prefix: Prefix, now: Time) -> bool {
+        self.splits_of.take(prefix, now) && self.splits.take(now)
+    }
+
+    /// Neighbours at a prefix.
+    pub(super) fn like(&self, prefix: Prefix) -> usize {
+        self.active.iter().filter(|a| a.prefix == prefix).count()
+    }
+
+    /// Whether a free place is not for a peer at `prefix`: half the places are anybody's, the others for prefixes that
+    /// do not have their share yet, as long as such are known.
+    pub(super) fn too_many_like(&self, prefix: Prefix, target: usize, now: Time) -> bool {
+        let share = share(target);
+        self.counted() * 2 >= target
+            && self.like(prefix) >= share
+            && self.spares.iter().any(|s| self.like(s.prefix) < share && self.spares.is_willing(&s.id, now))
     }
 
     /// A uniform sample of `k` neighbours other than `but`.
@@ -204,12 +246,34 @@ impl View {
     }
 }
 
+/// Neighbours of one prefix among `places`, while there are others: three of ten (a guess: a local network is still well
+/// tied together by three links a node, and a party with one prefix is in the minority even in the younger half).
+pub(super) fn share(places: usize) -> usize {
+    (places / 3).max(2)
+}
+
 /// The part of [`crate::wire::Disconnect::reason`] that is not a replacement.
 pub(super) const LEFT: u8 = 1;
 /// See [`LEFT`].
 pub(super) const GOODBYE: u8 = 2;
+/// As a replacement, but the place need not be filled: the other side's former neighbour is on its way.
+pub(super) const EXCHANGED: u8 = 3;
 
 /// The addresses of `peers`, as messages carry them; those without any are left out.
 pub(super) fn with_addrs(topology: &crate::topology::Topology, peers: Vec<NodeId>) -> Vec<PeerAddr> {
     peers.iter().map(|p| topology.peer_addr(p)).filter(|p| !p.addrs.is_empty()).collect()
+}
+
+/// Takes `peer` in as a spare, unless it is one of us, a neighbour, or could not be reached lately.
+pub(super) fn remember(cx: &Cx<'_>, v: &mut View, peer: NodeId) {
+    if peer == cx.me || v.is_active(&peer) || !cx.topology.is_ready(&peer, cx.now.mono) {
+        return;
+    }
+    let spare = Spare { id: peer, prefix: prefix(cx, &peer), met: None };
+    v.spares.add(&mut v.rng, spare, cx.config.passive_view_size);
+}
+
+/// Where `peer` sits.
+pub(super) fn prefix(cx: &Cx<'_>, peer: &NodeId) -> Prefix {
+    Prefix::of(peer, cx.topology.whereabouts(peer), cx.own_addrs)
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::{Frame, Header, WireError};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
 
@@ -131,7 +132,7 @@ pub struct Disconnect {
     /// Which overlay.
     #[n(0)]
     pub overlay: WireOverlay,
-    /// 0 made room for another, 1 left the overlay, 2 goodbye: the process ends.
+    /// 0 made room for another, 1 left the overlay, 2 goodbye: the process ends, 3 exchanged: another is on its way.
     #[n(1)]
     #[cbor(default)]
     pub reason: u8,
@@ -224,6 +225,25 @@ pub struct TopicPeers {
     /// Members.
     #[n(1)]
     pub peers: Vec<PeerAddr>,
+}
+
+/// Asks to become neighbours in exchange: both ends are full and let one go, and those two are sent to each other.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Exchange {
+    /// Which overlay.
+    #[n(0)]
+    pub overlay: WireOverlay,
+    /// The asker's addresses.
+    #[n(1)]
+    pub me: PeerAddr,
+    /// Whom the asker lets go: the receiver names it to whom it lets go itself.
+    #[n(2)]
+    pub old: PeerAddr,
+    /// The asker wants nearer neighbours; otherwise it has found one again that it had lost.
+    #[n(3)]
+    #[cbor(default)]
+    pub near: bool,
 }
 
 /// Carries a batch: the author's own bytes are the frame's payload.
@@ -322,113 +342,6 @@ pub struct Fetch {
     pub ranges: Vec<Range>,
 }
 
-/// Asks whether the peer is there. As a datagram, and when those stay unanswered also on the control lane.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Ping {
-    /// Comes back in the answer.
-    #[n(0)]
-    pub seq: u32,
-    /// The asker's incarnation.
-    #[n(1)]
-    pub incarnation: u64,
-    /// The receiver is suspected in this incarnation of it, and may refute.
-    #[n(2)]
-    pub suspected: Option<u64>,
-}
-
-/// Answers [`Ping`] on the lane it came on.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Ack {
-    /// The ping's.
-    #[n(0)]
-    pub seq: u32,
-    /// The answerer's incarnation.
-    #[n(1)]
-    pub incarnation: u64,
-}
-
-/// Asks a peer to find out whether a neighbour of its is there.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct PingReq {
-    /// Drawn at random; comes back in the answer, under the target's signature.
-    #[n(0)]
-    pub nonce: u64,
-    /// Who.
-    #[n(1)]
-    pub target: NodeId,
-}
-
-/// Answers [`PingReq`]: the relay is there, and has no sign of the target.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Nack {
-    /// The request's.
-    #[n(0)]
-    pub nonce: u64,
-}
-
-/// A relay passes a [`PingReq`] on to its target.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct RelayedPing {
-    /// The request's.
-    #[n(0)]
-    pub nonce: u64,
-    /// Who wants to know.
-    #[n(1)]
-    pub requester: NodeId,
-}
-
-/// Answers [`RelayedPing`]; the relay hands it to the requester unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Alive {
-    /// The request's.
-    #[n(0)]
-    pub nonce: u64,
-    /// Who is there.
-    #[n(1)]
-    pub who: NodeId,
-    /// Who wanted to know.
-    #[n(2)]
-    pub requester: NodeId,
-    /// The incarnation of who is there.
-    #[n(3)]
-    pub incarnation: u64,
-    /// By who is there, over all of the above.
-    #[n(4)]
-    #[cbor(with = "minicbor::bytes")]
-    pub signature: [u8; 64],
-}
-
-/// Tells another neighbour of a peer that the peer is suspected. A hint to look, never a verdict.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Suspect {
-    /// Who is suspected.
-    #[n(0)]
-    pub peer: NodeId,
-    /// In which incarnation of it.
-    #[n(1)]
-    pub incarnation: u64,
-}
-
-/// Tells a neighbour who else is a neighbour of the sender in the network's overlay.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Neighbors {
-    /// The sender's incarnation.
-    #[n(0)]
-    pub incarnation: u64,
-    /// All of them; replaces what was said before.
-    #[n(1)]
-    #[cbor(default)]
-    pub peers: Vec<PeerAddr>,
-}
-
 macro_rules! messages {
     ($($(#[$doc:meta])* $tag:literal $name:ident $check:expr;)*) => {
         /// Any message, decoded.
@@ -500,6 +413,7 @@ messages! {
     17 Topics |m| m.add.len() <= MAX_TOPICS && m.remove.len() <= MAX_TOPICS;
     18 TopicWalk |_| true;
     19 TopicPeers |m| m.peers.len() <= MAX_PEERS;
+    20 Exchange |_| true;
     30 Gossip |_| true;
     31 IHave |m| m.batches.len() <= MAX_IHAVES;
     32 Graft |m| m.ids.len() <= MAX_IHAVES;

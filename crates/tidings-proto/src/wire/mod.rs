@@ -14,9 +14,11 @@
 
 mod frame;
 mod messages;
+mod probes;
 
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use messages::*;
+pub use probes::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

@@ -264,6 +264,12 @@ impl Driven {
         }
     }
 
+    /// Whether the node is the end of its link with `peer` that probes.
+    pub(crate) fn probes(&self, peer: &Fake) -> bool {
+        let (me, it) = (self.id(), peer.id);
+        ((me.0[31] ^ it.0[31]) & 1 == 1) == (me < it)
+    }
+
     fn answers(&self, peer: &NodeId) -> bool {
         self.auto_ack && !self.mute.contains(peer)
     }

@@ -62,6 +62,7 @@ fn examples() -> Vec<Message> {
         Topics { fresh: true, add: vec![topic(1)], remove: vec![topic(2)] }.into(),
         TopicWalk { topic: topic(0xaa), seeker: peer(0x77), ttl: 8 }.into(),
         TopicPeers { topic: topic(0xaa), peers: vec![peer(0x88)] }.into(),
+        Exchange { overlay: Some(topic(0xaa)), me: peer(0x11), old: peer(0x44), near: true }.into(),
         Gossip { hop: 2, pulled: true }.into(),
         IHave { topic: topic(0xaa), batches: vec![announced(0x0b)] }.into(),
         Graft { topic: topic(0xaa), ids: vec![ShortId([0x0c; 16])], eager: true }.into(),

@@ -35,6 +35,7 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Neighbor(m) => missing!(m, 0 overlay, 2 urgent, 3 room, 4 sketch),
         Message::NeighborReply(m) => missing!(m, 0 overlay, 2 others, 3 sketch, 4 me),
         Message::Disconnect(m) => missing!(m, 0 overlay, 1 reason, 2 instead),
+        Message::Exchange(m) => missing!(m, 0 overlay, 3 near),
         Message::Shuffle(m) => missing!(m, 4 sketch),
         Message::ShuffleReply(m) => missing!(m, 3 sketch),
         Message::Topics(m) => missing!(m, 0 fresh, 1 add, 2 remove),
@@ -62,7 +63,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 23);
+    assert_eq!(seen, 25);
 }
 
 #[test]

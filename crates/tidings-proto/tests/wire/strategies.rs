@@ -108,6 +108,13 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(fresh, add, remove)| Topics { fresh, add, remove }.into()),
         (topic_id(), peer_addr(), any::<u8>()).prop_map(|(topic, seeker, ttl)| TopicWalk { topic, seeker, ttl }.into()),
         (topic_id(), peers()).prop_map(|(topic, peers)| TopicPeers { topic, peers }.into()),
+        (overlay(), peer_addr(), peer_addr(), any::<bool>()).prop_map(|(overlay, me, old, near)| Exchange {
+            overlay,
+            me,
+            old,
+            near
+        }
+        .into()),
         (any::<u16>(), any::<bool>()).prop_map(|(hop, pulled)| Gossip { hop, pulled }.into()),
         (topic_id(), vec(announced, 0..=MAX_IHAVES)).prop_map(|(topic, batches)| IHave { topic, batches }.into()),
         (topic_id(), vec(short_id(), 0..=MAX_IHAVES), any::<bool>()).prop_map(|(topic, ids, eager)| Graft {

@@ -12,15 +12,19 @@ impl Network {
             return self.told.push((n, Told::Puppet(input)));
         }
         let now = self.clocks();
-        let mut inputs = vec![input];
+        // One list for all turns: they are many.
+        let mut inputs = std::mem::take(&mut self.inputs);
+        inputs.push(input);
         while let Some(input) = inputs.pop() {
-            let Some(node) = self.slots[n as usize].node.as_mut() else { return };
+            let Some(node) = self.slots[n as usize].node.as_mut() else { break };
             // What a node refuses, it counts.
             let _ = node.handle(now, input);
             while let Some(out) = self.slots[n as usize].node.as_mut().and_then(Node::poll) {
                 self.output(n, out, &mut inputs);
             }
         }
+        inputs.clear();
+        self.inputs = inputs;
         let slot = &mut self.slots[n as usize];
         if let Some((at, _)) = slot.node.as_ref().and_then(Node::deadline) {
             let at = at.0.max(self.now);

@@ -6,7 +6,7 @@ use super::stage::Stage;
 use crate::figures::{Measured, Worst};
 use crate::network::CrashKind;
 use crate::options::{Options, Publishers, Scenario};
-use crate::runner::Outcome;
+use crate::runner::{Outcome, spent_us};
 
 /// From the last start to the first message.
 const SETTLE: Span = Span::from_secs(30);
@@ -15,7 +15,6 @@ const APART: Span = Span::from_millis(200);
 /// After the last message, before what is missing counts as missed.
 const DRAIN: Span = Span::from_secs(20);
 
-#[expect(clippy::disallowed_methods, reason = "what a delivery costs is a figure, not an input")]
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let Scenario::Broadcast { warmup, messages, crash } = options.scenario else {
         unreachable!("chosen by the caller")
@@ -39,7 +38,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     }
     s.run(Span::from_secs(2));
 
-    let began = std::time::Instant::now();
+    let (began, events) = (spent_us(), s.net.events);
     let (before, from) = (s.net.traffic, s.now());
     let mut left = doomed.clone();
     for i in 0..messages {
@@ -56,7 +55,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let control = s.net.traffic.control_bytes - before.control_bytes;
     let seconds = s.now().since(from).0 as f64 / 1e6;
     s.run(DRAIN);
-    let wall_us = began.elapsed().as_secs_f64() * 1e6;
+    let spent = spent_us() - began;
+    let node_seconds = up.len() as f64 * s.now().since(from).0 as f64 / 1e6;
     s.check();
 
     let frames = s.net.traffic.payload_frames - before.payload_frames;
@@ -75,7 +75,10 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("ldh", hops / messages as f64, Worst::Largest);
     out.value("last_delivery_ms", last / messages as f64, Worst::Largest);
     out.value("control_bytes_per_node_per_s", control as f64 / (options.nodes as f64 * seconds), Worst::Largest);
-    out.value("us_per_delivery", wall_us / s.ledger.deliveries.max(1) as f64, Worst::Largest);
+    out.value("us_per_delivery", spent / s.ledger.deliveries.max(1) as f64, Worst::Largest);
+    out.value("us_per_node_second", spent / node_seconds, Worst::Largest);
+    let events = s.net.events - events;
+    out.value("events_per_node_second", events as f64 / node_seconds, Worst::Largest);
     out.value("late", s.ledger.late as f64, Worst::Largest);
     out.value("gaps", s.ledger.gaps as f64, Worst::Largest);
     let latencies = s.ledger.latencies_us.iter().map(|us| f64::from(*us) / 1000.0).collect();

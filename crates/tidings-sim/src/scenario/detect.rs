@@ -13,7 +13,7 @@ use super::stage::Stage;
 use crate::figures::{Figure, Measured, Worst};
 use crate::network::CrashKind;
 use crate::options::{Options, Scenario};
-use crate::runner::Outcome;
+use crate::runner::{Outcome, spent_us};
 
 const SETTLE: Span = Span::from_secs(30);
 /// A node crashes this often; less often if that would be more than a quarter of them.
@@ -88,6 +88,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     s.rng.sample(&mut lying, (options.nodes as f64 * share) as usize);
     let mut next_lie = if lying.is_empty() { Time(u64::MAX) } else { begin + liars::EVERY };
     s.players = Some(Players::Liars(Liars::enter(&mut s.net, lying.clone())));
+    let (spent, events) = (spent_us(), s.net.events);
     s.heard = Some(Vec::new());
     let probes = s.net.traffic.probe_bytes;
     let (mut crashes, mut stalls, mut mistakes) = (Vec::new(), Stalls::default(), Mistakes::default());
@@ -134,6 +135,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         }
     }
     s.check();
+    let spent = spent_us() - spent;
     let hours = node_us as f64 / 3.6e9;
     let (bytes, over) = probe_end.unwrap_or((0, 1));
 
@@ -166,6 +168,9 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         .count();
     out.value("crashes", crashes.len() as f64, Worst::Smallest);
     out.value("unnoticed", unnoticed as f64, Worst::Largest);
+    out.value("us_per_node_second", spent / (hours * 3_600.0), Worst::Largest);
+    let events = s.net.events - events;
+    out.value("events_per_node_second", events as f64 / (hours * 3_600.0), Worst::Largest);
     out.value("node_hours", hours, Worst::Smallest);
     out.value("false_suspicions_per_node_hour", mistakes.suspicions as f64 / hours, Worst::Largest);
     out.value("false_suspicions_of_healthy_per_node_hour", mistakes.healthy as f64 / hours, Worst::Largest);

@@ -64,7 +64,7 @@ impl AgentBuilder {
         self
     }
 
-    /// Where key, network, settings, records and known peers live; see [`DataDir`]. Default: in memory.
+    /// Where key, network, settings and records live, known peers among them; see [`DataDir`]. Default: in memory.
     #[must_use]
     pub fn data_dir(mut self, path: impl AsRef<Path>) -> Self {
         self.data_dir = Some(path.as_ref().to_path_buf());
@@ -115,7 +115,6 @@ impl AgentBuilder {
             (None, Some(dir)) => Box::new(dir.journal()?),
             (None, None) => Box::new(MemoryStore::default()),
         };
-        let known = dir.as_ref().map(DataDir::peers).transpose()?.unwrap_or_default();
 
         let transport = match self.transport {
             Some(transport) => transport,
@@ -129,9 +128,6 @@ impl AgentBuilder {
         let options = RuntimeOptions::new(secret, network).boxed_store(store);
         let runtime = GossipRuntime::new(config, transport.clone(), options)?;
         runtime.start().await?;
-        if !known.is_empty() {
-            runtime.membership().join(known).await?;
-        }
         Ok(Agent { inner: Arc::new(Inner::new(runtime, transport, dir)) })
     }
 }

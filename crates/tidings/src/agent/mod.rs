@@ -1,7 +1,6 @@
 //! A program's place in the network.
 
 mod builder;
-mod keeper;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +22,6 @@ use crate::subscription::{SubscribeOptions, Subscription};
 use crate::sync::lock;
 use crate::ticket::Ticket;
 use crate::transport::{Transport, TransportError};
-use keeper::Keeper;
 
 /// What went wrong with an agent.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +55,7 @@ struct Inner {
     runtime: GossipRuntime,
     transport: Arc<dyn Transport>,
     path: Option<PathBuf>,
-    dir: Arc<Mutex<Option<DataDir>>>,
-    keeper: Mutex<Option<Keeper>>,
+    dir: Mutex<Option<DataDir>>,
 }
 
 impl Agent {
@@ -178,10 +175,6 @@ impl Agent {
 
     /// Says goodbye, closes every link, and lets go of the data directory. Does nothing the second time.
     pub async fn shutdown(&self) {
-        let keeper = lock(&self.inner.keeper).take();
-        if let Some(keeper) = keeper {
-            keeper.end().await;
-        }
         self.inner.runtime.shutdown().await;
         self.inner.transport.shutdown().await;
         self.inner.runtime.close_store();
@@ -192,8 +185,6 @@ impl Agent {
 impl Inner {
     fn new(runtime: GossipRuntime, transport: Arc<dyn Transport>, dir: Option<DataDir>) -> Inner {
         let path = dir.as_ref().map(|d| d.path().to_path_buf());
-        let dir = Arc::new(Mutex::new(dir));
-        let keeper = path.as_ref().map(|_| Keeper::start(runtime.handle(), dir.clone()));
-        Inner { runtime, transport, path, dir, keeper: Mutex::new(keeper) }
+        Inner { runtime, transport, path, dir: Mutex::new(dir) }
     }
 }

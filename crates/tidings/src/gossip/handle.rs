@@ -70,21 +70,6 @@ impl RuntimeHandle {
     pub async fn status(&self) -> Result<NodeStatus, RuntimeError> {
         self.run()?.inspect(NodeStatus::of).await
     }
-
-    /// Up to `most` peers with addresses, best first: linked ones, then neighbours, then spare ones.
-    pub(crate) async fn known_peers(&self, most: usize) -> Result<Vec<PeerAddr>, RuntimeError> {
-        self.run()?
-            .inspect(move |view| {
-                let mut ids: Vec<NodeId> = view.node.peers().iter().map(|p| p.id).collect();
-                ids.extend(view.node.active_view(Overlay::Root));
-                ids.extend(view.node.passive_view(Overlay::Root));
-                let mut seen = std::collections::BTreeSet::new();
-                ids.retain(|id| seen.insert(*id));
-                let known = ids.iter().map(|id| view.node.peer_addr(id)).filter(|p| !p.addrs.is_empty());
-                known.take(most).collect()
-            })
-            .await
-    }
 }
 
 /// Who the node's neighbours are.
