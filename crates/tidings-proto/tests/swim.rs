@@ -720,7 +720,7 @@ mod words_of_others {
         let last = |d: &Driven, p: &Fake| {
             let all = d.sent_to(&p.id);
             let of = |m: &&Message| if let Message::Neighbors(n) = m { Some(n.peers.len()) } else { None };
-            (all.iter().filter_map(of).count(), all.iter().filter_map(of).last())
+            (all.iter().filter_map(of).count(), all.iter().filter_map(of).next_back())
         };
         assert_eq!(last(&d, &newcomer).1, Some(3));
         assert_eq!(last(&d, &peers[0]), (1, Some(3)), "the newcomer and the two others, once");
