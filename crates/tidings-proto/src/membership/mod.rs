@@ -16,18 +16,32 @@
 //!   travels with these messages (`size.rs`).
 //! - *A topic's members are found* among the neighbours' topic lists, at the bootstrap peers, and by a bounded walk
 //!   of the network's overlay that a member ends by letting the seeker in.
-//!
 //! - *A suspected neighbour keeps its place in name only*: it is replaced at once, and if it recovers when its place is
 //!   taken, one of the newest neighbours makes room.
+//! - *Holes are filled in parallel*, with as many dials at once (32 at most) as recent dials and losses make necessary;
+//!   after a mass crash nearly all spares are dead. Who failed is backed off from, in and out of the views.
+//! - *Spares are looked at* in the background, and *those lost together are looked for* for ever (`repair.rs`).
+//! - *Known peers outlive the process* (`memory.rs`).
+//! - *Part of a view is biased* toward near neighbours (`bias.rs`).
+//! - *Prefixes count, not ids* (`prefix.rs`, `spares.rs`, `View::victim`).
+//!
+//! What a party with k prefixes (/24 or /48) and any number of ids can get: of the passive view, as its floods go on, up to
+//! k fair shares by prefix, but never the kept sixth beyond its share x of all prefixes advertised (all of it with
+//! probability x^16). Of the active view, the younger half, if k is two or more; with one prefix, three places, or five
+//! where the node knew nobody else when they were free; never the older half of a view that was honest. It gets half of
+//! the rate limits for joins and splits per prefix, all of them with two. A node whose first and only contacts are the
+//! party's is the party's until it hears of somebody else. A prefix is what a link shows, for neighbours, and what others
+//! say, for spares: made-up addresses win places among the spares until they are looked at, and none among neighbours.
+//! A network that sits behind one prefix altogether works: the limits bind as soon as there is anybody else.
 //!
 //! Invariants: an active view, suspects aside, never exceeds its target, the passive view never `passive_view_size`;
 //! no node is in its own views; a peer is never both active and passive; every active or pending peer is covered by a
-//! claim on its link; the bootstrap peers are never forgotten, and a node without neighbours goes back to them for
-//! ever, with jittered back-off.
+//! claim on its link; the bootstrap peers are never forgotten, and a node without neighbours goes back to them, and to
+//! the peers it remembers, for ever, with jittered back-off; no list grows without a bound.
 //!
-//! Messages: `Join`, `ForwardJoin`, `Neighbor`, `NeighborReply`, `Disconnect`, `Shuffle`, `ShuffleReply`, `Topics`,
-//! `TopicWalk`, `TopicPeers`. Timers: `Tend` (fill, give up on requests, visit bootstrap peers) and `Shuffle`, per
-//! overlay.
+//! Messages: `Join`, `ForwardJoin`, `Neighbor`, `NeighborReply`, `Disconnect`, `Shuffle`, `ShuffleReply`, `Exchange`,
+//! `Topics`, `TopicWalk`, `TopicPeers`. Timers, per overlay: `Tend` (fill, give up on requests, trade, visit bootstrap
+//! peers) and `Shuffle`; for the node: `Look`, `Lost`, `Save` and `Sweep`.
 
 mod bias;
 mod fill;
