@@ -15,13 +15,15 @@
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::Cx;
+use crate::membership::repair::FAR;
 use crate::membership::view::{Asked, View, prefix, share};
 use crate::membership::{Membership, target};
 use crate::time::{Span, Time};
 
 /// Neighbours that are never traded, the oldest (the paper keeps one of five unbiased; more keeps paths short).
 const UNBIASED: usize = 4;
-/// A trade must bring a neighbour at least this much nearer, and a quarter nearer (guesses: what noise never feigns).
+/// A trade must bring a neighbour at least this much nearer, and a quarter nearer (guesses: what noise never feigns); and
+/// only a neighbour that is [`FAR`] is traded, or a busy machine would trade without end.
 const CLEAR: Span = Span::from_millis(4);
 /// Trades looked for while a view is young, how often then, and how often later, ± half.
 const YOUNG: u32 = 24;
@@ -29,7 +31,7 @@ const YOUNG_EVERY: Span = Span::from_secs(1);
 const EVERY: Span = Span::from_secs(60);
 
 fn is_clear(near: Span, far: Span) -> bool {
-    near.0.saturating_mul(4) <= far.0.saturating_mul(3) && far.0 - near.0 >= CLEAR.0
+    far >= FAR && near.0.saturating_mul(4) <= far.0.saturating_mul(3) && far.0 - near.0 >= CLEAR.0
 }
 
 /// The farthest neighbour that may be traded.

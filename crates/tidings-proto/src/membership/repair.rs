@@ -22,15 +22,16 @@ use crate::membership::{Membership, Timer, target};
 use crate::rng::Rng;
 use crate::time::{Span, Time};
 
-/// How often a spare is dialed, ± half: a view of 96 is gone through in a quarter of an hour at a dial's cost of some
-/// 5 kB, half a kilobyte a second (a guess).
-const LOOK: Span = Span::from_secs(10);
+/// How often a spare is dialed at most and at least, ± half. Between them all spares are gone through in
+/// [`ROUND`]: with 96 of them one each ten seconds, at a dial's cost of some 5 kB half a kilobyte a second (guesses).
+const LOOK: (Span, Span) = (Span::from_secs(10), Span::from_secs(120));
+const ROUND: Span = Span::from_secs(960);
 /// The same while less than half of the peers can be reached, and in the beginning.
 const LOOK_HARD: Span = Span::from_secs(1);
 /// Spares dialed at that pace after the start, to measure how far they are, if any neighbour is farther than this: on a
 /// local network there is nothing to gain (guesses).
 const MEASURED: u32 = 30;
-const FAR: Span = Span::from_millis(8);
+pub(super) const FAR: Span = Span::from_millis(15);
 /// Dials under way at most, of this kind.
 const LOOKING: usize = 4;
 /// Links left free for those that are needed.
@@ -150,7 +151,9 @@ impl Membership {
     pub(super) fn look_later(&mut self, cx: &mut Cx<'_>) {
         let hard = self.views.values().any(|v| v.reach < 0.5 && !v.spares.is_empty());
         let measuring = self.looks < MEASURED && self.views.keys().any(|o| self.has_far(cx, *o));
-        let every = if hard || measuring { LOOK_HARD.0 } else { LOOK.0 };
+        let spares = self.views.values().map(|v| v.spares.iter().count() as u64).sum::<u64>();
+        let usual = (ROUND.0 / spares.max(1)).clamp(LOOK.0.0, LOOK.1.0);
+        let every = if hard || measuring { LOOK_HARD.0 } else { usual };
         let wait = self.rng.between(every / 2, every + every / 2);
         cx.deadlines.set(TimerKey::Membership(Timer::Look), cx.now.mono + Span(wait));
     }
