@@ -153,6 +153,8 @@ impl Membership {
         let measuring = self.looks < MEASURED && self.views.keys().any(|o| self.has_far(cx, *o));
         let spares = self.views.values().map(|v| v.spares.iter().count() as u64).sum::<u64>();
         let usual = (ROUND.0 / spares.max(1)).clamp(LOOK.0.0, LOOK.1.0);
+        // A node that has just begun knows nobody yet: its first look shows how far its neighbours are.
+        let usual = if self.looks == 0 { LOOK.0.0 } else { usual };
         let every = if hard || measuring { LOOK_HARD.0 } else { usual };
         let wait = self.rng.between(every / 2, every + every / 2);
         cx.deadlines.set(TimerKey::Membership(Timer::Look), cx.now.mono + Span(wait));
