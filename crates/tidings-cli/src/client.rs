@@ -138,8 +138,19 @@ impl Lines {
         Lines { chunks: Box::pin(response.bytes_stream()), pending: Vec::new() }
     }
 
+    /// The next line that is not empty, and the JSON it holds. The end of the answer, or of its sense, is the node's.
+    pub(crate) async fn next_value(&mut self) -> Result<(String, Value), CliError> {
+        loop {
+            let line = self.next().await.ok_or(CliError::NodeLeft)?;
+            if !line.is_empty() {
+                let value = serde_json::from_str(&line).map_err(|_| CliError::NodeLeft)?;
+                return Ok((line, value));
+            }
+        }
+    }
+
     /// The next line, without its line feed; `None` at the end of the answer.
-    pub(crate) async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.pending.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.pending.drain(..=end).collect();

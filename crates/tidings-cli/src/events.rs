@@ -15,11 +15,7 @@ pub(crate) async fn follow(args: &EventsArgs, json: bool) -> Result<(), CliError
     let paint = Paint::stdout();
     let mut left = args.count;
     while left != Some(0) {
-        let Some(line) = lines.next().await else { return Err(CliError::NodeLeft) };
-        if line.is_empty() {
-            continue;
-        }
-        let Ok(event) = serde_json::from_str::<Value>(&line) else { return Err(CliError::NodeLeft) };
+        let (line, event) = lines.next_value().await?;
         left = left.map(|n| n - 1);
         if json { out::line(&line)? } else { out::line(&for_people(paint, &event))? }
     }

@@ -57,11 +57,7 @@ pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError
     let paint = Paint::stdout();
     let mut left = args.count;
     while left != Some(0) {
-        let Some(line) = lines.next().await else { return Err(CliError::NodeLeft) };
-        if line.is_empty() {
-            continue;
-        }
-        let Ok(value) = serde_json::from_str::<Value>(&line) else { return Err(CliError::NodeLeft) };
+        let (line, value) = lines.next_value().await?;
         if value.get("author").is_some() {
             left = left.map(|n| n - 1);
         }
