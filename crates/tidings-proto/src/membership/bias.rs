@@ -16,7 +16,7 @@ use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::Cx;
 use crate::membership::repair::FAR;
-use crate::membership::view::{Asked, View, prefix, share};
+use crate::membership::view::{Asked, View, prefix};
 use crate::membership::{Membership, target};
 use crate::time::{Span, Time};
 
@@ -46,7 +46,7 @@ pub(super) fn traded_for(cx: &Cx<'_>, v: &View, peer: &NodeId) -> Option<NodeId>
     let near = cx.topology.rtt(peer)?;
     let (far, victim) = farthest(cx, v)?;
     let at = prefix(cx, peer);
-    let varied = v.like(at) < share(v.active.len()) || prefix(cx, &victim) == at;
+    let varied = !v.has_enough_of(at) || prefix(cx, &victim) == at;
     (is_clear(near, far) && varied).then_some(victim)
 }
 

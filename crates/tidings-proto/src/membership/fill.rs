@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
-use crate::membership::view::{Asked, View, prefix, remember, share};
+use crate::membership::view::{Asked, View, own, prefix, remember};
 use crate::membership::{Membership, Timer, claim, target};
 use crate::time::{Span, Time};
 
@@ -24,13 +24,16 @@ const REMEMBERED: usize = 5;
 /// The longest waits between attempts to fill a nearly full view, and between visits to the bootstrap peers.
 const FILL_MOST: u64 = 16_000;
 const VISIT_MOST: u64 = 30_000;
-/// How often a view exchanges a neighbour for the sake of variety, ± half (a guess).
-const SPREAD: Span = Span::from_secs(60);
+/// Attempts to fill the last place (a guess; they take two seconds).
+const INSIST: u32 = 3;
 /// How often a view is looked at when nothing is due.
 const IDLE: Span = Span::from_secs(10);
 
 impl Membership {
     pub(super) fn tend(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
+        if let Some(v) = self.views.get_mut(&overlay) {
+            v.own = own(cx);
+        }
         self.give_up(cx, overlay);
         self.fill(cx, overlay);
         self.seek(cx, overlay);
@@ -66,9 +69,9 @@ impl Membership {
             }
         }
         let target = target(v, cx.config, cx.now);
-        let missing = target.saturating_sub(v.counted());
+        let missing = sought(v, target).saturating_sub(v.counted());
         if missing == 0 {
-            return self.spread(cx, overlay);
+            return;
         }
         if v.fill_at > now {
             return;
@@ -87,9 +90,15 @@ impl Membership {
             // Everybody is in the network's overlay, whatever overlay we know them from.
             ready.extend(others.into_iter().filter(|p| !v.is_active(p) && !v.spares.contains(p) && askable(v, p)));
         }
-        // Prefixes that have their share come last. On topics, a link that exists costs nothing.
+        // On topics, a link that exists costs nothing.
         let topic = matches!(overlay, Overlay::Topic(_));
-        ready.sort_by_cached_key(|p| (v.like(prefix(cx, p)) >= share(target), topic && !cx.links.is_up(p)));
+        // One of each prefix, in random order: who has many ids is not asked more often.
+        let mut seen = BTreeSet::new();
+        ready.retain(|p| {
+            let at = prefix(cx, p);
+            !v.has_enough_of(at) && (v.own == Some(at) || seen.insert(at))
+        });
+        ready.sort_by_cached_key(|p| topic && !cx.links.is_up(p));
         ready.truncate(want);
         let asked = ready.len();
         for peer in ready {
@@ -106,28 +115,6 @@ impl Membership {
                 n => (100u64 << n.min(6)).min(FILL_MOST / 4),
             };
             v.fill_at = now + Span::from_millis(v.rng.between(wait / 2, wait + wait / 2));
-        }
-    }
-
-    /// A full view of which one prefix holds more than half exchanges one of it for a spare of a rarer prefix. Rarely, and
-    /// not for less: where a network has few prefixes, chance alone gives one of them more than its share.
-    fn spread(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
-        let now = cx.now.mono;
-        let Some(v) = self.views.get_mut(&overlay) else { return };
-        if v.spread_at > now {
-            return;
-        }
-        v.spread_at = now + Span(v.rng.between(SPREAD.0 / 2, SPREAD.0 + SPREAD.0 / 2));
-        let most = v.active.iter().map(|a| (v.like(a.prefix), a.since, a.id)).max();
-        let Some((most, _, old)) = most.filter(|(n, _, _)| *n * 2 > v.active.len()) else { return };
-        let rarer: Vec<NodeId> = v
-            .spares
-            .iter()
-            .filter(|s| v.like(s.prefix) + 2 <= most && v.spares.is_willing(&s.id, now) && v.pending(&s.id).is_none())
-            .map(|s| s.id)
-            .collect();
-        if let Some(peer) = v.rng.pick(&rarer).copied() {
-            self.ask(cx, overlay, peer, Asked::Exchange { old, near: false });
         }
     }
 
@@ -194,7 +181,7 @@ impl Membership {
         if v.counted() >= target {
             next = next.min(v.trade_at);
         }
-        if v.room(target) > 0 && !v.spares.is_empty() {
+        if v.room(sought(v, target)) > 0 && !v.spares.is_empty() {
             next = next.min(v.fill_at);
         }
         // Never at once again: everything that could be done now has been.
@@ -203,9 +190,16 @@ impl Membership {
     }
 }
 
+/// The neighbours a view looks for: all it can have, and after some attempts a little fewer. So there is always room
+/// somewhere, and who looks for a neighbour finds one soon; were all views full, only those would accept who always do,
+/// for reasons of their own.
+fn sought(v: &View, target: usize) -> usize {
+    if v.attempts < INSIST { target } else { target - target / 8 }
+}
+
 fn seeking(v: &View, target: usize, ways: bool, now: Time) -> bool {
     let lost = ways && !v.answered && v.overlay == Overlay::Root;
     let few = v.counted() * 2 < target;
     let nobody = || if few { !v.spares.iter().any(|s| v.spares.is_willing(&s.id, now)) } else { v.spares.is_empty() };
-    v.counted() == 0 || lost || (v.room(target) > 0 && nobody())
+    v.counted() == 0 || lost || (v.room(sought(v, target)) > 0 && nobody())
 }

@@ -9,10 +9,12 @@ use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view
 use crate::time::Span;
 use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
 
-/// Hops of a newcomer's walk (the paper's ARWL, 6).
-const WALK: u8 = 6;
-/// At this many hops left the walk leaves the newcomer in a passive view (the paper's PRWL, 3).
-const WALK_PASSIVE: u8 = 3;
+/// Hops of a newcomer's walk: it ends at the first node from the seventh on (the paper's ARWL, 6) that would let the
+/// newcomer in, or after ten more.
+const WALK: u8 = 16;
+const WALK_MIXED: u8 = 10;
+/// At this many hops left the walk leaves the newcomer in a passive view (the paper's PRWL: at the third hop).
+const WALK_PASSIVE: u8 = 13;
 /// Walks started for a newcomer: with edges split that gives it up to ten neighbours.
 const WALKS: usize = 5;
 /// How long a request may take: a dial of 500 ms and a few round trips.
@@ -46,7 +48,7 @@ impl Membership {
         for peer in v.sample_active(WALKS, &[from]) {
             cx.send(peer, ForwardJoin { overlay: m.overlay, newcomer: newcomer.clone(), ttl: WALK });
         }
-        if v.is_active(&from) || (v.room(target) > 0 && !v.too_many_like(at, target, now)) {
+        if v.is_active(&from) || (v.room(target) > 0 && v.lets_in(at, target)) {
             accept(cx, v, from);
         } else {
             refuse(cx, v, from);
@@ -63,10 +65,12 @@ impl Membership {
         let newcomer = m.newcomer.id;
         cx.topology.claim(&m.newcomer);
         let ttl = m.ttl.min(WALK);
-        let next = if ttl == 0 { None } else { v.random_active(&[from, newcomer]) };
         if newcomer == cx.me {
             return;
         }
+        let target = target(v, cx.config, cx.now);
+        let ends = ttl == 0 || (ttl <= WALK_MIXED && v.lets_in(prefix(cx, &newcomer), target));
+        let next = if ends { None } else { v.random_active(&[from, newcomer]) };
         if let Some(next) = next {
             if ttl == WALK_PASSIVE {
                 remember(cx, v, newcomer);
@@ -84,9 +88,12 @@ impl Membership {
             return;
         }
         let target = target(v, cx.config, cx.now);
-        if v.room(target) > 0 {
+        let at = prefix(cx, &newcomer);
+        if !v.lets_in(at, target) {
+            remember(cx, v, newcomer);
+        } else if v.room(target) > 0 {
             self.ask(cx, overlay, newcomer, Asked::Neighbor);
-        } else if v.may_split(prefix(cx, &newcomer), cx.now.mono) {
+        } else if v.may_split(at, cx.now.mono) {
             self.ask(cx, overlay, newcomer, Asked::Split);
         } else {
             cx.counters.joins_limited += 1;
@@ -152,15 +159,16 @@ impl Membership {
         let asked = v.pending(&from).map(|p| p.asked);
         let at = prefix(cx, &from);
         let room = v.counted() < target;
-        if v.is_active(&from) || (room && (asked.is_some() || !v.too_many_like(at, target, cx.now.mono))) {
+        if v.is_active(&from) || (room && (asked.is_some() || v.lets_in(at, target))) {
             accept(cx, v, from);
             return;
         }
         let wants_split = m.urgent || m.room >= 2 || asked == Some(Asked::Split);
         if wants_split
             && v.counted() >= target
+            && (asked.is_some() || v.lets_in(at, target))
             && v.may_split(at, cx.now.mono)
-            && let Some(victim) = v.victim(&from, at)
+            && let Some(victim) = v.victim(&from, at, asked.is_none())
         {
             replace(cx, v, victim, Some(from).filter(|_| m.room >= 2));
             accept(cx, v, from);
@@ -177,12 +185,12 @@ impl Membership {
         let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         let target = target(v, cx.config, cx.now);
         let at = prefix(cx, &from);
-        if v.is_active(&from) || v.counted() < target {
+        if v.is_active(&from) || (v.counted() < target && v.lets_in(at, target)) {
             return accept(cx, v, from);
         }
         let victim = match m.near {
             true => bias::traded_for(cx, v, &from).filter(|_| v.may_split(at, cx.now.mono)),
-            false if v.may_split(at, cx.now.mono) => v.victim(&from, at),
+            false if v.lets_in(at, target) && v.may_split(at, cx.now.mono) => v.victim(&from, at, true),
             false => None,
         };
         let Some(victim) = victim else {
@@ -224,7 +232,7 @@ impl Membership {
             if !v.is_active(&from)
                 && v.counted() >= target
                 && pending.asked == Asked::Split
-                && let Some(victim) = v.victim(&from, prefix(cx, &from))
+                && let Some(victim) = v.victim(&from, prefix(cx, &from), false)
             {
                 replace(cx, v, victim, Some(from));
             }
@@ -232,14 +240,14 @@ impl Membership {
                 && !v.is_active(&from)
                 && v.counted() >= target
             {
-                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from, prefix(cx, &from)));
+                let old = Some(old).filter(|o| v.is_active(o)).or_else(|| v.victim(&from, prefix(cx, &from), false));
                 if let Some(old) = old {
                     let bye = Disconnect { overlay: wire_of(overlay), reason: view::EXCHANGED, instead: None };
                     let_go(cx, v, old, bye);
                 }
             }
             if v.is_active(&from) || v.counted() < target {
-                promote(cx, v, from);
+                promote(cx, v, from, false);
             } else {
                 cx.send(from, Disconnect { overlay: m.overlay, reason: 0, instead: None });
                 cx.release(from, claim(overlay));
@@ -248,6 +256,7 @@ impl Membership {
         } else if !v.is_active(&from) {
             v.spares.refused(from, cx.now.mono);
             cx.release(from, claim(overlay));
+            remember(cx, v, from);
         }
         cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), v.fill_at.max(cx.now.mono));
     }
@@ -360,7 +369,7 @@ impl Membership {
                 a.suspected = false;
                 v.met(true);
                 if v.counted() > target
-                    && let Some(victim) = v.victim(&peer, prefix(cx, &peer))
+                    && let Some(victim) = v.victim(&peer, prefix(cx, &peer), false)
                 {
                     replace(cx, v, victim, None);
                 }
@@ -398,9 +407,9 @@ impl Membership {
 fn accept(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     let sketch = v.size.sketch(cx.now.wall);
     let me = Some(cx.own_address());
-    v.take_pending(&peer);
+    let guest = v.take_pending(&peer).is_none();
     cx.send(peer, NeighborReply { overlay: wire_of(v.overlay), accept: true, others: Vec::new(), sketch, me });
-    promote(cx, v, peer);
+    promote(cx, v, peer, guest);
 }
 
 /// Says no: this node is not in that overlay.
@@ -419,7 +428,7 @@ fn refuse(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
 }
 
 /// Both agreed: `peer` is a neighbour.
-fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
+fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, guest: bool) {
     if v.is_active(&peer) {
         return;
     }
@@ -428,7 +437,7 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     let prefix = prefix(cx, &peer);
     // A neighbour passes on some four shuffles in ten seconds, more while views are young (guesses).
     let shuffles = Tokens::new(16, Span::from_secs(1), cx.now.mono);
-    v.active.push(Active { id: peer, since: cx.now.mono, prefix, shuffles, suspected: false });
+    v.active.push(Active { id: peer, since: cx.now.mono, prefix, guest, shuffles, suspected: false });
     v.attempts = 0;
     v.visits = 0;
     if v.active.len() == 1 {
@@ -445,6 +454,12 @@ fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
     cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
     cx.signal(Signal::NeighborUp { overlay: v.overlay, peer });
     cx.event(Event::PeerJoined { peer, overlay: v.overlay });
+    let well = v.active.iter().filter(|a| !a.suspected).count();
+    if well > target(v, cx.config, cx.now)
+        && let Some(crowded) = v.crowded()
+    {
+        replace(cx, v, crowded, None);
+    }
 }
 
 /// `peer` is a neighbour no longer, whoever wanted it.

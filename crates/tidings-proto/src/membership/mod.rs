@@ -23,16 +23,21 @@
 //! - *Spares are looked at* in the background, and *those lost together are looked for* for ever (`repair.rs`).
 //! - *Known peers outlive the process* (`memory.rs`).
 //! - *Part of a view is biased* toward near neighbours (`bias.rs`).
-//! - *Prefixes count, not ids* (`prefix.rs`, `spares.rs`, `View::victim`).
+//! - *Prefixes count, not ids* (`prefix.rs`, `spares.rs`, `View::counted`, `View::lets_in`, `View::victim`).
 //!
-//! What a party with k prefixes (/24 or /48) and any number of ids can get: of the passive view, as its floods go on, up to
-//! k fair shares by prefix, but never the kept sixth beyond its share x of all prefixes advertised (all of it with
-//! probability x^16). Of the active view, the younger half, if k is two or more; with one prefix, three places, or five
-//! where the node knew nobody else when they were free; never the older half of a view that was honest. It gets half of
-//! the rate limits for joins and splits per prefix, all of them with two. A node whose first and only contacts are the
-//! party's is the party's until it hears of somebody else. A prefix is what a link shows, for neighbours, and what others
-//! say, for spares: made-up addresses win places among the spares until they are looked at, and none among neighbours.
-//! A network that sits behind one prefix altogether works: the limits bind as soon as there is anybody else.
+//! What a party with k prefixes (/24 or /48) and any number of ids can get: of the active view, k places, as long as any
+//! peer of another prefix is known: a second neighbour of a prefix (a fourth of the node's own) does not count while its
+//! place could be another's. Views have room for one neighbour more than they look for, so that honest peers say yes as
+//! readily as attackers do; and of those who ask by themselves only one prefix in so many is let in by each node, by a
+//! secret hash, so that asking everywhere gains no more than twice the fair share. Walks for newcomers end at a node that
+//! would let them in. A guest displaces nobody but guests once half of a view are guests, and never the older half. Of
+//! the passive view, up to k fair shares by prefix as its floods go on, but never the kept sixth beyond its share x of
+//! all prefixes advertised (all of it with probability x^16). It gets half of the rate limits for joins and splits per
+//! prefix, all of them with two. Newcomers are the easiest to take: until they know others, up to k places. A node whose
+//! first and only contacts are the party's is the party's until it hears of somebody else. A prefix is what a link
+//! shows, for neighbours, and what others say, for spares: made-up addresses win places among the spares until they are
+//! looked at, and none among neighbours. A network that sits behind one prefix altogether works: the limits bind as soon
+//! as there is anybody else. `tidings sim hostile` measures it.
 //!
 //! Invariants: an active view, suspects aside, never exceeds its target, the passive view never `passive_view_size`;
 //! no node is in its own views; a peer is never both active and passive; every active or pending peer is covered by a

@@ -131,7 +131,7 @@ impl Membership {
         for overlay in lost {
             let Some(v) = self.views.get_mut(&overlay) else { continue };
             let full = v.counted() >= target(v, cx.config, cx.now);
-            let asked = match v.victim(&peer, prefix(cx, &peer)) {
+            let asked = match v.victim(&peer, prefix(cx, &peer), false) {
                 Some(old) if full => Asked::Exchange { old, near: false },
                 _ => Asked::Neighbor,
             };

@@ -44,6 +44,8 @@ struct Refusal {
 #[derive(Debug)]
 pub(super) struct Spares {
     list: Vec<Spare>,
+    /// How many there are at each prefix.
+    at: BTreeMap<Prefix, usize>,
     refusals: BTreeMap<NodeId, Refusal>,
     kept: [Option<(u64, NodeId)>; KEPT],
     secret: [u8; 32],
@@ -52,7 +54,7 @@ pub(super) struct Spares {
 impl Spares {
     pub(super) fn new(seed: &[u8; 32], instance: &[u8]) -> Spares {
         let secret = *blake3::Hasher::new_keyed(seed).update(b"kept spares").update(instance).finalize().as_bytes();
-        Spares { list: Vec::new(), refusals: BTreeMap::new(), kept: [None; KEPT], secret }
+        Spares { list: Vec::new(), at: BTreeMap::new(), refusals: BTreeMap::new(), kept: [None; KEPT], secret }
     }
 
     #[cfg(test)]
@@ -74,7 +76,24 @@ impl Spares {
 
     pub(super) fn clear(&mut self) {
         self.list.clear();
+        self.at.clear();
         self.kept = [None; KEPT];
+    }
+
+    /// The prefixes that have a spare.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = Prefix> {
+        self.at.keys().copied()
+    }
+
+    fn remove(&mut self, at: usize) -> Spare {
+        let spare = self.list.swap_remove(at);
+        if let Some(n) = self.at.get_mut(&spare.prefix) {
+            *n -= 1;
+            if *n == 0 {
+                self.at.remove(&spare.prefix);
+            }
+        }
+        spare
     }
 
     /// Takes a spare in. When full, one goes: of those that refused again and again, or else of the most frequent
@@ -86,9 +105,10 @@ impl Spares {
         }
         self.sample(&spare);
         self.list.push(spare);
+        *self.at.entry(spare.prefix).or_default() += 1;
         while self.list.len() > capacity {
             let Some(at) = self.evictable(rng) else { break };
-            self.list.swap_remove(at);
+            self.remove(at);
         }
     }
 
@@ -105,6 +125,13 @@ impl Spares {
         }
     }
 
+    /// Whether this node favours a prefix: it does so for one in so many, by a secret hash.
+    pub(super) fn favours(&self, prefix: Prefix, of: f64) -> bool {
+        let hash = blake3::Hasher::new_keyed(&self.secret).update(b"favoured").update(&prefix.to_bytes()).finalize();
+        let [a, b, c, d, ..] = *hash.as_bytes();
+        f64::from(u32::from_le_bytes([a, b, c, d])) < of * f64::from(u32::MAX)
+    }
+
     fn is_kept(&self, peer: &NodeId) -> bool {
         self.kept.iter().flatten().any(|(_, k)| k == peer)
     }
@@ -116,11 +143,7 @@ impl Spares {
         if let Some(at) = rng.pick(&refused) {
             return Some(*at);
         }
-        let mut counts: BTreeMap<Prefix, usize> = BTreeMap::new();
-        for s in &self.list {
-            *counts.entry(s.prefix).or_default() += 1;
-        }
-        let count = |i: &usize| counts.get(&self.list[*i].prefix).copied().unwrap_or(0);
+        let count = |i: &usize| self.at.get(&self.list[*i].prefix).copied().unwrap_or(0);
         let most = free.iter().map(count).max()?;
         let crowded: Vec<usize> = free.into_iter().filter(|i| count(i) == most).collect();
         rng.pick(&crowded).copied()
@@ -130,12 +153,14 @@ impl Spares {
     pub(super) fn take(&mut self, peer: &NodeId) -> Option<Spare> {
         self.refusals.remove(peer);
         let at = self.list.iter().position(|s| s.id == *peer)?;
-        Some(self.list.swap_remove(at))
+        Some(self.remove(at))
     }
 
     /// Takes a spare out for good: it could not be reached.
     pub(super) fn forget(&mut self, peer: &NodeId) {
-        self.list.retain(|s| s.id != *peer);
+        if let Some(at) = self.list.iter().position(|s| s.id == *peer) {
+            self.remove(at);
+        }
         for kept in &mut self.kept {
             if kept.is_some_and(|(_, k)| k == *peer) {
                 *kept = None;

@@ -18,6 +18,8 @@ pub(super) struct Active {
     pub(super) id: NodeId,
     pub(super) since: Time,
     pub(super) prefix: Prefix,
+    /// It asked, unasked for; we did not choose it.
+    pub(super) guest: bool,
     /// Shuffles it may pass on to us.
     pub(super) shuffles: Tokens,
     /// It does not answer: it keeps its place in name only, until it recovers or is removed.
@@ -101,8 +103,8 @@ pub(super) struct View {
     /// Trades for a nearer neighbour looked for so far, and when the next is.
     pub(super) trades: u32,
     pub(super) trade_at: Time,
-    /// When it may next exchange a neighbour for the sake of variety.
-    pub(super) spread_at: Time,
+    /// Where this node sits itself.
+    pub(super) own: Option<Prefix>,
     /// The share of peers known that can be reached, as recent dials and losses had it.
     pub(super) reach: f64,
     /// Visits to the bootstrap peers since there last was a neighbour.
@@ -141,7 +143,7 @@ impl View {
             attempts: 0,
             fill_at: now.mono,
             reach: 1.0,
-            spread_at: now.mono,
+            own: None,
             trades: 0,
             trade_at: now.mono,
             visits: 0,
@@ -165,9 +167,50 @@ impl View {
         Some(self.pending.swap_remove(at))
     }
 
-    /// Neighbours that count: those not suspected.
+    /// Neighbours that count: those not suspected, less those whose place a peer of another prefix could have.
     pub(super) fn counted(&self) -> usize {
-        self.active.iter().filter(|a| !a.suspected).count()
+        let (mut well, mut firsts) = (0, 0);
+        for (i, a) in self.active.iter().enumerate().filter(|(_, a)| !a.suspected) {
+            well += 1;
+            let before = self.active[..i].iter().filter(|b| !b.suspected && b.prefix == a.prefix).count();
+            firsts += usize::from(before < self.owed(a.prefix));
+        }
+        let more = well - firsts;
+        well - if more > 0 { more.min(self.absent()) } else { 0 }
+    }
+
+    /// How many neighbours a prefix may have before others come first.
+    fn owed(&self, prefix: Prefix) -> usize {
+        if self.own == Some(prefix) { OWN } else { 1 }
+    }
+
+    /// Prefixes of spares that no neighbour has.
+    fn absent(&self) -> usize {
+        self.spares.prefixes().filter(|p| self.like(*p) == 0).count()
+    }
+
+    /// Whether another neighbour at `prefix` would not count.
+    pub(super) fn has_enough_of(&self, prefix: Prefix) -> bool {
+        self.like(prefix) >= self.owed(prefix) && self.absent() > 0
+    }
+
+    /// Whether a peer at `prefix` that asks by itself may come in, though others could as well: not everybody may, so
+    /// that a few who ask everywhere do not become everybody's neighbours.
+    pub(super) fn lets_in(&self, prefix: Prefix, target: usize) -> bool {
+        if self.has_enough_of(prefix) {
+            return false;
+        }
+        let known = self.spares.prefixes().count() + self.active.len();
+        self.counted() * 2 < target
+            || self.own == Some(prefix)
+            || self.spares.favours(prefix, (FAVOURED * target) as f64 / known as f64)
+    }
+
+    /// The youngest neighbour of the prefix that has most of them, if any has more than it is owed.
+    pub(super) fn crowded(&self) -> Option<NodeId> {
+        let well = self.active.iter().filter(|a| !a.suspected);
+        let too_many = well.filter(|a| self.like(a.prefix) > self.owed(a.prefix));
+        too_many.max_by_key(|a| (self.like(a.prefix), a.since, a.id)).map(|a| a.id)
     }
 
     /// Places neither taken nor, as far as requests under way can be expected to succeed, asked for.
@@ -195,26 +238,23 @@ impl View {
         self.rng.pick(&from).copied()
     }
 
-    /// A neighbour that may make room for one at `prefix`: the youngest of a prefix that holds more than its share, or
-    /// else one at random of the younger half. The older half is protected, so that a stream of newcomers can never take
-    /// a whole view over; and who comes from a prefix that has its share takes the place of its like or none.
-    pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix) -> Option<NodeId> {
-        let share = share(self.active.len());
-        let mut by_age: Vec<(Time, NodeId, Prefix)> =
-            self.active.iter().filter(|a| !a.suspected).map(|a| (a.since, a.id, a.prefix)).collect();
-        by_age.sort_unstable();
-        let count = |p: Prefix| self.like(p);
-        let most = by_age.iter().map(|(_, _, p)| (count(*p), *p)).max();
-        let crowd = match most {
-            Some((n, p)) if n > share => Some(p),
-            _ if count(prefix) >= share => Some(prefix),
-            _ => None,
-        };
-        if let Some(crowd) = crowd {
-            return by_age.iter().rev().find(|(_, id, p)| *p == crowd && id != but).map(|(_, id, _)| *id);
+    /// A neighbour that may make room for one at `prefix`, which we chose or which asked by itself (`guest`): one of a
+    /// prefix that has too many; or one of the newcomer's own prefix, if that has what it may; or else one at random of
+    /// the younger half. The older half is protected, so that a stream of newcomers can never take a whole view over;
+    /// and once half of a view are guests, a guest displaces nobody but guests.
+    pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix, guest: bool) -> Option<NodeId> {
+        if let Some(crowded) = self.crowded().filter(|p| p != but && self.absent() > 0) {
+            return Some(crowded);
         }
-        let young: Vec<NodeId> =
-            by_age.split_off(by_age.len().div_ceil(2)).into_iter().map(|(_, p, _)| p).filter(|p| p != but).collect();
+        let mut by_age: Vec<&Active> = self.active.iter().filter(|a| !a.suspected && a.id != *but).collect();
+        by_age.sort_unstable_by_key(|a| (a.since, a.id));
+        if self.has_enough_of(prefix) {
+            return by_age.iter().rev().find(|a| a.prefix == prefix).map(|a| a.id);
+        }
+        let guests = by_age.iter().filter(|a| a.guest).count();
+        let only_guests = guest && guests * 2 >= by_age.len();
+        let half = by_age.len().div_ceil(2);
+        let young: Vec<NodeId> = by_age.iter().skip(half).filter(|a| a.guest || !only_guests).map(|a| a.id).collect();
         self.rng.pick(&young).copied()
     }
 
@@ -223,18 +263,9 @@ impl View {
         self.splits_of.take(prefix, now) && self.splits.take(now)
     }
 
-    /// Neighbours at a prefix.
+    /// Neighbours at a prefix, those not suspected.
     pub(super) fn like(&self, prefix: Prefix) -> usize {
-        self.active.iter().filter(|a| a.prefix == prefix).count()
-    }
-
-    /// Whether a free place is not for a peer at `prefix`: half the places are anybody's, the others for prefixes that
-    /// do not have their share yet, as long as such are known.
-    pub(super) fn too_many_like(&self, prefix: Prefix, target: usize, now: Time) -> bool {
-        let share = share(target);
-        self.counted() * 2 >= target
-            && self.like(prefix) >= share
-            && self.spares.iter().any(|s| self.like(s.prefix) < share && self.spares.is_willing(&s.id, now))
+        self.active.iter().filter(|a| !a.suspected && a.prefix == prefix).count()
     }
 
     /// A uniform sample of `k` neighbours other than `but`.
@@ -246,11 +277,12 @@ impl View {
     }
 }
 
-/// Neighbours of one prefix among `places`, while there are others: three of ten (a guess: a local network is still well
-/// tied together by three links a node, and a party with one prefix is in the minority even in the younger half).
-pub(super) fn share(places: usize) -> usize {
-    (places / 3).max(2)
-}
+/// Peers that may become neighbours by asking, for each place (a guess: enough that a place is soon taken, few enough that
+/// whoever asks everywhere gets twice its share by it).
+const FAVOURED: usize = 2;
+/// Of the node's own prefix so many come before others: a local network stays tied together, and a party in it is near enough
+/// to be known (a guess).
+const OWN: usize = 3;
 
 /// The part of [`crate::wire::Disconnect::reason`] that is not a replacement.
 pub(super) const LEFT: u8 = 1;
@@ -276,4 +308,9 @@ pub(super) fn remember(cx: &Cx<'_>, v: &mut View, peer: NodeId) {
 /// Where `peer` sits.
 pub(super) fn prefix(cx: &Cx<'_>, peer: &NodeId) -> Prefix {
     Prefix::of(peer, cx.topology.whereabouts(peer), cx.own_addrs)
+}
+
+/// Where this node sits, as far as it knows.
+pub(super) fn own(cx: &Cx<'_>) -> Option<Prefix> {
+    (!cx.own_addrs.is_empty()).then(|| Prefix::of(&cx.me, cx.own_addrs, cx.own_addrs))
 }

@@ -144,11 +144,15 @@ pub(crate) const SECRET: [u8; 32] = [200; 32];
 impl Driven {
     /// A node that has not been told yet what is stored.
     pub(crate) fn unloaded(config: GossipConfig) -> Driven {
+        Driven::drawn(config, 5)
+    }
+
+    fn drawn(config: GossipConfig, seed: u8) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
         let crypto = Arc::new(SimCrypto::new(&secret));
         config.validate().expect("a usable configuration");
-        let setup = NodeSetup { secret, network: network(), config, seed: [5; 32] };
+        let setup = NodeSetup { secret, network: network(), config, seed: [seed; 32] };
         Driven {
             node: Node::new(setup, crypto, now),
             now,
@@ -174,6 +178,14 @@ impl Driven {
 
     pub(crate) fn new() -> Driven {
         Driven::with(GossipConfig::default())
+    }
+
+    /// A node with dice of its own.
+    pub(crate) fn seeded(seed: u8) -> Driven {
+        let mut d = Driven::drawn(GossipConfig::default(), seed);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
     }
 
     /// A node on the usual topic.
