@@ -12,6 +12,9 @@ const LEAST: Span = Span::from_millis(100);
 const MOST: Span = Span::from_millis(500);
 /// The time it may take while no round trip has been measured.
 const UNKNOWN: Span = Span::from_millis(250);
+/// How much longer than its mean and half as much again an answer is waited for, at most. A node that stood still now and
+/// then answers so late that without a bound its real death would be noticed a second later than others' (a guess).
+const VARIES: Span = Span::from_millis(100);
 /// Distinct peers whose suspicions of one neighbour are remembered.
 const MAX_HEARSAY: usize = 8;
 
@@ -43,11 +46,14 @@ impl Rtt {
         self.smooth.map(|(mean, _)| Span(mean))
     }
 
-    /// How long an answer may take.
+    /// How long an answer may take: four times its spread more than its mean (RFC 6298), within bounds.
     pub(super) fn patience(self) -> Span {
         match self.smooth {
             None => UNKNOWN,
-            Some((mean, spread)) => Span(mean.saturating_add(spread.saturating_mul(4)).clamp(LEAST.0, MOST.0)),
+            Some((mean, spread)) => {
+                let more = spread.saturating_mul(4).min(mean / 2 + VARIES.0);
+                Span(mean.saturating_add(more).clamp(LEAST.0, MOST.0))
+            }
         }
     }
 }
