@@ -1,14 +1,17 @@
 //! What only QUIC can show: the key exchange, identities, and peers that break the rules on the wire.
 
+#[path = "support/raw.rs"]
+mod raw;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use iroh::endpoint::{Connection, ConnectionError, PortmapperConfig, presets};
-use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode};
+use quinn::{Connection, ConnectionError};
+use raw::Raw;
 use rustls::NamedGroup;
-use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::crypto::{SupportedKxGroup, aws_lc_rs};
 use tidings::transport::{
     Inbound, Inbox, LinkLimits, QuicConfig, QuicTransport, Transport, TransportError, TransportEvent,
 };
@@ -76,32 +79,16 @@ async fn refused(events: &mut tokio::sync::broadcast::Receiver<TransportEvent>) 
 }
 
 /// An endpoint that is no transport of ours and may do anything.
-async fn raw(seed: u8, groups: &[&'static dyn SupportedKxGroup], alpn: &[u8]) -> Endpoint {
-    let provider = CryptoProvider { kx_groups: groups.to_vec(), ..aws_lc_rs::default_provider() };
-    Endpoint::builder(presets::Empty)
-        .crypto_provider(Arc::new(provider))
-        .secret_key(iroh::SecretKey::from_bytes(&[seed; 32]))
-        .alpns(vec![alpn.to_vec()])
-        .relay_mode(RelayMode::Disabled)
-        .portmapper_config(PortmapperConfig::Disabled)
-        .clear_ip_transports()
-        .bind_addr("127.0.0.1:0")
-        .unwrap()
-        .bind()
-        .await
-        .unwrap()
+async fn raw(seed: u8, groups: &[&'static dyn SupportedKxGroup], alpn: &[u8]) -> Raw {
+    Raw::bind(seed, groups, alpn)
 }
 
-fn addr_of(t: &QuicTransport) -> EndpointAddr {
-    EndpointAddr::new(EndpointId::from_bytes(&t.local_peer_id().0).unwrap()).with_ip_addr(t.bound_sockets()[0])
+fn id_of(raw: &Raw) -> NodeId {
+    raw.id
 }
 
-fn id_of(endpoint: &Endpoint) -> NodeId {
-    NodeId(*endpoint.id().as_bytes())
-}
-
-fn socket_of(endpoint: &Endpoint) -> Vec<Addr> {
-    vec![Addr::Socket(endpoint.bound_sockets()[0])]
+fn socket_of(raw: &Raw) -> Vec<Addr> {
+    vec![Addr::Socket(raw.endpoint.local_addr().unwrap())]
 }
 
 /// The dialer's hello as `docs/protocol.md` describes it, written down a second time.
@@ -121,14 +108,14 @@ fn hello(conn: &Connection, dialer: NodeId, acceptor: NodeId) -> Vec<u8> {
 
 /// A link to `t` made by hand.
 struct RawLink {
-    endpoint: Endpoint,
+    endpoint: Raw,
     conn: Connection,
-    control: iroh::endpoint::SendStream,
+    control: quinn::SendStream,
 }
 
 async fn raw_link(t: &QuicTransport, inbox: &mut Inbox) -> RawLink {
     let endpoint = raw(9, &[HYBRID], ALPN).await;
-    let conn = endpoint.connect(addr_of(t), ALPN).await.unwrap();
+    let conn = endpoint.connect(t).await.unwrap();
     let mut control = conn.open_uni().await.unwrap();
     control.write_all(&hello(&conn, id_of(&endpoint), t.local_peer_id())).await.unwrap();
     assert_eq!(link_up(inbox).await, id_of(&endpoint));
@@ -158,7 +145,7 @@ async fn a_classic_only_dialer_is_refused() {
     let (t, mut inbox) = node(1).await;
     let classic = raw(9, &[aws_lc_rs::kx_group::X25519], ALPN).await;
     let mut events = t.subscribe_events();
-    let result = timeout(DEADLINE, classic.connect(addr_of(&t), ALPN));
+    let result = timeout(DEADLINE, classic.connect(&t));
     let (result, reason) = tokio::join!(result, refused(&mut events));
     assert!(!matches!(result, Ok(Ok(_))));
     assert_eq!(reason, LinkRefusal::Protocol);
@@ -173,7 +160,7 @@ async fn a_classic_only_acceptor_is_refused() {
     t.dial(id_of(&classic), socket_of(&classic));
     let accept = async {
         loop {
-            let incoming = classic.accept().await.unwrap();
+            let incoming = classic.endpoint.accept().await.unwrap();
             assert!(incoming.await.is_err(), "the handshake must not succeed");
         }
     };
@@ -186,7 +173,7 @@ async fn a_classic_only_acceptor_is_refused() {
 #[tokio::test]
 async fn somebody_else_at_the_address_is_a_wrong_peer() {
     let ((a, mut a_in), (b, mut b_in)) = (node(1).await, node(2).await);
-    let expected = NodeId(*iroh::SecretKey::from_bytes(&[3; 32]).public().as_bytes());
+    let expected = raw(3, &[HYBRID], ALPN).await.id;
     a.dial(expected, b.local_addrs());
     assert_eq!(dial_failed(&mut a_in).await, LinkRefusal::WrongPeer);
     assert!(b_in.try_recv().is_none());
@@ -205,7 +192,7 @@ async fn another_protocol_version_is_refused() {
     let newer = raw(9, &[HYBRID], b"tidings/2").await;
     t.dial(id_of(&newer), socket_of(&newer));
     let accept = async {
-        let incoming = newer.accept().await.unwrap();
+        let incoming = newer.endpoint.accept().await.unwrap();
         assert!(incoming.await.is_err());
         std::future::pending::<()>().await;
     };
@@ -306,7 +293,7 @@ async fn instead_of_a_hello(bytes: &[u8]) -> (u64, LinkRefusal) {
     let (t, mut inbox) = node(1).await;
     let mut events = t.subscribe_events();
     let endpoint = raw(9, &[HYBRID], ALPN).await;
-    let conn = endpoint.connect(addr_of(&t), ALPN).await.unwrap();
+    let conn = endpoint.connect(&t).await.unwrap();
     let mut control = conn.open_uni().await.unwrap();
     control.write_all(bytes).await.unwrap();
     let code = close_code(&conn).await;
@@ -344,7 +331,7 @@ async fn a_dialer_that_says_nothing_is_given_up() {
     let _inbox = t.attach(LinkLimits::default());
     let mut events = t.subscribe_events();
     let endpoint = raw(9, &[HYBRID], ALPN).await;
-    let conn = endpoint.connect(addr_of(&t), ALPN).await.unwrap();
+    let conn = endpoint.connect(&t).await.unwrap();
     assert_eq!(refused(&mut events).await, LinkRefusal::Timeout);
     timeout(DEADLINE, conn.closed()).await.unwrap();
 }
@@ -355,7 +342,7 @@ async fn an_acceptor_that_says_nothing_is_given_up() {
     let mut inbox = t.attach(LinkLimits::default());
     let endpoint = raw(9, &[HYBRID], ALPN).await;
     t.dial(id_of(&endpoint), socket_of(&endpoint));
-    let conn = timeout(DEADLINE, endpoint.accept()).await.unwrap().unwrap().await.unwrap();
+    let conn = timeout(DEADLINE, endpoint.endpoint.accept()).await.unwrap().unwrap().await.unwrap();
     assert_eq!(dial_failed(&mut inbox).await, LinkRefusal::Timeout);
     timeout(DEADLINE, conn.closed()).await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! Reasons as QUIC carries them: application close codes, and what other ends of a connection mean.
 
-use iroh::endpoint::{ConnectingError, ConnectionError, TransportErrorCode, VarInt};
+use quinn::{ConnectionError, TransportErrorCode, VarInt};
 use tidings_proto::wire::LinkRefusal;
 
 use crate::transport::hub::Refusal;
@@ -70,15 +70,7 @@ fn transport(code: TransportErrorCode) -> LinkRefusal {
 }
 
 /// Why a handshake failed.
-pub(super) fn connecting(error: &ConnectingError) -> Refusal {
-    match error {
-        ConnectingError::ConnectionError { source, .. } => while_connecting(source),
-        ConnectingError::HandshakeFailure { .. } => Refusal::Link(LinkRefusal::WrongPeer),
-        _ => Refusal::Link(LinkRefusal::Error),
-    }
-}
-
-fn while_connecting(error: &ConnectionError) -> Refusal {
+pub(super) fn connecting(error: &ConnectionError) -> Refusal {
     match refusal(error) {
         Refusal::Link(LinkRefusal::Silent) => Refusal::Link(LinkRefusal::Timeout),
         other => other,

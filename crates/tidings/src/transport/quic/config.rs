@@ -4,12 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use iroh::endpoint::{BindError, IdleTimeout, PortmapperConfig, QuicTransportConfig, VarInt, presets};
-use iroh::{Endpoint, RelayMode};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use quinn::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime, VarInt};
+use socket2::{Domain, Protocol, Socket, Type};
 use tidings_proto::identity::{Network, SecretKey};
-use tidings_proto::wire::ALPN;
 
+use super::tls::Tls;
 use crate::transport::TransportError;
 
 /// A stream may be this far ahead of its reader: 2.5 MB/s at a round trip of 100 ms.
@@ -22,8 +21,11 @@ const SEND_WINDOW: u64 = CONNECTION_WINDOW as u64;
 const STREAMS: u32 = 8;
 /// Datagrams waiting in either direction: some tens of probes.
 const DATAGRAM_BUFFER: usize = 32 * 1024;
-/// TLS sessions remembered: we never send early data, so they save little (iroh keeps 256 in 150 KiB by default).
-const TLS_TICKETS: usize = 8;
+/// What the socket is asked to hold while the process does something else (the system may give less).
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
+/// Path MTU discovery asks one question: does a full Ethernet frame pass? The usual search sends five more packets on
+/// each connection for the sake of paths in between.
+const MTU_STEP: u16 = 200;
 /// Keep-alives a dialer sends in one idle time-out: two may be lost.
 const KEEP_ALIVES: u32 = 3;
 /// The acceptor's are this much later (a half): they only go out when the dialer's are missing, and a link costs one
@@ -64,59 +66,64 @@ impl QuicConfig {
     }
 }
 
-/// Cryptography with the hybrid key exchange and no fall-back.
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.kx_groups = vec![aws_lc_rs::kx_group::X25519MLKEM768];
-    Arc::new(provider)
+/// What dialed connections are made of.
+#[derive(Debug)]
+pub(super) struct Dialing {
+    pub(super) tls: Tls,
+    pub(super) transport: Arc<quinn::TransportConfig>,
 }
 
-/// The endpoint, and the configuration of the connections it dials.
-pub(super) async fn bind(config: &QuicConfig) -> Result<(Endpoint, QuicTransportConfig), TransportError> {
+/// The endpoint, and what connections it dials are made of.
+pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing), TransportError> {
     let idle = IdleTimeout::try_from(config.idle_timeout)
         .map_err(|_| TransportError::Config("the idle time-out is longer than QUIC can say"))?;
     if config.idle_timeout < Duration::from_millis(100) || config.dial_timeout.is_zero() {
         return Err(TransportError::Config("an idle time-out needs 100 ms at least, a dial time-out must not be zero"));
     }
     let keep_alive = config.idle_timeout / KEEP_ALIVES;
-    let dialer = quic(config, idle, keep_alive);
-    let acceptor = quic(config, idle, keep_alive.mul_f64(ACCEPTOR_LATER));
     let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
-    let endpoint = Endpoint::builder(presets::Empty)
-        .crypto_provider(provider())
-        .secret_key(iroh::SecretKey::from_bytes(config.secret.expose()))
-        .alpns(vec![ALPN.to_vec()])
-        .relay_mode(RelayMode::Disabled)
-        .clear_address_lookup()
-        .portmapper_config(PortmapperConfig::Disabled)
-        .max_tls_tickets(TLS_TICKETS)
-        .transport_config(acceptor)
-        .clear_ip_transports()
-        .bind_addr(config.bind)
-        .map_err(|error| cannot(error.to_string()))?
-        .bind()
-        .await
-        .map_err(|error| match &error {
-            BindError::Sockets { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
-                TransportError::AddressInUse(config.bind)
-            }
-            _ => cannot(error.to_string()),
-        })?;
-    Ok((endpoint, dialer))
+    let tls = Tls::new(&config.secret).map_err(|error| cannot(error.to_string()))?;
+    let mut server = ServerConfig::with_crypto(Arc::new(tls.server().map_err(|error| cannot(error.to_string()))?));
+    server.transport_config(Arc::new(transport(idle, keep_alive.mul_f64(ACCEPTOR_LATER))));
+    let socket = socket(config.bind).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => TransportError::AddressInUse(config.bind),
+        _ => cannot(error.to_string()),
+    })?;
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
+        .map_err(|error| cannot(error.to_string()))?;
+    Ok((endpoint, Dialing { tls, transport: Arc::new(transport(idle, keep_alive)) }))
 }
 
-fn quic(config: &QuicConfig, idle: IdleTimeout, keep_alive: Duration) -> QuicTransportConfig {
-    QuicTransportConfig::builder()
+fn socket(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    if addr.is_ipv6() {
+        // An unspecified IPv6 address takes both families, as far as the system lets it.
+        let _ = socket.set_only_v6(false);
+    }
+    for result in [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)] {
+        if let Err(error) = result {
+            tracing::debug!(%error, "the socket's buffers stay as they are");
+        }
+    }
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+fn transport(idle: IdleTimeout, keep_alive: Duration) -> quinn::TransportConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.minimum_change(MTU_STEP);
+    let mut config = quinn::TransportConfig::default();
+    config
         .max_idle_timeout(Some(idle))
-        .keep_alive_interval(keep_alive)
-        .default_path_max_idle_timeout(config.idle_timeout)
-        .default_path_keep_alive_interval(keep_alive)
+        .keep_alive_interval(Some(keep_alive))
+        .mtu_discovery_config(Some(mtu))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
         .max_concurrent_uni_streams(VarInt::from_u32(STREAMS))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER))
-        .datagram_send_buffer_size(DATAGRAM_BUFFER)
-        .build()
+        .datagram_send_buffer_size(DATAGRAM_BUFFER);
+    config
 }

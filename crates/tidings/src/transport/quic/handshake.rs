@@ -1,20 +1,30 @@
 //! From a QUIC connection to a link: the key exchange is checked, both ends prove the network, the hub decides.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use iroh::endpoint::{ConnectOptions, Connection, ReadExactError, RecvStream};
-use iroh::{EndpointAddr, EndpointId};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use quinn::{ClientConfig, Connection, ReadExactError, RecvStream};
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, NodeId};
-use tidings_proto::wire::{ALPN, Lane, LinkRefusal};
+use tidings_proto::wire::{Lane, LinkRefusal};
+use tokio::time::sleep;
 
 use super::hello::{Proofs, Role};
 use super::link::{Control, open_lane};
-use super::{Inner, codes};
+use super::{Inner, codes, tls};
 use crate::transport::hub::{Candidate, Carried, Carrier, Dial, Refusal};
 
 /// The only key exchange a link may rest on: X25519 with ML-KEM-768.
 const KEY_EXCHANGE: NamedGroup = NamedGroup::X25519MLKEM768;
+
+/// TLS wants a server's name, which is neither sent nor looked at.
+const NAME: &str = "tidings.invalid";
+/// Addresses of one peer that are tried, and how much later each next one begins (RFC 8305: 250 ms; here a peer names few,
+/// and a dial has 1.5 s).
+const MAX_TRIED: usize = 8;
+const APART: Duration = Duration::from_millis(150);
 
 /// A connection that has become a link.
 pub(super) struct Established {
@@ -33,35 +43,56 @@ pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> R
     if dial.peer == inner.hub.me {
         return Err(Refusal::Link(LinkRefusal::WrongPeer));
     }
-    let no_address = Refusal::Link(LinkRefusal::NoAddress);
-    let id = EndpointId::from_bytes(&dial.peer.0).map_err(|_| no_address)?;
-    let mut addr = EndpointAddr::new(id);
-    for a in addrs {
-        match a {
-            Addr::Socket(socket) => addr = addr.with_ip_addr(socket),
-            _ => continue,
-        }
+    let sockets: Vec<SocketAddr> = addrs
+        .into_iter()
+        .filter_map(|a| match a {
+            Addr::Socket(socket) => Some(socket),
+            _ => None,
+        })
+        .take(MAX_TRIED)
+        .collect();
+    if sockets.is_empty() {
+        return Err(Refusal::Link(LinkRefusal::NoAddress));
     }
-    if addr.is_empty() {
-        return Err(no_address);
-    }
-    let conn = connect(inner, addr).await.inspect_err(|refusal| {
+    let conn = connect(inner, dial.peer, &sockets).await.inspect_err(|refusal| {
         tracing::debug!(peer = %dial.peer.short(), ?refusal, "dial failed");
     })?;
     let result = greet(inner, dial, conn.clone()).await;
     result.inspect_err(|refusal| conn.close(codes::code(*refusal), b""))
 }
 
-async fn connect(inner: &Inner, addr: EndpointAddr) -> Result<Connection, Refusal> {
-    let options = ConnectOptions::new().with_transport_config(inner.dialing.clone());
-    let connecting = inner.endpoint.connect_with_opts(addr, ALPN, options).await;
-    let connecting = connecting.map_err(|_| Refusal::Link(LinkRefusal::Error))?;
-    connecting.await.map_err(|error| codes::connecting(&error))
+/// Tries one address after the other, a little apart; the first that answers counts.
+async fn connect(inner: &Inner, peer: NodeId, sockets: &[SocketAddr]) -> Result<Connection, Refusal> {
+    let refused = Refusal::Link(LinkRefusal::Error);
+    let tls = Arc::new(inner.dialing.tls.client(peer).map_err(|_| refused)?);
+    let mut config = ClientConfig::new(tls);
+    config.transport_config(inner.dialing.transport.clone());
+    let mut tries: FuturesUnordered<_> = sockets
+        .iter()
+        .enumerate()
+        .map(|(i, socket)| {
+            let config = config.clone();
+            async move {
+                sleep(APART * i as u32).await;
+                let connecting = inner.endpoint.connect_with(config, inner.reachable(*socket), NAME);
+                let connecting = connecting.map_err(|_| refused)?;
+                connecting.await.map_err(|error| codes::connecting(&error))
+            }
+        })
+        .collect();
+    let mut worst = refused;
+    while let Some(result) = tries.next().await {
+        match result {
+            Ok(conn) => return Ok(conn),
+            Err(refusal) => worst = refusal,
+        }
+    }
+    Err(worst)
 }
 
 async fn greet(inner: &Arc<Inner>, dial: &Dial, conn: Connection) -> Result<Established, Refusal> {
     check_group(&conn)?;
-    let proofs = Proofs::new(&conn, &inner.network, inner.hub.me, Role::Dialer).map_err(Refusal::Link)?;
+    let proofs = Proofs::new(&conn, &inner.network, (inner.hub.me, dial.peer), Role::Dialer).map_err(Refusal::Link)?;
     let lost = |or| conn.close_reason().map_or(Refusal::Link(or), |error| codes::refusal(&error));
     let mut send = open_lane(&conn, Lane::Control).await.ok_or_else(|| lost(LinkRefusal::Closed))?;
     let hello = proofs.encode(Role::Dialer, dial.stamp);
@@ -83,8 +114,8 @@ pub(super) async fn accept(inner: &Arc<Inner>, conn: Connection) -> Result<Estab
 
 async fn answer(inner: &Arc<Inner>, conn: Connection) -> Result<Established, Refusal> {
     check_group(&conn)?;
-    let peer = NodeId(*conn.remote_id().as_bytes());
-    let proofs = Proofs::new(&conn, &inner.network, inner.hub.me, Role::Acceptor).map_err(Refusal::Link)?;
+    let peer = tls::peer(&conn).ok_or(Refusal::Link(LinkRefusal::Protocol))?;
+    let proofs = Proofs::new(&conn, &inner.network, (inner.hub.me, peer), Role::Acceptor).map_err(Refusal::Link)?;
     let lost = |or| conn.close_reason().map_or(Refusal::Link(or), |error| codes::refusal(&error));
     let mut recv = accept_control(&conn).await?;
     let peer_stamp = proofs.read(Role::Dialer, &mut recv).await.map_err(lost)?;
@@ -117,7 +148,7 @@ async fn accept_control(conn: &Connection) -> Result<RecvStream, Refusal> {
     let mut lane = [0];
     match recv.read_exact(&mut lane).await {
         Ok(()) if lane[0] == Lane::Control as u8 => Ok(recv),
-        Err(ReadExactError::ReadError(iroh::endpoint::ReadError::ConnectionLost(error))) => Err(codes::refusal(&error)),
+        Err(ReadExactError::ReadError(quinn::ReadError::ConnectionLost(error))) => Err(codes::refusal(&error)),
         _ => Err(Refusal::Link(LinkRefusal::Protocol)),
     }
 }

@@ -13,7 +13,7 @@
 //! The exporter is TLS 1.3 keying material (RFC 5705) of 32 bytes with the label "tidings 1 link" and no context:
 //! a proof cannot be carried over to another connection, and the role byte keeps one end from echoing the other's.
 
-use iroh::endpoint::{Connection, RecvStream};
+use quinn::{Connection, RecvStream};
 use tidings_proto::identity::{Network, NodeId};
 use tidings_proto::wire::LinkRefusal;
 
@@ -42,8 +42,12 @@ pub(super) struct Proofs {
 
 impl Proofs {
     /// From the TLS session of `conn`; `local` is this node's role in it.
-    pub(super) fn new(conn: &Connection, network: &Network, me: NodeId, local: Role) -> Result<Proofs, LinkRefusal> {
-        let peer = NodeId(*conn.remote_id().as_bytes());
+    pub(super) fn new(
+        conn: &Connection,
+        network: &Network,
+        (me, peer): (NodeId, NodeId),
+        local: Role,
+    ) -> Result<Proofs, LinkRefusal> {
         let (dialer, acceptor) = match local {
             Role::Dialer => (me, peer),
             Role::Acceptor => (peer, me),

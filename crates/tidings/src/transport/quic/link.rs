@@ -3,13 +3,14 @@
 //! A lane is a unidirectional stream for each direction, opened at its first frame and kept as long as the link.
 //! Its first byte is the lane's; frames follow back to back.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use iroh::endpoint::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
-use noq::crypto::rustls::HandshakeData;
+use quinn::crypto::rustls::HandshakeData;
+use quinn::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
 use rustls::NamedGroup;
 use tidings_proto::identity::Addr;
 use tidings_proto::wire::{Lane, LinkRefusal, MAX_DATAGRAM};
@@ -42,18 +43,13 @@ impl Carrier for Connection {
     }
 
     fn rtt(&self) -> Duration {
-        let paths = self.paths();
-        let rtt = paths.iter().find(|path| path.is_selected()).or(paths.iter().next()).map(|path| path.rtt());
-        rtt.unwrap_or_default()
+        Connection::rtt(self)
     }
 
     fn addr(&self) -> Option<Addr> {
-        let paths = self.paths();
-        let path = paths.iter().find(|path| path.is_selected()).or(paths.iter().next())?;
-        match path.remote_addr() {
-            iroh::TransportAddr::Ip(addr) => Some(Addr::Socket(*addr)),
-            _ => None,
-        }
+        let addr = self.remote_address();
+        // A socket for both families shows IPv4 peers as mapped.
+        Some(Addr::Socket(SocketAddr::new(addr.ip().to_canonical(), addr.port())))
     }
 
     fn wire_bytes(&self) -> (u64, u64) {
@@ -63,7 +59,7 @@ impl Carrier for Connection {
 
     fn key_exchange(&self) -> Option<NamedGroup> {
         let data = self.handshake_data()?.downcast::<HandshakeData>().ok()?;
-        data.negotiated_key_exchange_group
+        Some(data.negotiated_key_exchange_group)
     }
 }
 
@@ -190,9 +186,10 @@ async fn write_lane(link: Arc<Link>, lane: Lane, conn: Connection, stream: Optio
         queue.take(&mut pieces);
         let mut rest = &mut pieces[..];
         while !rest.is_empty() {
-            let Ok(written) = stream.write_many_chunks(&mut rest).await else { return };
-            queue.written(written);
-            link.queue.credit(&link.flow, lane, written);
+            let Ok(written) = stream.write_chunks(rest).await else { return };
+            rest = &mut rest[written.chunks..];
+            queue.written(written.bytes);
+            link.queue.credit(&link.flow, lane, written.bytes);
         }
         pieces.clear();
     }
@@ -235,7 +232,7 @@ async fn read_lane(hub: Arc<Hub>, link: Arc<Link>, lane: Lane, mut recv: RecvStr
     loop {
         link.flow.may_read(lane).await;
         let mut chunks = [const { Bytes::new() }; CHUNKS];
-        let read = match recv.read_many_chunks(&mut chunks).await {
+        let read = match recv.read_chunks(&mut chunks).await {
             Ok(Some(read)) => read,
             Ok(None) | Err(ReadError::ConnectionLost(_)) => return Ended::Stream,
             Err(_) => return Ended::Broken(LinkRefusal::Protocol),

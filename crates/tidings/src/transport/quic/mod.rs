@@ -1,5 +1,4 @@
-//! Links over QUIC, by way of iroh: TLS 1.3 with the hybrid key exchange X25519MLKEM768 and nothing else, no relays,
-//! no look-up services. `docs/protocol.md` describes the handshake and the streams byte by byte.
+//! Links over QUIC (quinn): TLS 1.3 with raw public keys and the hybrid key exchange X25519MLKEM768 and nothing else. `docs/protocol.md` describes the handshake and the streams byte by byte.
 
 mod codes;
 mod config;
@@ -7,16 +6,16 @@ mod config;
 mod handshake;
 mod hello;
 mod link;
+mod tls;
 
 pub use config::QuicConfig;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
-use iroh::Endpoint;
-use iroh::endpoint::{Incoming, QuicTransportConfig};
+use quinn::{Endpoint, Incoming};
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, Network, NodeId};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
@@ -34,6 +33,9 @@ use handshake::Established;
 /// connections are refused before any of that is spent.
 const MAX_HANDSHAKES: usize = 64;
 
+/// Addresses of its own that a node names.
+const MAX_OWN: usize = 8;
+
 /// How long saying goodbye may take in all.
 const GOODBYE: Duration = Duration::from_millis(500);
 
@@ -41,7 +43,8 @@ struct Inner {
     hub: Arc<Hub>,
     endpoint: Endpoint,
     /// How connections are made that this node dials.
-    dialing: QuicTransportConfig,
+    dialing: config::Dialing,
+    bound: SocketAddr,
     network: Network,
     advertise: Vec<SocketAddr>,
     dial_timeout: Duration,
@@ -57,6 +60,16 @@ impl Inner {
         while tasks.try_join_next().is_some() {}
         tasks.spawn_on(task, &self.runtime);
     }
+
+    /// An address as this node's socket takes it: one for both families wants IPv4 addresses mapped.
+    fn reachable(&self, addr: SocketAddr) -> SocketAddr {
+        match addr.ip() {
+            IpAddr::V4(ip) if self.bound.ip() == Ipv6Addr::UNSPECIFIED => {
+                SocketAddr::new(ip.to_ipv6_mapped().into(), addr.port())
+            }
+            _ => addr,
+        }
+    }
 }
 
 /// Links over QUIC. Made by [`QuicTransport::bind`]; dropping it ends every task it started.
@@ -67,11 +80,15 @@ pub struct QuicTransport {
 impl QuicTransport {
     /// Binds the socket. No link comes up before [`Transport::attach`]. Must be called within a tokio runtime.
     pub async fn bind(config: QuicConfig) -> Result<Arc<QuicTransport>, TransportError> {
-        let (endpoint, dialing) = config::bind(&config).await?;
+        let (endpoint, dialing) = config::bind(&config)?;
+        let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
+        let bound = endpoint.local_addr().map_err(|error| cannot(error.to_string()))?;
+        let me = dialing.tls.id().ok_or_else(|| cannot("no id in the key".into()))?;
         let inner = Arc::new(Inner {
-            hub: Arc::new(Hub::new(NodeId(*endpoint.id().as_bytes()))),
+            hub: Arc::new(Hub::new(me)),
             endpoint,
             dialing,
+            bound,
             network: config.network,
             advertise: config.advertise,
             dial_timeout: config.dial_timeout,
@@ -90,8 +107,27 @@ impl QuicTransport {
 
     /// The bound socket addresses.
     pub fn bound_sockets(&self) -> Vec<SocketAddr> {
-        self.inner.endpoint.bound_sockets()
+        vec![self.inner.bound]
     }
+}
+
+/// Where others reach a socket: its address, or, if it listens everywhere, that of each interface, those of this machine
+/// alone only if there is no other.
+fn own_addrs(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let all: Vec<IpAddr> = if_addrs::get_if_addrs()
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|i| !i.is_link_local() && (i.ip().is_ipv4() || bound.is_ipv6()))
+        .map(|i| i.ip())
+        .collect();
+    let anywhere = all.iter().any(|ip| !ip.is_loopback());
+    let mut ips: Vec<IpAddr> = all.into_iter().filter(|ip| !anywhere || !ip.is_loopback()).collect();
+    ips.sort_unstable();
+    ips.truncate(MAX_OWN);
+    ips.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
 }
 
 async fn accept_all(inner: Arc<Inner>) {
@@ -114,7 +150,7 @@ async fn accept_one(inner: Arc<Inner>, incoming: Incoming, permit: tokio::sync::
             tracing::debug!(%error, "an incoming handshake failed");
             codes::connecting(&error)
         })?;
-        peer = Some(NodeId(*conn.remote_id().as_bytes()));
+        peer = tls::peer(&conn);
         handshake::accept(&inner, conn).await
     };
     // Twice the dialer's patience: it may have begun waiting for our own dial to end.
@@ -140,13 +176,7 @@ impl Transport for QuicTransport {
         if !self.inner.advertise.is_empty() {
             return self.inner.advertise.iter().copied().map(Addr::Socket).collect();
         }
-        let known = self.inner.endpoint.addr();
-        let mut addrs: Vec<Addr> = known.ip_addrs().map(|addr| Addr::Socket(*addr)).collect();
-        if addrs.is_empty() {
-            let bound = self.inner.endpoint.bound_sockets();
-            addrs = bound.into_iter().filter(|addr| !addr.ip().is_unspecified()).map(Addr::Socket).collect();
-        }
-        addrs
+        own_addrs(self.inner.bound).into_iter().map(Addr::Socket).collect()
     }
 
     fn subscribe_events(&self) -> broadcast::Receiver<TransportEvent> {
@@ -192,7 +222,8 @@ impl Transport for QuicTransport {
     fn shutdown(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.detach().await;
-            self.inner.endpoint.close().await;
+            self.inner.endpoint.close(codes::code(Refusal::Link(LinkRefusal::Goodbye)), b"");
+            let _ = timeout(GOODBYE, self.inner.endpoint.wait_idle()).await;
             lock(&self.inner.tasks).abort_all();
         })
     }
@@ -210,10 +241,7 @@ impl Drop for QuicTransport {
     fn drop(&mut self) {
         self.inner.hub.detach();
         lock(&self.inner.tasks).abort_all();
-        let endpoint = self.inner.endpoint.clone();
-        if !endpoint.is_closed() {
-            // Only tells the peers; nothing waits for it.
-            self.inner.runtime.spawn(async move { endpoint.close().await });
-        }
+        // Only tells the peers; nothing waits for it.
+        self.inner.endpoint.close(codes::code(Refusal::Link(LinkRefusal::Goodbye)), b"");
     }
 }
