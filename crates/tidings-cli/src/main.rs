@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), CliError> {
     let json = cli.json;
     let runtime = match cli.command {
-        Command::Up(_) => runtime::Builder::new_multi_thread(),
+        Command::Demo(_) | Command::Up(_) => runtime::Builder::new_multi_thread(),
         _ => runtime::Builder::new_current_thread(),
     }
     .enable_all()
