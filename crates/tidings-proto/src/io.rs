@@ -69,6 +69,12 @@ pub enum Input {
         /// How many bytes.
         bytes: usize,
     },
+    /// These peers' ends of their links acknowledged packets sent since this was said last: they live, and both
+    /// directions work. A transport that does not know never says it; a link on which it is said need not be pinged.
+    Acknowledged {
+        /// Which peers.
+        peers: Vec<NodeId>,
+    },
     /// The program wants something; answered by [`Output::Reply`] with the same ticket.
     Command {
         /// Names the answer.

@@ -169,7 +169,7 @@ impl Node {
     fn take(&mut self, input: Input) -> Result<(), Error> {
         if !self.pubsub.loaded() {
             match input {
-                Input::Loaded { .. } | Input::Stored { .. } | Input::Tick => {}
+                Input::Loaded { .. } | Input::Stored { .. } | Input::Tick | Input::Acknowledged { .. } => {}
                 Input::Frame { from, .. } | Input::Datagram { from, .. } if self.held.len() >= HELD => {
                     self.counters.frames_unexpected += 1;
                     return Err(Error::NotReady { from });
@@ -196,6 +196,7 @@ impl Node {
                 }
             }
             Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
+            Input::Acknowledged { peers } => self.swim.acknowledged(self.now.mono, &peers),
             Input::Command { ticket, command } => self.on_command(ticket, command),
             Input::Stored { ticket, result } if membership::is_ours(ticket) => {
                 self.membership.on_stored(&mut cx!(self), result);

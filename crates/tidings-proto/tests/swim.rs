@@ -128,6 +128,33 @@ mod rounds {
     }
 
     #[test]
+    fn who_acknowledges_packets_is_probed_now_and_then() {
+        let (mut d, n) = with_neighbors(1);
+        let peers = vec![n[0].id];
+        d.did.clear();
+        for _ in 0..480 {
+            d.pass_ms(100);
+            d.input(Input::Acknowledged { peers: peers.clone() }).unwrap();
+        }
+        assert!((2..=4).contains(&pings(&d, &n[0])), "{} pings in 48 s", pings(&d, &n[0]));
+        d.did.clear();
+        silence(&mut d, &n[0]);
+        d.pass_ms(1_900);
+        assert_eq!(suspected(&d), [n[0].id], "nothing is acknowledged any longer");
+    }
+
+    #[test]
+    fn acknowledgements_do_not_save_who_does_not_answer() {
+        let (mut d, n) = with_neighbors(1);
+        silence(&mut d, &n[0]);
+        for _ in 0..200 {
+            d.pass_ms(100);
+            d.input(Input::Acknowledged { peers: vec![n[0].id] }).unwrap();
+        }
+        assert_eq!(suspected(&d), [n[0].id]);
+    }
+
+    #[test]
     fn the_other_end_probes_half_of_the_links() {
         let mut d = Driven::new();
         let peer = some(&d, 1, false).remove(0);

@@ -141,6 +141,30 @@ async fn links_negotiate_the_hybrid_group() {
 }
 
 #[tokio::test]
+async fn acknowledgements_are_told_once() {
+    let ((a, mut a_in), (b, mut b_in)) = (node(1).await, node(2).await);
+    a.dial(b.local_peer_id(), b.local_addrs());
+    link_up(&mut a_in).await;
+    link_up(&mut b_in).await;
+    let peer = b.local_peer_id();
+    let told = async {
+        // The handshake's own are on their way for a while.
+        while !a.acknowledged().is_empty() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        a.send(peer, Frame::new(1, b"", Bytes::new()).to_bytes()).unwrap();
+        loop {
+            let peers = a.acknowledged();
+            if !peers.is_empty() {
+                break peers;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(timeout(DEADLINE, told).await.unwrap(), [peer]);
+}
+
+#[tokio::test]
 async fn a_classic_only_dialer_is_refused() {
     let (t, mut inbox) = node(1).await;
     let classic = raw(9, &[aws_lc_rs::kx_group::X25519], ALPN).await;

@@ -40,6 +40,8 @@ const TURNS: u32 = 4;
 /// How often the transport's addresses are compared with those the core knows (a guess: a change of network takes
 /// longer to settle).
 const ADDRS_EVERY: Span = Span::from_secs(5);
+/// How often the transport is asked at most who acknowledged packets: that is how much older than said the news may be.
+const ACKNOWLEDGED_EVERY: Span = Span::from_millis(100);
 /// Time for the transport to say goodbye, and for the store to reach the medium, within the second a shutdown has.
 const DETACH: Duration = Duration::from_millis(650);
 const LAST_SYNC: Duration = Duration::from_millis(250);
@@ -96,6 +98,7 @@ pub(crate) struct Driver {
     asked: bool,
     addrs: Vec<Addr>,
     addrs_at: Time,
+    acknowledged_at: Time,
     dropped_frames: u64,
 }
 
@@ -131,6 +134,7 @@ impl Driver {
             asked: true,
             addrs: Vec::new(),
             addrs_at: Time::default(),
+            acknowledged_at: Time::default(),
             dropped_frames: 0,
         }
     }
@@ -175,6 +179,7 @@ impl Driver {
         }
         self.check_addrs(now);
         if self.node.deadline().is_some_and(|(at, _)| at <= now.mono) {
+            self.check_acknowledged(now);
             hand_in(&mut self.node, now, Input::Tick);
         }
         self.carry_out(now);
@@ -254,6 +259,18 @@ impl Driver {
         if addrs != self.addrs {
             self.addrs.clone_from(&addrs);
             self.command(now, Command::SetAddrs { addrs }, Waiting::Nobody);
+        }
+    }
+
+    /// Before a timer fires that may be a ping's: has the transport seen for itself who is there?
+    fn check_acknowledged(&mut self, now: Now) {
+        if self.acknowledged_at > now.mono {
+            return;
+        }
+        self.acknowledged_at = now.mono + ACKNOWLEDGED_EVERY;
+        let peers = self.transport.acknowledged();
+        if !peers.is_empty() {
+            hand_in(&mut self.node, now, Input::Acknowledged { peers });
         }
     }
 

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,10 @@ pub(super) trait Carrier: Send + Sync {
     fn addr(&self) -> Option<Addr>;
     /// Bytes (sent, received) on the wire so far.
     fn wire_bytes(&self) -> (u64, u64);
+    /// Acknowledgements received so far.
+    fn acknowledgements(&self) -> u64 {
+        0
+    }
     /// The key exchange it was made with, if there was one.
     fn key_exchange(&self) -> Option<NamedGroup> {
         None
@@ -73,6 +78,8 @@ pub(super) struct Link {
     pub(super) wake: Notify,
     work: Mutex<Work>,
     peer_stamp: Stamp,
+    /// Acknowledgements that were told of.
+    told: AtomicU64,
 }
 
 #[derive(Default)]
@@ -330,6 +337,7 @@ impl Hub {
             wake: Notify::new(),
             work: Mutex::default(),
             peer_stamp,
+            told: AtomicU64::new(0),
         });
         table.links.insert(peer, link.clone());
         table.running += 1;
@@ -413,6 +421,16 @@ impl Hub {
         add(&self.counters.frames_out, 1);
         add(&self.counters.frame_bytes_out, len);
         Ok(())
+    }
+
+    /// The peers of whom there are more acknowledgements than at the last call.
+    pub(super) fn acknowledged(&self) -> Vec<NodeId> {
+        let links: Vec<_> = lock(&self.table).links.values().cloned().collect();
+        let news = |link: &Arc<Link>| {
+            let so_far = link.carrier.acknowledgements();
+            link.told.swap(so_far, Ordering::Relaxed) != so_far
+        };
+        links.into_iter().filter(news).map(|link| link.peer()).collect()
     }
 
     pub(super) fn stats(&self) -> TransportStats {

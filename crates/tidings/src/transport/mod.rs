@@ -92,6 +92,11 @@ pub trait Transport: Send + Sync + 'static {
     /// Detaches and closes the endpoint for good. Everything afterwards fails with [`SendError::NotLinked`].
     fn shutdown(&self) -> BoxFuture<'_, ()>;
 
+    /// The peers that acknowledged packets since this was asked last, as far as this transport sees acknowledgements.
+    fn acknowledged(&self) -> Vec<NodeId> {
+        Vec::new()
+    }
+
     /// Counters since the transport was made.
     fn stats(&self) -> TransportStats;
 

@@ -43,7 +43,13 @@ impl Swim {
         }
         match &w.round {
             Some(r) if r.until <= now => self.go_on(cx, peer),
-            None if w.due <= now => self.begin_round(cx, peer),
+            None if w.due <= now => {
+                let later = w.put_off(now, cx.config.probe_interval_span(), margin(w.rtt));
+                match (later, self.watched.get_mut(&peer)) {
+                    (Some(later), Some(w)) if w.suspicion.is_none() => w.due = later,
+                    _ => self.begin_round(cx, peer),
+                }
+            }
             _ => {}
         }
         self.arm(cx, peer);

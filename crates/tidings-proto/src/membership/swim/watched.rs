@@ -10,6 +10,8 @@ use crate::time::{Span, Time};
 /// one loss on a stream (a guess); the most keeps a round well within a second and a half.
 const LEAST: Span = Span::from_millis(100);
 const MOST: Span = Span::from_millis(500);
+/// Intervals within which a link is pinged though packets are acknowledged (a guess).
+const MEASURED: u64 = 16;
 /// The time it may take while no round trip has been measured.
 const UNKNOWN: Span = Span::from_millis(250);
 /// How much longer than its mean and half as much again an answer is waited for, at most. A node that stood still now and
@@ -97,8 +99,10 @@ pub(super) struct Watched {
     pub(super) due: Time,
     /// What the timer is armed for.
     pub(super) armed: Time,
-    /// The last sign of life, and the last answer to a probe of ours.
+    /// The last sign of life, the last acknowledgement that the transport told of, and the last answer to a probe of
+    /// ours.
     pub(super) heard: Time,
+    pub(super) acknowledged: Time,
     pub(super) answered: Time,
     /// When the round trip was measured last.
     pub(super) measured: Time,
@@ -127,6 +131,17 @@ impl Watched {
 
     pub(super) fn is_neighbor_of(&self, peer: &NodeId) -> bool {
         self.neighbors.iter().any(|p| p.id == *peer)
+    }
+
+    /// When a round that is due can wait until, for what is known without it: the end that probes must know that its
+    /// packets arrive, the other that the probing end lives. Pings measure the round trip, too, so some go out anyhow.
+    pub(super) fn put_off(&self, now: Time, interval: Span, margin: Span) -> Option<Time> {
+        let (known, quiet, most) = match self.prober {
+            true => (self.acknowledged, interval, MEASURED),
+            false => (self.acknowledged.max(self.heard), interval + margin, MEASURED * 4),
+        };
+        let next = known + quiet;
+        (next > now && now.since(self.answered) < interval.times(most)).then_some(next)
     }
 
     /// A ping on its way; its number.

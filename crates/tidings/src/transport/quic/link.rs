@@ -57,6 +57,10 @@ impl Carrier for Connection {
         (stats.udp_tx.bytes, stats.udp_rx.bytes)
     }
 
+    fn acknowledgements(&self) -> u64 {
+        self.stats().frame_rx.acks
+    }
+
     fn key_exchange(&self) -> Option<NamedGroup> {
         let data = self.handshake_data()?.downcast::<HandshakeData>().ok()?;
         Some(data.negotiated_key_exchange_group)

@@ -228,6 +228,10 @@ impl Transport for QuicTransport {
         })
     }
 
+    fn acknowledged(&self) -> Vec<NodeId> {
+        self.inner.hub.acknowledged()
+    }
+
     fn stats(&self) -> TransportStats {
         self.inner.hub.stats()
     }
