@@ -314,7 +314,13 @@ impl Node {
             Command::SetBootstrap { peers } => {
                 self.membership.on_command(&mut cx!(self), membership::Command::SetBootstrap(peers));
             }
-            Command::SetAddrs { addrs } => self.own_addrs = addrs,
+            Command::SetAddrs { addrs } => {
+                let moved = self.own_addrs != addrs;
+                self.own_addrs = addrs;
+                if moved {
+                    self.membership.tell_addrs(&mut cx!(self));
+                }
+            }
             Command::Subscribe { topic } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Subscribe(ticket, topic));
                 done = false;

@@ -149,6 +149,16 @@ impl Membership {
         };
     }
 
+    /// This node's addresses changed: its neighbours hear of it, by being asked for what they are already.
+    pub(crate) fn tell_addrs(&mut self, cx: &mut Cx<'_>) {
+        let Some(v) = self.views.get_mut(&Overlay::Root) else { return };
+        let (me, sketch) = (cx.own_address(), v.size.sketch(cx.now.wall));
+        for peer in v.active.iter().map(|a| a.id) {
+            let (me, sketch) = (me.clone(), sketch.clone());
+            cx.send(peer, Neighbor { overlay: None, me, urgent: false, room: 0, sketch });
+        }
+    }
+
     pub(super) fn on_neighbor(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Neighbor) {
         let overlay = overlay_of(m.overlay);
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
@@ -215,6 +225,9 @@ impl Membership {
         v.size.merge(cx.now.wall, &m.sketch);
         let pending = v.take_pending(&from);
         let Some(pending) = pending else {
+            if m.accept && v.is_active(&from) {
+                return;
+            }
             // Too late, or never asked. If the other end counts on us, tell it not to.
             cx.counters.frames_unexpected += 1;
             if m.accept && !v.is_active(&from) {

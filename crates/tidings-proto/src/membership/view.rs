@@ -248,7 +248,9 @@ impl View {
         }
         let mut by_age: Vec<&Active> = self.active.iter().filter(|a| !a.suspected && a.id != *but).collect();
         by_age.sort_unstable_by_key(|a| (a.since, a.id));
-        if self.has_enough_of(prefix) {
+        // Who came back from a suspicion is among the neighbours already.
+        let like = by_age.iter().filter(|a| a.prefix == prefix).count();
+        if like >= self.owed(prefix) && self.absent() > 0 {
             return by_age.iter().rev().find(|a| a.prefix == prefix).map(|a| a.id);
         }
         let guests = by_age.iter().filter(|a| a.guest).count();
