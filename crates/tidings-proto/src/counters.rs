@@ -53,6 +53,8 @@ counters! {
     shuffles_limited,
     /// Neighbours that made room for others.
     neighbors_replaced,
+    /// Links that an overlay with many gave up for one with few, because no more were allowed.
+    links_shared_out,
     /// Answers that could not go back the way their walk came, because a neighbour on it had gone.
     walks_lost,
     /// Topics of a neighbour not remembered, for want of room.

@@ -3,6 +3,7 @@
 mod common;
 
 use common::*;
+use tidings_proto::config::GossipConfig;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::*;
 use tidings_proto::time::Span;
@@ -111,4 +112,71 @@ fn a_goodbye_ends_every_neighbourhood_and_every_link() {
     expected.sort();
     assert_eq!(byes, expected);
     assert_eq!(d.closed(), [friend.id]);
+}
+
+/// Other ends do their part for a while: they accept, and let go of what was let go.
+fn others_agree(d: &mut Driven, others: &[Fake], s: u64) {
+    let (mut accepted, mut let_go) = (Vec::new(), Vec::new());
+    for _ in 0..s * 10 {
+        d.pass_ms(100);
+        for f in others {
+            let sent = d.sent_to(&f.id);
+            let asked = sent.iter().find_map(|m| if let Message::Neighbor(n) = m { Some(n.overlay) } else { None });
+            let released = sent.iter().any(|m| matches!(m, Message::Release(_)));
+            if let Some(overlay) = asked.filter(|_| !accepted.contains(&f.id)) {
+                accepted.push(f.id);
+                let (others, sketch, me) = (Vec::new(), Sketch::default(), None);
+                d.say(f, NeighborReply { overlay, accept: true, others, sketch, me });
+            }
+            if released && !let_go.contains(&f.id) {
+                let_go.push(f.id);
+                d.say(f, Release {});
+            }
+        }
+    }
+}
+
+/// Sixteen links, thirteen of them taken: ten for the network, three for one topic. And somebody on a second topic who
+/// knows three more.
+fn crowded() -> (Driven, Vec<Fake>) {
+    let mut d = Driven::with(GossipConfig { max_links: 16, ..GossipConfig::default() });
+    d.command(Command::Subscribe { topic: news() });
+    d.command(Command::Subscribe { topic: second() });
+    let all: Vec<Fake> = (1..18).map(Fake::new).collect();
+    for (i, f) in all.iter().take(14).enumerate() {
+        d.link(f);
+        d.befriend(
+            f,
+            match i {
+                0..10 => Overlay::Root,
+                10..13 => Overlay::Topic(news()),
+                _ => Overlay::Topic(second()),
+            },
+        );
+        d.pass_ms(20);
+    }
+    let peers = all[14..].iter().map(|f| f.addr.clone()).collect();
+    let shuffle = Shuffle { overlay: Some(second()), ttl: 1, path: vec![all[13].id], peers, sketch: Sketch::default() };
+    d.auto_link = true;
+    d.say(&all[13], shuffle);
+    (d, all)
+}
+
+#[test]
+fn where_links_are_scarce_every_topic_gets_its_few_before_any_has_more() {
+    let (mut d, all) = crowded();
+    others_agree(&mut d, &all, 20);
+    let counts = [Overlay::Root, Overlay::Topic(news()), Overlay::Topic(second())].map(|o| d.node.active_view(o).len());
+    assert_eq!(counts, [9, 3, 4], "ten, three and one before");
+    assert_eq!(d.counters().links_shared_out, 1);
+}
+
+#[test]
+fn where_links_are_scarce_who_has_enough_takes_no_more() {
+    let (mut d, all) = crowded();
+    let stranger = Fake::new(18);
+    d.say(&all[9], Disconnect { overlay: None, reason: 0, instead: Some(stranger.addr.clone()) });
+    d.say(&all[9], Release {});
+    others_agree(&mut d, &all, 20);
+    assert!(d.sent_to(&stranger.id).is_empty(), "a new link, for a tenth neighbour");
 }

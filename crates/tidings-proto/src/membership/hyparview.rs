@@ -5,7 +5,7 @@ use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::Claimed;
 use crate::membership::view::{Active, Asked, Pending, Tokens, View, prefix, remember, with_addrs};
-use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
+use crate::membership::{LAYER, Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
 use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
 
@@ -21,6 +21,10 @@ const WALKS: usize = 5;
 pub(super) const REQUEST: Span = Span::from_millis(2_500);
 /// How long a place is kept for a neighbour that is on its way: a dial and a few round trips.
 const ON_ITS_WAY: Span = Span::from_millis(800);
+/// Neighbours that every overlay has before any has more, when links are scarce.
+const FAIR: usize = 5;
+/// How soon an overlay for which a link was freed tries again.
+const LINK_FREE: Span = Span::from_millis(200);
 /// Spares handed over with a refusal.
 const OTHERS: usize = 4;
 
@@ -48,7 +52,7 @@ impl Membership {
         for peer in v.sample_active(WALKS, &[from]) {
             cx.send(peer, ForwardJoin { overlay: m.overlay, newcomer: newcomer.clone(), ttl: WALK });
         }
-        if v.is_active(&from) || (v.room(target) > 0 && v.lets_in(at, target)) {
+        if v.is_active(&from) || (v.room(target) > 0 && v.lets_in(at, target) && may_have_link(cx, v, &from)) {
             accept(cx, v, from);
         } else {
             refuse(cx, v, from);
@@ -107,13 +111,21 @@ impl Membership {
         if peer == cx.me || v.pending(&peer).is_some() || v.is_active(&peer) {
             return false;
         }
+        if !may_have_link(cx, v, &peer) {
+            return false;
+        }
         let claimed = cx.claim(peer, claim(overlay));
         match claimed {
             Claimed::Up | Claimed::Dialing => {}
-            Claimed::Full | Claimed::NoAddress => {
-                if claimed == Claimed::NoAddress {
-                    v.spares.forget(&peer);
+            Claimed::Full => {
+                if v.counted() < FAIR {
+                    v.fill_at = cx.now.mono + LINK_FREE;
+                    self.free_a_link(cx, overlay);
                 }
+                return false;
+            }
+            Claimed::NoAddress => {
+                v.spares.forget(&peer);
                 return false;
             }
         }
@@ -124,6 +136,17 @@ impl Membership {
             self.send_asked(cx, overlay, peer);
         }
         true
+    }
+
+    /// An overlay with few neighbours finds no link free: the one with most gives up the youngest whose link serves
+    /// nothing else.
+    fn free_a_link(&mut self, cx: &mut Cx<'_>, needy: Overlay) {
+        let rich = |v: &&mut View| v.overlay != needy && v.counted() > FAIR;
+        let Some(v) = self.views.values_mut().filter(rich).max_by_key(|v| v.counted()) else { return };
+        let alone = |a: &&Active| cx.links.claims(&a.id).iter().all(|c| *c == claim(v.overlay) || c.layer != LAYER);
+        let Some(victim) = v.active.iter().filter(alone).max_by_key(|a| (a.since, a.id)).map(|a| a.id) else { return };
+        cx.counters.links_shared_out += 1;
+        replace(cx, v, victim, None);
     }
 
     fn send_asked(&mut self, cx: &mut Cx<'_>, overlay: Overlay, peer: NodeId) {
@@ -168,7 +191,7 @@ impl Membership {
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
         let at = prefix(cx, &from);
-        let room = v.counted() < target;
+        let room = v.counted() < target && may_have_link(cx, v, &from);
         if v.is_active(&from) || (room && (asked.is_some() || v.lets_in(at, target))) {
             accept(cx, v, from);
             return;
@@ -414,6 +437,13 @@ impl Membership {
             remember(cx, v, peer);
         }
     }
+}
+
+/// Whether an overlay may have one more link for itself: when few are left, only if it has few neighbours.
+fn may_have_link(cx: &Cx<'_>, v: &View, peer: &NodeId) -> bool {
+    let max = cx.config.max_links;
+    let scarce = cx.links.len() + max / 8 >= max;
+    !scarce || v.counted() < FAIR || !cx.links.claims(peer).is_empty()
 }
 
 /// Says yes to `peer`, which asked: it is a neighbour from now on.
