@@ -4,6 +4,7 @@
 //! [`node::Node`] and carries out the [`io::Output`]s that come back. The same code runs under the deterministic
 //! simulator with thousands of nodes and under tokio with one.
 
+pub mod anti_entropy;
 pub mod config;
 pub mod counters;
 pub mod crypto;
