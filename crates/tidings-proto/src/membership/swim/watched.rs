@@ -214,6 +214,14 @@ mod tests {
     }
 
     #[test]
+    fn several_answers_after_stalls_make_it_little_more_patient() {
+        let mut r = Rtt::first(Some(Span::from_millis(60)));
+        (0..40).for_each(|_| r.note(Span::from_millis(60)));
+        (0..6).for_each(|_| r.note(Span::from_millis(2_000)));
+        assert!(r.patience() <= Span::from_millis(330), "{:?}", r.patience());
+    }
+
+    #[test]
     fn a_link_that_became_slow_is_followed() {
         let mut r = Rtt::first(Some(Span::from_millis(20)));
         (0..20).for_each(|_| r.note(Span::from_millis(400)));
