@@ -117,6 +117,17 @@ fn a_flood_of_requests_reaches_the_target_as_a_trickle() {
 }
 
 #[test]
+fn requests_of_all_together_are_bounded() {
+    let (mut d, peers) = with_neighbors(10);
+    for nonce in 0..10 {
+        for p in &peers[1..] {
+            d.say(p, PingReq { nonce, target: peers[0].id });
+        }
+    }
+    assert_eq!(d.counters().probes_relayed, 64, "each has eight, all together sixty-four");
+}
+
+#[test]
 fn the_node_signs_its_own_sign_of_life() {
     let (mut d, peers) = with_neighbors(1);
     d.say(&peers[0], RelayedPing { nonce: 77, requester: NodeId([9; 32]) });
