@@ -38,6 +38,30 @@ fn removal(d: &mut Driven) -> LeaveReason {
     panic!("never removed")
 }
 
+/// How unwell a node takes itself to be when a neighbour has failed a round, and three relays said that they know nothing
+/// of it, or said nothing.
+fn health_after(nacks: bool) -> u8 {
+    let (mut d, peers) = with_neighbors(4);
+    knows_of(&mut d, &peers[0], &[&peers[1], &peers[2], &peers[3]]);
+    silence(&mut d, &peers[0]);
+    let mut told = Vec::new();
+    while suspected(&d).is_empty() {
+        d.pass_ms(10);
+        for relay in peers[1..].iter().filter(|_| nacks) {
+            if let Some(r) = asked(&d, relay).first().filter(|_| !told.contains(&relay.id)) {
+                told.push(relay.id);
+                d.say(relay, Nack { nonce: r.nonce });
+            }
+        }
+    }
+    d.node.local_health()
+}
+
+#[test]
+fn relays_that_know_nothing_speak_for_the_asker_and_silent_ones_against() {
+    assert_eq!((health_after(true), health_after(false)), (1, 3));
+}
+
 #[test]
 fn a_signed_sign_of_life_saves_from_death() {
     let (mut d, peers, nonce) = asking();
