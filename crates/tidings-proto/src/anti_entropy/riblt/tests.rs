@@ -157,7 +157,7 @@ fn lies_are_noticed() {
     let sets = Sets::draw(50, 10, 10, 7);
     let (mut theirs, ours) = (sets.sketch(true, 100), sets.sketch(false, 100));
     let set = sets.ours();
-    let mut tell = |symbols: &[Symbol]| Decoder::new(KEY, 100).take(symbols, &ours, |i| set.contains(&i));
+    let tell = |symbols: &[Symbol]| Decoder::new(KEY, 100).take(symbols, &ours, |i| set.contains(&i));
     // Something taken out that was never in: as if we alone had what we do not have.
     theirs.remove(0xbad);
     assert_eq!(tell(theirs.symbols()), Err(RibltError::Lied));
