@@ -1,7 +1,7 @@
 //! Rateless IBLTs: what it costs to make symbols of a set, to follow its changes, and to find a difference.
 #![allow(missing_docs)]
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -40,8 +40,7 @@ fn riblt(c: &mut Criterion) {
         let (theirs, ours) = (items(d / 2, 1), items(d / 2, 2));
         let most = d * 3 / 2;
         let (t, o) = (sketch(&[&common, &theirs], most), sketch(&[&common, &ours], most));
-        #[allow(clippy::disallowed_types)]
-        let set: HashSet<u64> = common.iter().chain(&ours).copied().collect();
+        let set: BTreeSet<u64> = common.iter().chain(&ours).copied().collect();
         g.throughput(Throughput::Elements(d as u64));
         g.bench_function(format!("{d} differences found"), |b| {
             b.iter_batched(
