@@ -166,6 +166,51 @@ fn who_asks_everywhere_is_let_in_by_few() {
 }
 
 #[test]
+fn once_half_of_a_view_are_guests_a_guest_displaces_none_that_was_chosen() {
+    let mut d = node();
+    let guests: Vec<Fake> = (1..6).map(|n| peer_in(n, 100 + u16::from(n))).collect();
+    for f in &guests {
+        ask(&mut d, f, 1);
+        d.pass_ms(10);
+    }
+    let chosen: Vec<Fake> = (11..16).map(|n| peer_in(n, 100 + u16::from(n))).collect();
+    teach(&mut d, &guests[0], chosen.iter().map(|f| f.addr.clone()).collect());
+    d.auto_link = true;
+    for _ in 0..100 {
+        d.pass_ms(100);
+        for f in &chosen {
+            let asked = d.sent_to(&f.id).iter().any(|m| matches!(m, Message::Neighbor(_)));
+            if asked && active(&d, std::slice::from_ref(f)) == 0 {
+                let (others, sketch) = (Vec::new(), Sketch::default());
+                d.say(f, NeighborReply { overlay: None, accept: true, others, sketch, me: None });
+            }
+        }
+    }
+    assert_eq!((active(&d, &guests), active(&d, &chosen)), (5, 5));
+    d.auto_link = false;
+    for f in (100..160).map(|n| peer_in(n, u16::from(n))) {
+        ask(&mut d, &f, 255);
+        d.pass_ms(600);
+    }
+    assert_eq!(active(&d, &chosen), 5);
+}
+
+#[test]
+fn three_of_the_own_network_come_before_others() {
+    let mut d = node();
+    let friends: Vec<Fake> = (1..3).map(|n| peer_in(n, 100 + u16::from(n))).collect();
+    for f in &friends {
+        ask(&mut d, f, 1);
+    }
+    teach(&mut d, &friends[0], (0..8).map(|i| made_up(i, 300 + i as u16)).collect());
+    let near: Vec<Fake> = (100..106).map(|n| peer_in(n, 60_000)).collect();
+    for f in &near {
+        ask(&mut d, f, 1);
+    }
+    assert_eq!(active(&d, &near), 3);
+}
+
+#[test]
 fn who_asks_on_its_own_network_is_let_in_by_all() {
     assert_eq!(let_in_from(60_000), 40);
 }
