@@ -63,6 +63,17 @@ fn made_up(i: u32, net: u16) -> PeerAddr {
     PeerAddr { id, addrs: vec![in_net(net, i as u8)] }
 }
 
+/// A node with two neighbours, who knows of eight more, all in nets of their own.
+fn with_two_friends() -> Driven {
+    let mut d = node();
+    let friends: Vec<Fake> = (1..3).map(|n| peer_in(n, 100 + u16::from(n))).collect();
+    for f in &friends {
+        ask(&mut d, f, 1);
+    }
+    teach(&mut d, &friends[0], (0..8).map(|i| made_up(i, 300 + i as u16)).collect());
+    d
+}
+
 #[test]
 fn a_flood_of_requests_from_one_prefix_gets_its_share_of_the_neighbours() {
     let (mut d, _) = honest();
@@ -87,12 +98,7 @@ fn the_same_flood_from_many_prefixes_is_let_in() {
 
 #[test]
 fn free_places_are_kept_for_other_prefixes_while_such_are_known() {
-    let mut d = node();
-    let friends: Vec<Fake> = (1..3).map(|n| peer_in(n, 100 + u16::from(n))).collect();
-    for f in &friends {
-        ask(&mut d, f, 1);
-    }
-    teach(&mut d, &friends[0], (0..8).map(|i| made_up(i, 300 + i as u16)).collect());
+    let mut d = with_two_friends();
     let attackers: Vec<Fake> = (100..120).map(|n| peer_in(n, 7)).collect();
     for f in &attackers {
         ask(&mut d, f, 1);
@@ -197,12 +203,7 @@ fn once_half_of_a_view_are_guests_a_guest_displaces_none_that_was_chosen() {
 
 #[test]
 fn three_of_the_own_network_come_before_others() {
-    let mut d = node();
-    let friends: Vec<Fake> = (1..3).map(|n| peer_in(n, 100 + u16::from(n))).collect();
-    for f in &friends {
-        ask(&mut d, f, 1);
-    }
-    teach(&mut d, &friends[0], (0..8).map(|i| made_up(i, 300 + i as u16)).collect());
+    let mut d = with_two_friends();
     let near: Vec<Fake> = (100..106).map(|n| peer_in(n, 60_000)).collect();
     for f in &near {
         ask(&mut d, f, 1);

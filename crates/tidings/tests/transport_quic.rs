@@ -437,6 +437,40 @@ async fn ipv6_links() {
 }
 
 #[tokio::test]
+async fn of_several_addresses_one_that_answers_is_enough() {
+    let ((a, mut a_in), (b, _b_in)) = (node(1).await, node(2).await);
+    // Nobody answers there: the socket is ours and never read.
+    let mute = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let stranger = raw(9, &[HYBRID], ALPN).await;
+    let mut addrs = vec![Addr::Socket(mute.local_addr().unwrap())];
+    addrs.extend(socket_of(&stranger));
+    addrs.extend(b.local_addrs());
+    a.dial(b.local_peer_id(), addrs);
+    assert_eq!(link_up(&mut a_in).await, b.local_peer_id());
+}
+
+#[tokio::test]
+async fn a_socket_that_listens_everywhere_names_addresses_to_be_dialed() {
+    for (everywhere, here) in [("0.0.0.0:0", "127.0.0.1:0"), ("[::]:0", "127.0.0.1:0"), ("[::]:0", "[::1]:0")] {
+        let bind = |seed, addr: &str| QuicTransport::bind(QuicConfig { bind: addr.parse().unwrap(), ..config(seed) });
+        let (a, b) = (bind(1, everywhere).await.unwrap(), bind(2, here).await.unwrap());
+        let named = a.local_addrs();
+        let port = a.bound_sockets()[0].port();
+        assert!(!named.is_empty(), "{everywhere}");
+        assert!(
+            named.iter().all(|n| matches!(n, Addr::Socket(n) if !n.ip().is_unspecified() && n.port() == port)),
+            "{named:?}"
+        );
+        let (mut a_in, _b_in) = (a.attach(LinkLimits::default()), b.attach(LinkLimits::default()));
+        a.dial(b.local_peer_id(), b.local_addrs());
+        match next(&mut a_in).await {
+            Inbound::LinkUp { addr: Some(Addr::Socket(addr)), .. } => assert_eq!(addr, b.bound_sockets()[0]),
+            other => panic!("{everywhere} to {here}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dropped_transport_leaves_nothing_running() {
     let ((a, mut a_in), (b, b_in)) = (node(1).await, node(2).await);
     a.dial(b.local_peer_id(), b.local_addrs());

@@ -1,13 +1,16 @@
-//! HyParView's messages: joining, becoming neighbours, parting, shuffling.
+//! HyParView's messages: joining, asking to be neighbours, answering, parting.
 
 use crate::identity::{NodeId, PeerAddr};
-use crate::io::{Event, LeaveReason, Overlay};
-use crate::layer::{Cx, Signal, TimerKey};
+use crate::io::{LeaveReason, Overlay};
+use crate::layer::{Cx, TimerKey};
 use crate::links::Claimed;
-use crate::membership::view::{Active, Asked, Pending, Tokens, View, prefix, remember, with_addrs};
-use crate::membership::{LAYER, Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
+use crate::membership::neighbors::{
+    FAIR, OTHERS, accept, demote, let_go, may_have_link, not_in, promote, refuse, replace,
+};
+use crate::membership::view::{Asked, Pending, prefix, remember};
+use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
 use crate::time::Span;
-use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, LinkRefusal, Neighbor, NeighborReply, Sketch, WireOverlay};
+use crate::wire::{Disconnect, Exchange, ForwardJoin, Join, Neighbor, NeighborReply};
 
 /// Hops of a newcomer's walk: it ends at the first node from the seventh on (the paper's ARWL, 6) that would let the
 /// newcomer in, or after ten more.
@@ -21,12 +24,9 @@ const WALKS: usize = 5;
 pub(super) const REQUEST: Span = Span::from_millis(2_500);
 /// How long a place is kept for a neighbour that is on its way: a dial and a few round trips.
 const ON_ITS_WAY: Span = Span::from_millis(800);
-/// Neighbours that every overlay has before any has more, when links are scarce.
-const FAIR: usize = 5;
-/// How soon an overlay for which a link was freed tries again.
-const LINK_FREE: Span = Span::from_millis(200);
-/// Spares handed over with a refusal.
-const OTHERS: usize = 4;
+/// How soon an overlay for which a link was freed tries again: a goodbye and its answer on a slow path, so that not a
+/// second one is given up for the same place.
+const LINK_FREE: Span = Span::from_millis(500);
 
 impl Membership {
     pub(super) fn on_join(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Join) {
@@ -138,18 +138,7 @@ impl Membership {
         true
     }
 
-    /// An overlay with few neighbours finds no link free: the one with most gives up the youngest whose link serves
-    /// nothing else.
-    fn free_a_link(&mut self, cx: &mut Cx<'_>, needy: Overlay) {
-        let rich = |v: &&mut View| v.overlay != needy && v.counted() > FAIR;
-        let Some(v) = self.views.values_mut().filter(rich).max_by_key(|v| v.counted()) else { return };
-        let alone = |a: &&Active| cx.links.claims(&a.id).iter().all(|c| *c == claim(v.overlay) || c.layer != LAYER);
-        let Some(victim) = v.active.iter().filter(alone).max_by_key(|a| (a.since, a.id)).map(|a| a.id) else { return };
-        cx.counters.links_shared_out += 1;
-        replace(cx, v, victim, None);
-    }
-
-    fn send_asked(&mut self, cx: &mut Cx<'_>, overlay: Overlay, peer: NodeId) {
+    pub(super) fn send_asked(&mut self, cx: &mut Cx<'_>, overlay: Overlay, peer: NodeId) {
         let Some(v) = self.views.get_mut(&overlay) else { return };
         let target = target(v, cx.config, cx.now);
         let sketch = v.size.sketch(cx.now.wall);
@@ -328,217 +317,4 @@ impl Membership {
             }
         }
     }
-
-    pub(super) fn on_link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        let mut waiting = Vec::new();
-        for v in self.views.values_mut() {
-            v.spares.met(&peer, cx.now.mono);
-            if v.pending(&peer).is_some_and(|p| !p.sent) {
-                v.met(true);
-                waiting.push(v.overlay);
-            }
-        }
-        for overlay in waiting {
-            self.send_asked(cx, overlay, peer);
-        }
-        self.looked(cx, peer);
-    }
-
-    pub(super) fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal, dial: bool) {
-        // Full and closed say that it lives; everything else that it does not, or not for us.
-        let lives = matches!(reason, LinkRefusal::Full | LinkRefusal::Closed);
-        if dial || reason != LinkRefusal::Closed {
-            cx.topology.doubt(&peer);
-        }
-        if !lives {
-            cx.topology.back_off(&peer, cx.now.mono);
-        }
-        let looked = self.looking.remove(&peer);
-        for v in self.views.values_mut() {
-            let asked = v.take_pending(&peer).is_some();
-            let was = v.is_active(&peer);
-            let known = v.active.iter().any(|a| a.id == peer && a.suspected);
-            if was {
-                let why = match reason {
-                    LinkRefusal::Goodbye => LeaveReason::Goodbye,
-                    other => LeaveReason::Link(other),
-                };
-                demote(cx, v, peer, why);
-            }
-            if !lives {
-                v.spares.forget(&peer);
-            } else if asked {
-                v.spares.refused(peer, cx.now.mono);
-            }
-            if !lives && reason != LinkRefusal::Goodbye && (asked || (was && !known) || looked) {
-                v.met(false);
-            }
-            if asked {
-                // Who cannot be reached is no reason to wait with the next.
-                if !lives {
-                    v.attempts = v.attempts.saturating_sub(1);
-                    v.fill_at = cx.now.mono;
-                }
-                cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
-            }
-        }
-    }
-
-    /// A neighbour does not answer: it counts no longer, and a replacement is looked for at once.
-    pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        for v in self.views.values_mut() {
-            let Some(a) = v.active.iter_mut().find(|a| a.id == peer) else { continue };
-            a.suspected = true;
-            v.met(false);
-            v.attempts = 0;
-            v.fill_at = cx.now.mono;
-            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
-        }
-    }
-
-    /// A suspect is well: if its place is taken, the newest neighbours make room. A neighbour of before that is back is
-    /// a spare again.
-    pub(super) fn on_recovered(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        for v in self.views.values_mut() {
-            let target = target(v, cx.config, cx.now);
-            if let Some(a) = v.active.iter_mut().find(|a| a.id == peer && a.suspected) {
-                a.suspected = false;
-                v.met(true);
-                if v.counted() > target
-                    && let Some(victim) = v.victim(&peer, prefix(cx, &peer), false)
-                {
-                    replace(cx, v, victim, None);
-                }
-            } else if v.overlay == Overlay::Root {
-                remember(cx, v, peer);
-                cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), v.fill_at.max(cx.now.mono));
-            }
-        }
-    }
-
-    /// A suspect did not recover.
-    pub(super) fn on_dead(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LeaveReason) {
-        cx.topology.doubt(&peer);
-        cx.topology.back_off(&peer, cx.now.mono);
-        for v in self.views.values_mut() {
-            v.spares.forget(&peer);
-            if v.is_active(&peer) {
-                demote(cx, v, peer, reason);
-            }
-        }
-    }
-
-    /// A suspect's other neighbour is linked for a moment, and may have the same hole to fill.
-    pub(super) fn on_candidate(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        let Some(v) = self.views.get_mut(&Overlay::Root) else { return };
-        if v.room(target(v, cx.config, cx.now)) > 0 {
-            self.ask(cx, Overlay::Root, peer, Asked::Neighbor);
-        } else {
-            remember(cx, v, peer);
-        }
-    }
-}
-
-/// Whether an overlay may have one more link for itself: when few are left, only if it has few neighbours.
-fn may_have_link(cx: &Cx<'_>, v: &View, peer: &NodeId) -> bool {
-    let max = cx.config.max_links;
-    let scarce = cx.links.len() + max / 8 >= max;
-    !scarce || v.counted() < FAIR || !cx.links.claims(peer).is_empty()
-}
-
-/// Says yes to `peer`, which asked: it is a neighbour from now on.
-fn accept(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
-    let sketch = v.size.sketch(cx.now.wall);
-    let me = Some(cx.own_address());
-    let guest = v.take_pending(&peer).is_none();
-    cx.send(peer, NeighborReply { overlay: wire_of(v.overlay), accept: true, others: Vec::new(), sketch, me });
-    promote(cx, v, peer, guest);
-}
-
-/// Says no: this node is not in that overlay.
-fn not_in(cx: &mut Cx<'_>, peer: NodeId, overlay: WireOverlay) {
-    let sketch = Sketch::default();
-    cx.send(peer, NeighborReply { overlay, accept: false, others: Vec::new(), sketch, me: None });
-}
-
-fn refuse(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
-    let mut others = v.spares.pick(&mut v.rng, OTHERS);
-    others.retain(|p| *p != peer);
-    let others = with_addrs(cx.topology, others);
-    let sketch = v.size.sketch(cx.now.wall);
-    let me = Some(cx.own_address());
-    cx.send(peer, NeighborReply { overlay: wire_of(v.overlay), accept: false, others, sketch, me });
-}
-
-/// Both agreed: `peer` is a neighbour.
-fn promote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, guest: bool) {
-    if v.is_active(&peer) {
-        return;
-    }
-    cx.claim(peer, claim(v.overlay));
-    v.spares.take(&peer);
-    let prefix = prefix(cx, &peer);
-    // A neighbour passes on some four shuffles in ten seconds, more while views are young (guesses).
-    let shuffles = Tokens::new(16, Span::from_secs(1), cx.now.mono);
-    v.active.push(Active { id: peer, since: cx.now.mono, prefix, guest, shuffles, suspected: false });
-    v.attempts = 0;
-    v.visits = 0;
-    if v.active.len() == 1 {
-        let at = cx.now.mono + Span::from_millis(v.rng.between(500, 1_500));
-        cx.deadlines.set(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
-    }
-    if v.lost.found(&peer) {
-        // Whom it knows, we have not heard of for as long as we were parted.
-        v.shuffles = 0;
-        let at = cx.now.mono + Span::from_millis(v.rng.between(100, 500));
-        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Shuffle(v.overlay)), at);
-    }
-    v.fill_at = cx.now.mono;
-    cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
-    cx.signal(Signal::NeighborUp { overlay: v.overlay, peer });
-    cx.event(Event::PeerJoined { peer, overlay: v.overlay });
-    let well = v.active.iter().filter(|a| !a.suspected).count();
-    if well > target(v, cx.config, cx.now)
-        && let Some(crowded) = v.crowded()
-    {
-        replace(cx, v, crowded, None);
-    }
-}
-
-/// `peer` is a neighbour no longer, whoever wanted it.
-pub(super) fn demote(cx: &mut Cx<'_>, v: &mut View, peer: NodeId, reason: LeaveReason) {
-    v.active.retain(|a| a.id != peer);
-    use LinkRefusal::{Error, Silent, Timeout};
-    if matches!(reason, LeaveReason::Died | LeaveReason::Link(Silent | Timeout | Error)) {
-        v.lost.add(&mut v.rng, peer, cx.now.mono);
-        if let Some(wait) = v.lost.wait(&mut v.rng, cx.now.mono) {
-            cx.deadlines.set_no_later(TimerKey::Membership(Timer::Lost), cx.now.mono + wait);
-        }
-    }
-    cx.release(peer, claim(v.overlay));
-    v.attempts = 0;
-    v.fill_at = cx.now.mono;
-    cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(v.overlay)), cx.now.mono);
-    cx.signal(Signal::NeighborDown { overlay: v.overlay, peer, reason });
-    cx.event(Event::PeerLeft { peer, overlay: v.overlay, reason });
-}
-
-/// Tells a neighbour that another took its place.
-fn replace(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, instead: Option<NodeId>) {
-    let instead = instead.map(|p| cx.topology.peer_addr(&p)).filter(|p| !p.addrs.is_empty());
-    let bye = Disconnect { overlay: wire_of(v.overlay), reason: 0, instead };
-    let_go(cx, v, victim, bye);
-}
-
-fn let_go(cx: &mut Cx<'_>, v: &mut View, victim: NodeId, bye: Disconnect) {
-    cx.send(victim, bye);
-    cx.counters.neighbors_replaced += 1;
-    demote(cx, v, victim, LeaveReason::Replaced);
-    remember(cx, v, victim);
-}
-
-/// Ends a neighbourhood because this node leaves the overlay.
-pub(super) fn part(cx: &mut Cx<'_>, v: &mut View, peer: NodeId) {
-    cx.send(peer, Disconnect { overlay: wire_of(v.overlay), reason: view::LEFT, instead: None });
-    demote(cx, v, peer, LeaveReason::Unsubscribed);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::Overlay;
 use crate::layer::{Cx, Done, TimerKey};
-use crate::membership::hyparview::part;
+use crate::membership::neighbors::part;
 use crate::membership::view::{View, remember, with_addrs};
 use crate::membership::{MAX_TOPICS, Membership, Timer, claim};
 use crate::wire::{MAX_PEERS, MAX_TOPICS as TOPICS_A_FRAME, TopicPeers, TopicWalk, Topics};

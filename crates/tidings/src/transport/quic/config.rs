@@ -67,7 +67,6 @@ impl QuicConfig {
 }
 
 /// What dialed connections are made of.
-#[derive(Debug)]
 pub(super) struct Dialing {
     pub(super) tls: Tls,
     pub(super) transport: Arc<quinn::TransportConfig>,
