@@ -29,6 +29,8 @@ counters! {
     control_bytes_out,
     /// Bytes of frames sent on the data lane.
     data_bytes_out,
+    /// Bytes of frames sent on the bulk lane.
+    bulk_bytes_out,
     /// Frames of another wire version, too long, or cut wrongly.
     frames_malformed,
     /// Frames with a tag this version does not know, skipped.
@@ -164,4 +166,20 @@ counters! {
     rescue_dials,
     /// Such dials put off by their limits.
     rescue_dials_limited,
+    /// Comparisons of a log with a neighbour's, asked for.
+    reconcile_compared,
+    /// Times something was fetched from a neighbour after comparing.
+    reconcile_sessions,
+    /// Comparisons and sessions that were not answered, or stopped.
+    reconcile_failed,
+    /// Differences that coded symbols did not give.
+    reconcile_undecoded,
+    /// Coded symbols taken until a difference was known.
+    reconcile_symbols,
+    /// Questions of neighbours that came too soon or asked for too much, not answered.
+    reconcile_limited,
+    /// Batches that came because logs were compared and were new here.
+    batches_recovered,
+    /// Batches known before that came back into the log.
+    batches_refilled,
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::config::GossipConfig;
 use crate::identity::{Addr, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
-use crate::pubsub::Delivery;
+use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
 
@@ -140,6 +140,19 @@ pub enum Command {
         /// What.
         message: Outgoing,
     },
+    /// Give the history of a topic this node is in; answered by [`Reply::History`] when the neighbours' part is here, or
+    /// after some seconds. What comes later is delivered as it comes.
+    History {
+        /// Which.
+        topic: TopicId,
+        /// Which part.
+        query: HistoryQuery,
+    },
+    /// Compare a topic's log with all neighbours' now; answered by [`Reply::Reconciled`].
+    Reconcile {
+        /// Which.
+        topic: TopicId,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -160,6 +173,10 @@ pub enum Reply {
     Done,
     /// The message is signed and on its way.
     Published(Published),
+    /// A topic's history, in the order of its authors' clocks. What is delivered afterwards is not in it.
+    History(Vec<Delivery>),
+    /// The logs were compared.
+    Reconciled(ReconciliationStats),
     /// The command was refused; nothing changed.
     Refused(CommandError),
 }

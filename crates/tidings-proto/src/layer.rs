@@ -216,6 +216,13 @@ impl Cx<'_> {
         self.links.send(&mut self.queues.out, self.counters, peer, Lane::Control, frame)
     }
 
+    /// Sends a message on the control lane. Returns its length, if it was handed to the link.
+    pub fn send_counted(&mut self, peer: NodeId, message: impl Into<Message>) -> Option<u64> {
+        let frame = message.into().frame();
+        let bytes = frame.len() as u64;
+        self.send_frame(peer, Lane::Control, frame).then_some(bytes)
+    }
+
     /// Sends a frame on a lane, if it has room. Returns whether it was handed to the link.
     pub fn send_frame(&mut self, peer: NodeId, lane: Lane, frame: crate::wire::Frame) -> bool {
         self.links.send(&mut self.queues.out, self.counters, peer, lane, frame)

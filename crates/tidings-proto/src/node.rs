@@ -195,7 +195,12 @@ impl Node {
                     self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: true });
                 }
             }
-            Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
+            Input::SendCredit { peer, lane, bytes } => {
+                self.links.on_credit(&peer, lane, bytes);
+                if lane == Lane::Bulk {
+                    self.pubsub.pump(&mut cx!(self), peer);
+                }
+            }
             Input::Acknowledged { peers } => self.swim.acknowledged(self.now.mono, &peers),
             Input::Command { ticket, command } => self.on_command(ticket, command),
             Input::Stored { ticket, result } if membership::is_ours(ticket) => {
@@ -238,7 +243,11 @@ impl Node {
                 return Err(Error::Wire { from, error });
             }
         };
-        let expected = if matches!(message, Message::Gossip(_)) { Lane::Data } else { Lane::Control };
+        let expected = match &message {
+            Message::Gossip(m) if m.held.is_none() => Lane::Data,
+            Message::Gossip(_) | Message::Symbols(_) | Message::Served(_) => Lane::Bulk,
+            _ => Lane::Control,
+        };
         if lane != expected {
             self.counters.frames_wrong_lane += 1;
             return Err(Error::Lane { from, name: message.name(), lane });
@@ -247,7 +256,21 @@ impl Node {
         self.swim.heard(&mut cx!(self), from);
         match message {
             Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
-            Message::Gossip(_) | Message::IHave(_) | Message::Graft(_) | Message::Prune(_) | Message::Fetch(_) => {
+            Message::Gossip(_)
+            | Message::IHave(_)
+            | Message::Graft(_)
+            | Message::Prune(_)
+            | Message::Fetch(_)
+            | Message::Compare(_)
+            | Message::Same(_)
+            | Message::Differ(_)
+            | Message::Ranges(_)
+            | Message::Want(_)
+            | Message::AskSymbols(_)
+            | Message::Symbols(_)
+            | Message::WantItems(_)
+            | Message::Offer(_)
+            | Message::Served(_) => {
                 self.pubsub.on_frame(&mut cx!(self), from, message, payload);
             }
             Message::Ping(_)
@@ -331,6 +354,14 @@ impl Node {
             }
             Command::Publish { topic, message } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Publish(ticket, topic, message));
+                done = false;
+            }
+            Command::History { topic, query } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::History(ticket, topic, query));
+                done = false;
+            }
+            Command::Reconcile { topic } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Reconcile(ticket, topic));
                 done = false;
             }
             Command::Leave => {

@@ -111,14 +111,14 @@ fn what_fills_the_log_is_announced_at_once() {
 }
 
 #[test]
-fn a_new_neighbour_is_told_at_once_of_what_is_recent() {
+fn a_new_neighbour_is_asked_at_once_whether_it_holds_the_same() {
     let (mut d, parent, _) = scene(3);
     d.bring(&parent, &Fake::new(9).batch(2, b"x"));
     let new = Fake::new(50);
     d.link(&new);
     d.befriend(&new, Overlay::Topic(news()));
-    d.pass_ms(0);
-    assert!(d.sent_to(&new.id).iter().any(|m| matches!(m, Message::IHave(m) if m.batches.len() == 1)));
+    d.pass_ms(500);
+    assert!(d.sent_to(&new.id).iter().any(|m| matches!(m, Message::Compare(m) if m.count == 2)));
 }
 
 /// `from` announces a batch that does not come; returns whether it is asked into the tree as well.
@@ -129,7 +129,7 @@ fn asked_into_the_tree(d: &mut Driven, from: &Fake, batch: &Batch) -> bool {
     d.pass_ms(400);
     let graft =
         d.sent_to(&from.id).into_iter().find_map(|m| if let Message::Graft(g) = m { Some(g.eager) } else { None });
-    let pulled = Message::from(Gossip { hop: 2, pulled: true }).frame_with(batch.bytes().clone());
+    let pulled = Message::from(Gossip { hop: 2, pulled: true, held: None }).frame_with(batch.bytes().clone());
     d.frame(from, Lane::Data, pulled.to_bytes()).unwrap();
     graft.expect("it was not asked for")
 }

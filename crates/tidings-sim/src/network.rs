@@ -189,8 +189,12 @@ pub(crate) struct Traffic {
     pub(crate) payload_frames: u64,
     /// Bytes on the data lane, packets included.
     pub(crate) payload_bytes: u64,
+    /// Bytes on the bulk lane, packets included.
+    pub(crate) bulk_bytes: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
+    /// Those of them that compare logs.
+    pub(crate) comparing_bytes: u64,
     /// Bytes of datagrams, packets included: once where sent, once where received.
     pub(crate) probe_bytes: u64,
 }

@@ -55,6 +55,18 @@ impl Key {
         (mix(item ^ self.0.rotate_left(17)) >> 32) as u32
     }
 
+    /// Puts an item into symbols of which the first has index `first`, or takes it out of them.
+    pub(super) fn apply_to(self, symbols: &mut [Symbol], first: usize, item: u64, by: i64) {
+        let (check, mut at) = (self.check(item), self.symbols(item));
+        let end = (first + symbols.len()) as u64;
+        while at.at < end {
+            if at.at >= first as u64 {
+                symbols[at.at as usize - first].apply(item, check, by);
+            }
+            at.step();
+        }
+    }
+
     /// The symbols that an item goes into, in order.
     fn symbols(self, item: u64) -> Indices {
         Indices { state: mix(item.wrapping_add(self.0)), at: 0 }
@@ -62,7 +74,7 @@ impl Key {
 }
 
 /// A bijection that scatters (the finaliser of SplitMix64; Steele, Lea, Flood, OOPSLA 2014).
-fn mix(x: u64) -> u64 {
+pub(super) fn mix(x: u64) -> u64 {
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
@@ -210,6 +222,20 @@ impl Decoder {
     /// Symbols taken so far: the index of the next.
     pub fn taken(&self) -> usize {
         self.left.len()
+    }
+
+    /// How large the difference seems to be, from what is left of the later half of the symbols taken: what their signed
+    /// counts scatter around what the first one, which counts all items, lets expect.
+    pub fn estimate(&self) -> usize {
+        let net = self.left.first().map_or(0.0, |s| s.count as f64);
+        let (mut squares, mut share) = (0.0, 0.0);
+        for (i, s) in self.left.iter().enumerate().skip(self.left.len() / 2) {
+            let p = 2.0 / (2.0 + i as f64);
+            squares += (s.count as f64 - net * p).powi(2);
+            share += p * (1.0 - p);
+        }
+        let left = if share > 0.0 { squares / share } else { 0.0 };
+        self.found.len().saturating_add(left.max(net.abs()) as usize)
     }
 
     /// Takes the next symbols. `sketch` is of our own set by the same key and has that many symbols at least; `is_ours`

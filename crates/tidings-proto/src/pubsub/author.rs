@@ -44,12 +44,23 @@ pub(super) struct Ready {
     pub(super) batch: Arc<Batch>,
     pub(super) hop: u16,
     pub(super) late: bool,
+    /// From before this node came to the topic.
+    pub(super) history: bool,
 }
 
 #[derive(Debug)]
 struct Waiting {
     batch: Arc<Batch>,
     hop: u16,
+}
+
+/// When a batch was there, beside what its author says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// When we had been on the topic for so long.
+    Listening(Span),
+    /// Before we were on the topic: a neighbour had it then.
+    Before,
 }
 
 /// How far the repair of a gap has come.
@@ -73,6 +84,8 @@ pub(super) struct Record {
     next: Option<Position>,
     #[n(2)]
     epochs: Vec<(u64, Intervals)>,
+    #[n(3)]
+    start: Option<Position>,
 }
 
 impl Record {
@@ -90,7 +103,7 @@ impl Record {
 
     /// Without its place in the stream: the next batch seen is a new baseline.
     pub(super) fn without_place(mut self) -> Record {
-        self.next = None;
+        (self.next, self.start) = (None, None);
         self
     }
 }
@@ -101,6 +114,8 @@ pub(super) struct Author {
     epochs: Vec<(u64, Intervals)>,
     /// The next number in order; none before the stream has begun for us.
     next: Option<Position>,
+    /// Where the stream began for us: what is before is history, not late.
+    start: Option<Position>,
     /// When we began to listen, by the author's wall clock; known once a batch came.
     listened: Option<u64>,
     waiting: BTreeMap<Position, Waiting>,
@@ -114,7 +129,8 @@ pub(super) struct Author {
 impl Author {
     pub(super) fn restore(record: Record, now: Time) -> Self {
         let resumed = record.next.is_some();
-        Author { epochs: record.epochs, next: record.next, heard: now, resumed, ..Author::default() }
+        let Record { epochs, next, start, .. } = record;
+        Author { epochs, next, start, heard: now, resumed, ..Author::default() }
     }
 
     /// What to store: everything delivered.
@@ -130,7 +146,7 @@ impl Author {
         if epochs.len() < EPOCHS {
             epochs.retain(|(_, i)| !i.is_empty());
         }
-        Record { heard_ms: wall_ms, next: self.next, epochs }
+        Record { heard_ms: wall_ms, next: self.next, epochs, start: self.start }
     }
 
     pub(super) fn judge(&self, h: &BatchHeader) -> Verdict {
@@ -146,27 +162,32 @@ impl Author {
         }
     }
 
-    /// Takes in a new, verified batch; `listening` is how long we have been on the topic. Puts what can be delivered
-    /// now into `ready`, in order. Returns whether a gap from before this start was just found.
-    pub(super) fn accept(&mut self, batch: Arc<Batch>, hop: u16, listening: Span, ready: &mut Vec<Ready>) -> bool {
+    /// Takes in a new, verified batch. Puts what can be delivered now into `ready`, in order. Returns whether a gap from
+    /// before this start was just found.
+    pub(super) fn accept(&mut self, batch: Arc<Batch>, hop: u16, came: Came, ready: &mut Vec<Ready>) -> bool {
         let h = batch.header();
         let at = Position { epoch: h.epoch, seq: h.first_seq };
         self.see(h.epoch, h.first_seq, h.last_seq());
+        if came == Came::Before && (self.next.is_none() || self.start.is_some_and(|start| at < start)) {
+            ready.push(Ready { batch, hop, late: false, history: true });
+            return false;
+        }
         let resumed = std::mem::take(&mut self.resumed);
         match self.next {
             None => {
+                let Came::Listening(listening) = came else { return false };
                 self.listened.get_or_insert(h.wall_ms.saturating_sub(listening.as_millis()));
                 self.waiting_bytes += batch.bytes().len();
                 self.waiting.insert(at, Waiting { batch, hop });
                 if let Some((at, _)) = self.waiting.first_key_value().filter(|(_, w)| self.begins(w.batch.header())) {
-                    self.next = Some(*at);
+                    self.begin(*at);
                     self.drain(ready);
                 }
             }
-            Some(next) if at < next => ready.push(Ready { batch, hop, late: true }),
+            Some(next) if at < next => ready.push(Ready { batch, hop, late: true, history: false }),
             Some(next) if follows(next, h) => {
                 self.advance(&batch);
-                ready.push(Ready { batch, hop, late: false });
+                ready.push(Ready { batch, hop, late: false, history: false });
                 self.drain(ready);
             }
             Some(_) => {
@@ -192,6 +213,11 @@ impl Author {
         }
     }
 
+    fn begin(&mut self, at: Position) {
+        self.start.get_or_insert(at);
+        self.next = Some(at);
+    }
+
     fn advance(&mut self, batch: &Batch) {
         let h = batch.header();
         self.next = Some(Position { epoch: h.epoch, seq: h.last_seq() + 1 });
@@ -211,7 +237,7 @@ impl Author {
             if !late {
                 self.advance(&w.batch);
             }
-            ready.push(Ready { batch: w.batch, hop: w.hop, late });
+            ready.push(Ready { batch: w.batch, hop: w.hop, late, history: false });
         }
         self.gap = None;
     }
@@ -228,6 +254,11 @@ impl Author {
     /// Whether it is known where the stream begins for us.
     pub(super) fn has_begun(&self) -> bool {
         self.next.is_some()
+    }
+
+    /// Whether a batch waits behind a gap.
+    pub(super) fn holds_back(&self, h: &BatchHeader) -> bool {
+        self.waiting.contains_key(&Position { epoch: h.epoch, seq: h.first_seq })
     }
 
     pub(super) fn is_waiting(&self) -> bool {
@@ -280,7 +311,7 @@ impl Author {
     pub(super) fn give_up(&mut self, author: NodeId, ready: &mut Vec<Ready>) -> Vec<Range> {
         let missed = if self.has_begun() { self.missing(author) } else { Vec::new() };
         if let Some((at, _)) = self.waiting.first_key_value() {
-            self.next = Some(*at);
+            self.begin(*at);
         }
         self.gap = None;
         self.drain(ready);

@@ -295,12 +295,26 @@ pub struct Delivery {
     batch: Arc<Batch>,
     late: bool,
     own: bool,
+    history: bool,
     hop: u16,
 }
 
+impl PartialEq for Delivery {
+    fn eq(&self, other: &Delivery) -> bool {
+        let flags = |d: &Delivery| (d.batch.id, d.late, d.own, d.history, d.hop);
+        flags(self) == flags(other)
+    }
+}
+
+impl Eq for Delivery {}
+
 impl Delivery {
     pub(crate) fn new(batch: Arc<Batch>, late: bool, own: bool, hop: u16) -> Self {
-        Delivery { batch, late, own, hop }
+        Delivery { batch, late, own, history: false, hop }
+    }
+
+    pub(crate) fn history(batch: Arc<Batch>, own: bool, hop: u16) -> Self {
+        Delivery { batch, late: false, own, history: true, hop }
     }
 
     /// On which topic.
@@ -326,6 +340,11 @@ impl Delivery {
     /// Whether they come after a gap they belong in was reported, or after a later message.
     pub fn late(&self) -> bool {
         self.late
+    }
+
+    /// Whether they are from before this node came to the topic, or were given as part of its history.
+    pub fn is_history(&self) -> bool {
+        self.history
     }
 
     /// Whether this node published them.

@@ -21,8 +21,8 @@
 //! twice, or forwarded unverified; only members of a topic carry its frames; what was delivered is stored before the
 //! program sees it; a number is never used twice, because the epoch is stored before the first batch leaves.
 //!
-//! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`. Timers, per topic: `Announce`, `Repair` (grafts and
-//! fetches), `Gap`, `Prune`, `Trim`, `Idle` and `Seal`.
+//! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`, and anti-entropy's (`reconcile`). Timers, per topic: `Announce`,
+//! `Repair` (grafts and fetches), `Gap`, `Prune`, `Trim`, `Idle`, `Seal` and `Reconcile`.
 
 mod announce;
 mod author;
@@ -33,7 +33,9 @@ mod persist;
 mod plumtree;
 mod prune;
 mod publish;
+mod reconcile;
 mod repair;
+mod serving;
 mod tree;
 
 pub use batch::{
@@ -41,6 +43,7 @@ pub use batch::{
     Peeked, Position,
 };
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
+pub use reconcile::{HistoryQuery, ReconciliationStats};
 
 use std::collections::BTreeMap;
 
@@ -60,6 +63,8 @@ use tree::{Patience, Peer};
 const MAX_AUTHORS: usize = 16_384;
 /// A topic entered only to publish is left after this long without publishing.
 const IDLE: Span = Span::from_secs(300);
+/// So much earlier than the clocks say a topic's history begins here: clocks that are right agree within a second or two.
+const CLOCKS_MS: u64 = 2_000;
 
 /// The timers of publish and subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +83,8 @@ pub enum Timer {
     Prune(TopicId),
     /// Sign what was held back for a moment so that a batch could form.
     Seal(TopicId),
+    /// Compare a topic's log with the neighbours'.
+    Reconcile(TopicId),
 }
 
 /// What publish and subscribe is asked to do.
@@ -89,6 +96,10 @@ pub enum Command {
     Unsubscribe(Ticket, TopicId),
     /// Publish a message.
     Publish(Ticket, TopicId, Outgoing),
+    /// Give a topic's history, as far as there is one here or at the neighbours.
+    History(Ticket, TopicId, HistoryQuery),
+    /// Compare a topic's log with all neighbours' now.
+    Reconcile(Ticket, TopicId),
     /// The node says goodbye.
     Leave,
 }
@@ -135,9 +146,8 @@ struct Topic {
     repair: repair::Repair,
     patience: Patience,
     outbox: publish::Outbox,
+    sync: reconcile::Sync,
     joined: Time,
-    /// When the first neighbour came, after there had been none.
-    linked: Time,
     /// The copies that decide which links leave the tree.
     contest: Option<prune::Contest>,
     /// The lowest author heard lately, and when.
@@ -158,6 +168,10 @@ pub struct PubSub {
     persist: persist::Persist,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
+    /// What neighbours are being sent.
+    serving: serving::Serving,
+    /// The number of the last comparison.
+    sessions: u32,
 }
 
 /// Keeps the batch key out of `Debug`.
@@ -177,6 +191,8 @@ impl PubSub {
             persist: persist::Persist::default(),
             leaving: false,
             entering: BTreeMap::new(),
+            serving: serving::Serving::default(),
+            sessions: 0,
         }
     }
 
@@ -226,6 +242,7 @@ impl PubSub {
         if !self.topics.contains_key(&id) {
             let ticket = cx.request(Request::Enter(id));
             self.entering.insert(ticket, id);
+            let horizon = self.persist.heard_last(&id).unwrap_or(cx.now.wall.0).saturating_sub(CLOCKS_MS);
             let topic = Topic {
                 id,
                 subscribed: false,
@@ -233,12 +250,12 @@ impl PubSub {
                 built: false,
                 authors: self.persist.authors(&id, cx.now.mono),
                 waiting: repair::Waits::default(),
-                log: MessageLog::default(),
+                log: MessageLog::new(horizon, *blake3::keyed_hash(cx.seed, id.as_bytes()).as_bytes()),
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
+                sync: reconcile::Sync::default(),
                 joined: cx.now.mono,
-                linked: cx.now.mono,
                 contest: None,
                 root: None,
                 swapped: Time::default(),
@@ -255,6 +272,8 @@ impl PubSub {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
+        Self::refuse_history(cx, &mut t);
+        self.serving.forget_topic(&id);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in [
             Timer::Announce(id),
@@ -264,6 +283,7 @@ impl PubSub {
             Timer::Idle(id),
             Timer::Prune(id),
             Timer::Seal(id),
+            Timer::Reconcile(id),
         ] {
             cx.deadlines.cancel(TimerKey::PubSub(timer));
         }
@@ -274,6 +294,7 @@ impl PubSub {
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: Bytes) {
         match message {
             Message::Gossip(m) => self.on_gossip(cx, from, m, payload),
+            Message::Symbols(m) => self.on_symbols(cx, from, &m, &payload),
             other => self.on_message(cx, from, other),
         }
     }
@@ -290,6 +311,15 @@ impl Layer for PubSub {
             Message::Graft(m) => self.on_graft(cx, from, m),
             Message::Prune(m) => self.on_prune(cx, from, m),
             Message::Fetch(m) => self.on_fetch(cx, from, m),
+            Message::Compare(m) => self.on_compare(cx, from, &m),
+            Message::Same(m) => self.on_same(cx, from, &m),
+            Message::Differ(m) => self.on_differ(cx, from, &m),
+            Message::Ranges(m) => self.on_ranges(cx, from, &m),
+            Message::Want(m) => self.on_want(cx, from, &m),
+            Message::AskSymbols(m) => self.on_ask_symbols(cx, from, &m),
+            Message::WantItems(m) => self.on_want_items(cx, from, &m),
+            Message::Offer(m) => self.on_offer(cx, from, &m),
+            Message::Served(m) => self.on_served(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -321,6 +351,8 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message),
+            Command::History(ticket, id, query) => self.history(cx, ticket, id, query),
+            Command::Reconcile(ticket, id) => self.reconcile_now(cx, ticket, id),
             Command::Leave => {
                 self.leaving = true;
                 for t in self.topics.values_mut() {
@@ -337,6 +369,7 @@ impl Layer for PubSub {
             Signal::NeighborDown { overlay: Overlay::Topic(t), peer, .. } => self.on_neighbor_down(cx, t, peer),
             Signal::Suspected { peer } => self.on_suspected(cx, peer),
             Signal::Recovered { peer } => self.on_recovered(&peer),
+            Signal::LinkDown { peer, .. } => self.serving.forget_peer(&peer),
             _ => {}
         }
     }
@@ -374,14 +407,15 @@ impl Layer for PubSub {
             }
             // Sealing happens whenever the node has nothing else to do; the timer only wakes it.
             Timer::Seal(_) => {}
+            Timer::Reconcile(id) => self.reconcile(cx, id),
         }
     }
 }
 
 impl Topic {
     fn trim(&mut self, cx: &mut Cx<'_>) {
-        self.log.trim(cx.config, cx.now.mono);
-        if let Some(at) = self.log.expires(cx.config) {
+        self.log.trim(cx.config, cx.now);
+        if let Some(at) = self.log.expires(cx.config, cx.now) {
             // Once a second is enough; the size limits hold at all times.
             let at = at.max(cx.now.mono + Span::from_secs(1));
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);

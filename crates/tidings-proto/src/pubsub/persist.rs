@@ -10,7 +10,7 @@
 //! before (`previous`): those not used longest are forgotten, and so is what is older than anybody's history. A
 //! receiver is then not told of what it missed of that stream, and takes the new one as it comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
@@ -213,6 +213,25 @@ impl Persist {
         for event in self.writing.remove(&ticket).unwrap_or_default() {
             cx.event(event);
         }
+    }
+
+    /// What of a topic waits to be delivered until it is stored.
+    pub(super) fn pending(&self, topic: &TopicId) -> BTreeSet<(NodeId, u64, u64)> {
+        let events = self.writing.values().flatten().chain(&self.ready);
+        let place = |e: &Event| match e {
+            Event::Delivered(d) if d.topic() == *topic => {
+                let h = d.batch().header();
+                Some((h.author, h.epoch, h.first_seq))
+            }
+            _ => None,
+        };
+        events.filter_map(place).collect()
+    }
+
+    /// When anything was last heard on a topic before this start, by our wall clock.
+    pub(super) fn heard_last(&self, topic: &TopicId) -> Option<u64> {
+        let range = (*topic, NodeId([0; 32]))..=(*topic, NodeId([255; 32]));
+        self.dormant.range(range).map(|(_, r)| r.heard_ms()).max()
     }
 
     /// The authors known on a topic from before.

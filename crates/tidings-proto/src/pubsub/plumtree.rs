@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::author::{Author, Verdict};
-use super::batch::{Batch, Delivery};
+use super::author::{Author, Came, Verdict};
+use super::batch::{Batch, Delivery, Peeked};
 use super::message_log::{Entry, Known};
 use super::prune::PRUNE_AGAIN;
 use super::repair::{Lack, new_gap};
@@ -26,12 +26,10 @@ const SWAP_EVERY: Span = Span::from_millis(500);
 /// Batches that came within so long of each other are one observation: when many nodes publish at once, the copies of
 /// one instant say nothing about the next, and all nodes would exchange links at once.
 const FASTER_APART: Span = Span::from_millis(50);
-/// A new neighbour is told of the batches of so long ago, at most so many: what it or we missed while the overlay
-/// was being repaired.
+/// Authors heard so recently may have been cut off with an eager link.
 const RECENT: Span = Span::from_secs(15);
-const RECENT_MOST: usize = 256;
 /// Batches signed further in the future than this are refused: clocks may be 10 minutes apart.
-const FUTURE_MS: u64 = 15 * 60_000;
+pub(super) const FUTURE_MS: u64 = 15 * 60_000;
 
 impl PubSub {
     pub(super) fn on_gossip(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Gossip, payload: Bytes) {
@@ -44,6 +42,15 @@ impl PubSub {
             cx.counters.batches_off_topic += 1;
             return;
         };
+        let fetched = m.held.is_some();
+        if fetched {
+            t.fetched(cx, from, h.wall_ms, h.count(), payload.len());
+            // Known, but no longer here: it is wanted in the log, and nowhere else.
+            let known = h.author == cx.me || t.authors.get(&h.author).is_some_and(|a| a.judge(h) != Verdict::New);
+            if known && h.wall_ms >= t.log.horizon() && t.log.at_place(h).is_none() {
+                return self.refill(cx, from, m.hop, peeked, payload);
+            }
+        }
         if h.author == cx.me {
             // Our own, come back: whatever it holds, we have it.
             t.duplicate(cx, from, m.pulled, h, &payload);
@@ -81,12 +88,33 @@ impl PubSub {
         cx.counters.batches_received += 1;
         cx.counters.batches_pulled += u64::from(m.pulled);
         let hop = m.hop.max(1);
-        t.take_in(cx, from, &batch, hop, m.pulled);
-        self.accept(cx, batch, hop);
+        let Some(held) = m.held else {
+            t.take_in(cx, from, &batch, hop, m.pulled);
+            let listening = cx.now.mono.since(t.joined);
+            return self.accept(cx, batch, hop, Came::Listening(listening));
+        };
+        cx.counters.batches_recovered += 1;
+        let there = cx.now.mono - Span(held.saturating_mul(100));
+        let came = if there < t.joined { Came::Before } else { Came::Listening(there.since(t.joined)) };
+        t.keep(cx, from, &batch, hop);
+        self.accept(cx, batch, hop, came);
+    }
+
+    /// A batch that was known comes back into the log.
+    fn refill(&mut self, cx: &mut Cx<'_>, from: NodeId, hop: u16, peeked: Peeked, payload: Bytes) {
+        let topic = peeked.header.topic;
+        let Ok(batch) = Batch::verify(payload, peeked, &self.key.0, cx.crypto) else {
+            cx.counters.batches_forged += 1;
+            return;
+        };
+        cx.counters.batches_refilled += 1;
+        if let Some(t) = self.topics.get_mut(&topic) {
+            t.keep(cx, from, &Arc::new(batch), hop.max(1));
+        }
     }
 
     /// Orders a new batch within its author's stream, and delivers what is next.
-    fn accept(&mut self, cx: &mut Cx<'_>, batch: Arc<Batch>, hop: u16) {
+    fn accept(&mut self, cx: &mut Cx<'_>, batch: Arc<Batch>, hop: u16, came: Came) {
         let (topic, id) = (batch.header().topic, batch.header().author);
         let Some(t) = self.topics.get_mut(&topic) else { return };
         if !t.authors.contains_key(&id) && t.authors.len() >= MAX_AUTHORS {
@@ -96,13 +124,11 @@ impl PubSub {
                 cx.counters.authors_forgotten += 1;
             }
         }
-        // What neighbours had before they told us of recent batches is history as well.
-        let listening = cx.now.mono.since(t.joined.max(t.linked - RECENT));
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
         let (mut ready, mut gaps) = (Vec::new(), Vec::new());
         let before = author.waits();
-        let resumed = author.accept(batch, hop, listening, &mut ready);
+        let resumed = author.accept(batch, hop, came, &mut ready);
         while author.overflows() {
             cx.counters.gaps_hurried += 1;
             gaps.extend(author.give_up(id, &mut ready));
@@ -149,6 +175,11 @@ impl PubSub {
             }
         }
         for r in ready {
+            if r.history {
+                let history = Delivery::history(r.batch, false, r.hop);
+                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(history));
+                continue;
+            }
             let delivery = Delivery::new(r.batch, r.late, false, r.hop);
             cx.counters.delivered += delivery.len() as u64;
             cx.counters.delivered_late += if delivery.late() { delivery.len() as u64 } else { 0 };
@@ -220,9 +251,6 @@ impl PubSub {
         if t.peers.iter().any(|p| p.id == peer) {
             return;
         }
-        if t.peers.is_empty() {
-            t.linked = cx.now.mono;
-        }
         let eager = !t.built || t.peers.is_empty();
         t.peers.push(Peer::new(peer, eager));
         if t.built && eager {
@@ -233,22 +261,7 @@ impl PubSub {
             cx.send(peer, Prune { topic });
         }
         t.send_unsent(cx);
-        let since = cx.now.mono - RECENT;
-        let recent: Vec<Queued> = t
-            .log
-            .recent(since, RECENT_MOST)
-            .map(|e| Queued {
-                id: e.batch.short_id(),
-                hop: e.hop,
-                received: e.received,
-                messages: e.batch.header().payloads.len(),
-            })
-            .collect();
-        if let Some(p) = t.peer(&peer).filter(|_| !recent.is_empty()) {
-            p.queue.extend(recent.into_iter().rev());
-            p.urgent = true;
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Announce(topic)), cx.now.mono);
-        }
+        t.compare_with_new(cx, peer);
     }
 
     pub(super) fn on_neighbor_down(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
@@ -256,6 +269,7 @@ impl PubSub {
         let Some(at) = t.peers.iter().position(|p| p.id == peer) else { return };
         let gone = t.peers.remove(at);
         t.repair.forget(&peer);
+        t.forget_sync(cx, &peer);
         if gone.eager {
             t.lost(cx, gone.brought);
         }
@@ -285,7 +299,8 @@ impl PubSub {
 
 /// Sends a batch that was asked for. Returns whether the link had room.
 pub(super) fn serve(cx: &mut Cx<'_>, to: NodeId, batch: &Arc<Batch>, hop: u16) -> bool {
-    let frame = Message::from(Gossip { hop: hop.saturating_add(1), pulled: true }).frame_with(batch.bytes().clone());
+    let frame = Message::from(Gossip { hop: hop.saturating_add(1), pulled: true, held: None })
+        .frame_with(batch.bytes().clone());
     let sent = cx.send_frame(to, Lane::Data, frame);
     if sent {
         cx.counters.batches_served += 1;
@@ -307,7 +322,7 @@ impl Topic {
         self.hear(cx, batch.header().author);
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
-        self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
+        self.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop, received: now }, known);
         self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {
@@ -328,9 +343,18 @@ impl Topic {
         self.disseminate(cx, batch, hop.saturating_add(1), Some(from));
     }
 
+    /// Logs what was fetched. The tree has no part in it: whoever lacks it fetches it as well.
+    fn keep(&mut self, cx: &mut Cx<'_>, from: NodeId, batch: &Arc<Batch>, hop: u16) {
+        let now = cx.now.mono;
+        let known = Known { received: now, from: Some(from), pulled: true };
+        self.repair.arrived(&batch.short_id());
+        self.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop, received: now }, known);
+        self.trim(cx);
+    }
+
     /// Pushes a batch to the eager neighbours and announces it to the others. Returns how many took it.
     pub(super) fn disseminate(&mut self, cx: &mut Cx<'_>, batch: &Arc<Batch>, hop: u16, but: Option<NodeId>) -> usize {
-        let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
+        let frame = Message::from(Gossip { hop, pulled: false, held: None }).frame_with(batch.bytes().clone());
         let messages = batch.header().payloads.len();
         let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono, messages };
         let mut took = 0;

@@ -170,7 +170,7 @@ impl PubSub {
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
         cx.counters.published += messages.len() as u64;
         let known = Known { received: cx.now.mono, from: None, pulled: false };
-        t.log.add(cx.config, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
+        t.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
         t.trim(cx);
         t.hear(cx, cx.me);
         let neighbors = t.disseminate(cx, &batch, 1, None);

@@ -200,6 +200,7 @@ impl PubSub {
         let waiting: Vec<NodeId> = t.authors.iter().filter(|(_, a)| a.is_waiting()).map(|(id, _)| *id).collect();
         let mut next: Option<Time> = None;
         let mut over = Vec::new();
+        let fetching = t.sync.is_fetching();
         for id in waiting {
             let Some(a) = t.authors.get_mut(&id) else { continue };
             let Some(gap) = &mut a.gap else { continue };
@@ -209,6 +210,12 @@ impl PubSub {
             }
             if gap.ask_at <= now {
                 gap.ask_at = now + FETCH_AGAIN;
+                if fetching {
+                    // What is missing is most likely on its way already.
+                    let at = gap.ask_at.min(gap.deadline);
+                    next = Some(next.map_or(at, |n| n.min(at)));
+                    continue;
+                }
                 let turn = gap.asked;
                 gap.asked += 1;
                 let mut ranges = a.missing(id);

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
+use super::reconcile::{AskSymbols, Compare, Differ, Offer, Ranges, Same, Served, Symbols, Want, WantItems};
 use super::{Frame, Header, WireError};
+use crate::anti_entropy::{MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
 
 /// Most peers carried by one message.
@@ -257,6 +259,9 @@ pub struct Gossip {
     #[n(1)]
     #[cbor(default)]
     pub pulled: bool,
+    /// How long ago whoever sends it had it, in units of 100 µs: said of what is sent to make two histories equal.
+    #[n(2)]
+    pub held: Option<u64>,
 }
 
 /// One announced batch.
@@ -427,6 +432,16 @@ messages! {
     45 Alive |_| true;
     46 Suspect |_| true;
     47 Neighbors |m| m.peers.len() <= MAX_PEERS;
+    50 Compare |_| true;
+    51 Same |_| true;
+    52 Differ |_| true;
+    53 Ranges |m| m.streams.valid();
+    54 Want |m| m.ranges.len() <= MAX_WANTED;
+    55 AskSymbols |m| m.count as usize <= MAX_SYMBOLS;
+    56 Symbols |_| true;
+    57 WantItems |m| m.items.len() <= MAX_ITEMS;
+    58 Offer |_| true;
+    59 Served |_| true;
 }
 
 impl Message {

@@ -15,10 +15,12 @@
 mod frame;
 mod messages;
 mod probes;
+mod reconcile;
 
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use messages::*;
 pub use probes::*;
+pub use reconcile::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

@@ -30,7 +30,7 @@ fn and_to_the_first_one_only() {
     let second = Fake::new(2);
     d.neighbor(&second);
     d.pass_ms(1_000);
-    assert_eq!(d.batches_to(&second.id).len(), 0, "it is announced to");
-    let announced = d.sent_to(&second.id).iter().any(|m| matches!(m, Message::IHave(_)));
-    assert!(announced);
+    assert_eq!(d.batches_to(&second.id).len(), 0, "it is asked");
+    let asked = d.sent_to(&second.id).iter().any(|m| matches!(m, Message::Compare(m) if m.count == 1));
+    assert!(asked);
 }

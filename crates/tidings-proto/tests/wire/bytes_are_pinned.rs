@@ -148,8 +148,8 @@ fn of_exchange() {
 #[test]
 fn of_gossip() {
     insta::assert_snapshot!(wire("Gossip"), @r"
-    011e050000000000
-    a2000201f5
+    011e0b0000000000
+    a3000201f5021a00011170
     ");
 }
 
@@ -264,6 +264,91 @@ fn of_neighbors() {
 }
 
 #[test]
+fn of_compare() {
+    insta::assert_snapshot!(wire("Compare"), @r"
+    0132250000000000
+    861baaaaaaaaaaaaaaaa071b0000018bcfe568001a00048ff81b010203040506
+    0708190960
+    ");
+}
+
+#[test]
+fn of_same() {
+    insta::assert_snapshot!(wire("Same"), @r"
+    0133020000000000
+    8107
+    ");
+}
+
+#[test]
+fn of_differ() {
+    insta::assert_snapshot!(wire("Differ"), @r"
+    0134180000000000
+    85071b0000018bcfe568051b01020304050607081909600c
+    ");
+}
+
+#[test]
+fn of_ranges() {
+    insta::assert_snapshot!(wire("Ranges"), @r"
+    0135520000000000
+    a5001baaaaaaaaaaaaaaaa0107021b0000018bcfe56800031a00048ff804a282
+    1b01010101010101011b0000018bcfe5680082820105820719012c821b020202
+    02020202021b0000018bcfe5680081820101
+    ");
+}
+
+#[test]
+fn of_want() {
+    insta::assert_snapshot!(wire("Want"), @r"
+    0136250000000000
+    a3001baaaaaaaaaaaaaaaa0107028183821b03030303030303031b0000018bcf
+    e568000409
+    ");
+}
+
+#[test]
+fn of_ask_symbols() {
+    insta::assert_snapshot!(wire("AskSymbols"), @r"
+    01371f0000000000
+    a6001baaaaaaaaaaaaaaaa0107021b0000018bcfe568000318300418600502
+    ");
+}
+
+#[test]
+fn of_symbols() {
+    insta::assert_snapshot!(wire("Symbols"), @r"
+    0138200000000000
+    a6001baaaaaaaaaaaaaaaa0107021b0102030405060708031909600402051830
+    ");
+}
+
+#[test]
+fn of_want_items() {
+    insta::assert_snapshot!(wire("WantItems"), @r"
+    0139230000000000
+    a4001baaaaaaaaaaaaaaaa0107021b01020304050607080382011bffffffffff
+    ffffff
+    ");
+}
+
+#[test]
+fn of_offer() {
+    insta::assert_snapshot!(wire("Offer"), @r"
+    013a0f0000000000
+    a3001baaaaaaaaaaaaaaaa01070203
+    ");
+}
+
+#[test]
+fn of_served() {
+    insta::assert_snapshot!(wire("Served"), @r"
+    013b110000000000
+    a4001baaaaaaaaaaaaaaaa0107020303f5
+    ");
+}
+
+#[test]
 fn of_the_root_overlay_and_of_empty_lists() {
     let m = Neighbor {
         overlay: None,
@@ -281,7 +366,7 @@ fn of_the_root_overlay_and_of_empty_lists() {
 
 #[test]
 fn of_a_payload_behind_a_body() {
-    let f = Message::from(Gossip { hop: 1, pulled: false }).frame_with(Bytes::from_static(b"payload"));
+    let f = Message::from(Gossip { hop: 1, pulled: false, held: None }).frame_with(Bytes::from_static(b"payload"));
     insta::assert_snapshot!(lines(&f.to_bytes()), @r"
     011e050007000000
     a2000101f47061796c6f6164

@@ -74,6 +74,35 @@ fn of_announcements_requests_and_ranges() {
 }
 
 #[test]
+fn of_what_reconciles() {
+    let wanted = Wanted { stream: stream(1), from: 1, to: 2 };
+    at_and_past(|n| Want { set: SET, session: 1, ranges: vec![wanted; n] }.into(), MAX_WANTED);
+    at_and_past(|n| WantItems { set: SET, session: 1, key: 1, items: vec![1; n] }.into(), MAX_ITEMS);
+    at_and_past(
+        |n| AskSymbols { set: SET, session: 1, from: 1, first: 0, count: n as u32, as_of: None }.into(),
+        MAX_SYMBOLS,
+    );
+}
+
+#[test]
+fn equal_sets_cost_no_more_than_64_bytes() {
+    let compare = Compare { set: SET, session: 65_535, from: WALL, span: 3_600_000, sum: u64::MAX, count: 65_535 };
+    let both = Message::from(compare).frame().len() + Message::from(Same { session: 65_535 }).frame().len();
+    assert!(both <= 64, "{both}");
+}
+
+#[test]
+fn streams_that_overlap_are_refused() {
+    let mut body = Vec::new();
+    let mut e = Encoder::new(&mut body);
+    e.map(5).unwrap().u8(0).unwrap().u64(1).unwrap().u8(1).unwrap().u8(1).unwrap().u8(2).unwrap().u8(1).unwrap();
+    e.u8(3).unwrap().u8(1).unwrap().u8(4).unwrap().map(1).unwrap();
+    e.array(2).unwrap().u8(1).unwrap().u8(1).unwrap();
+    e.array(2).unwrap().array(2).unwrap().u8(1).unwrap().u8(5).unwrap().array(2).unwrap().u8(5).unwrap().u8(9).unwrap();
+    assert_eq!(parse(53, &body), Err(WireError::Limit(53)));
+}
+
+#[test]
 fn a_sketch_out_of_order_is_refused() {
     let m: Message = Join { overlay: None, me: peer(1), sketch: Sketch { period: 1, hashes: vec![2, 1] } }.into();
     assert_eq!(Message::parse(m.frame().to_bytes()), Err(WireError::Limit(10)));
@@ -93,6 +122,16 @@ fn the_fullest_message_fits_a_body() {
         Topics { fresh: true, add: vec![topic(1); MAX_TOPICS], remove: vec![topic(2); MAX_TOPICS] }.into(),
         TopicPeers { topic: topic(1), peers: vec![full.clone(); MAX_PEERS] }.into(),
         Neighbors { incarnation: u64::MAX, peers: vec![full; MAX_PEERS] }.into(),
+        Want {
+            set: SetTag(u64::MAX),
+            session: u32::MAX,
+            ranges: vec![
+                Wanted { stream: StreamTag::new(&node(255), u64::MAX), from: u64::MAX, to: u64::MAX };
+                MAX_WANTED
+            ],
+        }
+        .into(),
+        WantItems { set: SetTag(u64::MAX), session: u32::MAX, key: u64::MAX, items: vec![u64::MAX; MAX_ITEMS] }.into(),
     ];
     for m in all {
         let f = m.frame().to_bytes();

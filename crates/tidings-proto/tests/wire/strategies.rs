@@ -115,7 +115,12 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             near
         }
         .into()),
-        (any::<u16>(), any::<bool>()).prop_map(|(hop, pulled)| Gossip { hop, pulled }.into()),
+        (any::<u16>(), any::<bool>(), any::<Option<u64>>()).prop_map(|(hop, pulled, held)| Gossip {
+            hop,
+            pulled,
+            held
+        }
+        .into()),
         (topic_id(), vec(announced, 0..=MAX_IHAVES)).prop_map(|(topic, batches)| IHave { topic, batches }.into()),
         (topic_id(), vec(short_id(), 0..=MAX_IHAVES), any::<bool>()).prop_map(|(topic, ids, eager)| Graft {
             topic,
@@ -126,5 +131,62 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         topic_id().prop_map(|topic| Prune { topic }.into()),
         (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
         detection(),
+        reconciliation(),
+    ]
+}
+
+fn streams() -> impl Strategy<Value = Streams> {
+    vec((node_id(), any::<u64>(), any::<u32>(), any::<u32>()), 0..60).prop_map(|all| {
+        let mut s = Streams::default();
+        for (author, epoch, from, len) in all {
+            s.add(StreamTag::new(&author, epoch), from.into(), u64::from(from) + u64::from(len));
+        }
+        s
+    })
+}
+
+/// Anti-entropy's.
+fn reconciliation() -> impl Strategy<Value = Message> {
+    let n = any::<u64>;
+    let id = || (any::<u64>().prop_map(SetTag), any::<u32>());
+    let wanted = (node_id(), n(), n(), n()).prop_map(|(author, epoch, from, to)| Wanted {
+        stream: StreamTag::new(&author, epoch),
+        from,
+        to,
+    });
+    let asks = (any::<u32>(), 0..=MAX_SYMBOLS as u32, any::<Option<u64>>());
+    prop_oneof![
+        (id(), n(), n(), n(), n()).prop_map(|((set, session), from, span, sum, count)| {
+            Compare { set, session, from, span, sum, count }.into()
+        }),
+        any::<u32>().prop_map(|session| Same { session }.into()),
+        (any::<u32>(), n(), n(), n(), n()).prop_map(|(session, from, sum, count, streams)| Differ {
+            session,
+            from,
+            sum,
+            count,
+            streams
+        }
+        .into()),
+        (id(), n(), n(), streams()).prop_map(|((set, session), from, span, streams)| Ranges {
+            set,
+            session,
+            from,
+            span,
+            streams
+        }
+        .into()),
+        (id(), vec(wanted, 0..40)).prop_map(|((set, session), ranges)| Want { set, session, ranges }.into()),
+        (id(), n(), asks).prop_map(|((set, session), from, (first, count, as_of))| {
+            AskSymbols { set, session, from, first, count, as_of }.into()
+        }),
+        (id(), n(), n(), n(), any::<u32>()).prop_map(|((set, session), key, items, as_of, first)| {
+            Symbols { set, session, key, items, as_of, first }.into()
+        }),
+        (id(), n(), vec(n(), 0..60))
+            .prop_map(|((set, session), key, items)| WantItems { set, session, key, items }.into()),
+        (id(), n()).prop_map(|((set, session), count)| Offer { set, session, count }.into()),
+        (id(), n(), any::<bool>())
+            .prop_map(|((set, session), count, more)| Served { set, session, count, more }.into()),
     ]
 }

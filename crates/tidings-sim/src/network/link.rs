@@ -82,7 +82,15 @@ impl Network {
                 self.traffic.payload_frames += 1;
                 self.traffic.payload_bytes += (len + PACKET) as u64;
             }
-            _ => self.traffic.control_bytes += (len + PACKET) as u64,
+            Lane::Bulk => {
+                self.traffic.payload_frames += u64::from(!frame.payload.is_empty());
+                self.traffic.bulk_bytes += (len + PACKET) as u64;
+            }
+            _ => {
+                self.traffic.control_bytes += (len + PACKET) as u64;
+                let compares = frame.head.get(1).is_some_and(|tag| (50..60).contains(tag));
+                self.traffic.comparing_bytes += if compares { (len + PACKET) as u64 } else { 0 };
+            }
         }
         let cut = self.cut(n, p);
         let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { return };

@@ -15,6 +15,8 @@ pub(super) struct Sent {
     pub(super) delivered: usize,
     pub(super) last: Time,
     pub(super) hops: u16,
+    /// Its share of the batch it travels in, as the author made it.
+    pub(super) bytes: usize,
 }
 
 /// The scenario's books.
@@ -40,10 +42,24 @@ pub(super) fn payload(index: usize, size: usize) -> Vec<u8> {
     p
 }
 
+/// Which message a payload is of.
+fn index(payload: &[u8]) -> Option<usize> {
+    payload.first_chunk::<8>().map(|b| u64::from_le_bytes(*b) as usize)
+}
+
 impl Ledger {
     pub(super) fn publish(&mut self, by: u32, at: Time, size: usize, measured: bool) -> Vec<u8> {
         let payload = payload(self.sent.len(), size);
-        self.sent.push(Sent { by, at, payload: payload.clone(), measured, delivered: 0, last: at, hops: 0 });
+        self.sent.push(Sent {
+            by,
+            at,
+            payload: payload.clone(),
+            measured,
+            delivered: 0,
+            last: at,
+            hops: 0,
+            bytes: size,
+        });
         payload
     }
 
@@ -58,17 +74,25 @@ impl Ledger {
 
     pub(super) fn deliver(&mut self, node: u32, now: Time, d: &Delivery, author: impl Fn(&NodeId) -> Option<u32>) {
         if d.own() {
+            let each = d.batch().bytes().len() / d.len();
+            for m in d.messages() {
+                let sent = index(&m.payload).and_then(|i| self.sent.get_mut(i));
+                sent.into_iter().for_each(|s| s.bytes = each);
+            }
             return;
         }
         let by = author(&d.author());
         for m in d.messages() {
-            let index = m.payload.first_chunk::<8>().map_or(usize::MAX, |b| u64::from_le_bytes(*b) as usize);
+            let index = index(&m.payload).unwrap_or(usize::MAX);
             let Some(s) = self.sent.get_mut(index).filter(|s| Some(s.by) == by && s.payload[..] == m.payload[..])
             else {
                 self.forged += 1;
                 self.broken.push(format!("node {node} was given a message that its author never published"));
                 continue;
             };
+            if d.is_history() {
+                continue;
+            }
             if self.got.len() <= node as usize {
                 self.got.resize(node as usize + 1, Vec::new());
             }

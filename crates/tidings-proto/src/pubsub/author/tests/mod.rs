@@ -61,7 +61,7 @@ fn got(ready: &mut Vec<Ready>) -> Vec<Got> {
 fn take(a: &mut Author, b: Arc<Batch>) -> Vec<Got> {
     assert_eq!(a.judge(b.header()), Verdict::New);
     let mut ready = Vec::new();
-    a.accept(b, 1, LISTENING, &mut ready);
+    a.accept(b, 1, Came::Listening(LISTENING), &mut ready);
     got(&mut ready)
 }
 
@@ -214,7 +214,7 @@ proptest! {
             let verdict = a.judge(b.header());
             prop_assert_eq!(verdict == Verdict::New, brought.insert(key), "{:?} was {:?}", key, verdict);
             if verdict == Verdict::New {
-                a.accept(b.clone(), 1, Span::ZERO, &mut ready);
+                a.accept(b.clone(), 1, Came::Listening(Span::ZERO), &mut ready);
             }
             if *give_up {
                 missed.extend(a.give_up(me(), &mut ready));
@@ -249,7 +249,7 @@ proptest! {
         let listening = Span::from_secs(60);
         for b in arrivals.drain(..) {
             let mut ready = Vec::new();
-            a.accept(b, 1, listening, &mut ready);
+            a.accept(b, 1, Came::Listening(listening), &mut ready);
             delivered.extend(got(&mut ready));
         }
         prop_assert!(!a.is_waiting());
@@ -268,7 +268,7 @@ proptest! {
         // The first sets the baseline and the last shows what is missing before it.
         let came = |i: usize| i == 0 || i == all.len() - 1 || !lost[i];
         for (_, b) in all.iter().enumerate().filter(|(i, _)| came(*i)) {
-            a.accept(b.clone(), 1, Span::ZERO, &mut ready);
+            a.accept(b.clone(), 1, Came::Listening(Span::ZERO), &mut ready);
         }
         while a.is_waiting() {
             for r in a.give_up(me(), &mut ready) {

@@ -1,0 +1,51 @@
+//! A set in eight bytes: enough to see that two are equal.
+
+use crate::wire::ShortId;
+
+/// Any number but zero: no item is to weigh nothing (the golden ratio's digits, as in SplitMix64).
+const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The sum of a set's items, each scattered: independent of their order, and able to follow the set. Items are halves of
+/// keyed hashes; whoever can choose them to cancel out hides its own batches from repair, and nobody else's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Digest {
+    /// The sum.
+    pub sum: u64,
+    /// How many items.
+    pub count: u64,
+}
+
+impl Digest {
+    /// An item belongs to the set.
+    pub fn add(&mut self, id: &ShortId) {
+        let (a, b) = halves(id);
+        self.sum = self.sum.wrapping_add(super::riblt::mix(super::riblt::mix(a).wrapping_add(b) ^ SCATTER));
+        self.count += 1;
+    }
+}
+
+/// An id as two numbers.
+pub(super) fn halves(id: &ShortId) -> (u64, u64) {
+    let (mut a, mut b) = ([0; 8], [0; 8]);
+    a.copy_from_slice(&id.0[..8]);
+    b.copy_from_slice(&id.0[8..]);
+    (u64::from_le_bytes(a), u64::from_le_bytes(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(items: &[u8]) -> Digest {
+        let mut d = Digest::default();
+        items.iter().for_each(|i| d.add(&ShortId([*i; 16])));
+        d
+    }
+
+    #[test]
+    fn order_does_not_matter_and_each_item_does() {
+        assert_eq!(digest(&[1, 2, 3]), digest(&[3, 1, 2]));
+        assert_ne!(digest(&[1, 2, 3]).sum, digest(&[1, 2, 4]).sum);
+        assert_ne!(digest(&[1, 2]).sum, digest(&[1, 2, 0]).sum);
+    }
+}
