@@ -6,7 +6,7 @@ use futures_util::{Stream, StreamExt};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, SubArgs};
 use crate::error::{CliError, one_line};
 use crate::rundir::{ApiFile, data_dir};
 
@@ -55,13 +55,17 @@ impl Client {
     }
 
     fn messages_url(&self, topic: &str) -> Result<Url, CliError> {
+        self.topic_url(topic, "messages")
+    }
+
+    fn topic_url(&self, topic: &str, what: &str) -> Result<Url, CliError> {
         // URLs swallow these two as path segments, however they are written.
         if matches!(topic, "" | "." | "..") {
             return Err(CliError::Usage(format!("{topic:?} can't be used as a topic here: choose another name")));
         }
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().extend(["v1", "topics", topic, "messages"]);
+            segments.clear().extend(["v1", "topics", topic, what]);
         }
         Ok(url)
     }
@@ -101,11 +105,22 @@ impl Client {
         self.value(self.request(Method::POST, url).body(payload)).await
     }
 
-    /// Subscribes; the node listens by the time this returns.
-    pub(crate) async fn messages(&self, topic: &str, count: Option<u64>) -> Result<Lines, CliError> {
-        let mut url = self.messages_url(topic)?;
-        if let Some(count) = count {
-            url.query_pairs_mut().append_pair("count", &count.to_string());
+    /// Compares a topic's log with the neighbours'.
+    pub(crate) async fn reconcile(&self, topic: &str) -> Result<Value, CliError> {
+        let url = self.topic_url(topic, "reconcile")?;
+        self.value(self.request(Method::POST, url)).await
+    }
+
+    /// Subscribes; the node listens by the time this returns. `since` is in milliseconds since 1970.
+    pub(crate) async fn messages(&self, args: &SubArgs, since: Option<u128>) -> Result<Lines, CliError> {
+        let mut url = self.messages_url(&args.topic)?;
+        let asked = [
+            ("count", args.count.map(|n| n.to_string())),
+            ("since", since.map(|ms| ms.to_string())),
+            ("last", args.last.map(|n| n.to_string())),
+        ];
+        for (name, value) in asked.into_iter().filter_map(|(n, v)| Some((n, v?))) {
+            url.query_pairs_mut().append_pair(name, &value);
         }
         let response = self.send(self.request(Method::GET, url)).await?;
         Ok(Lines::new(response))

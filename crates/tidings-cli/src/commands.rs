@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tidings::proto::crypto::{AwsLc, Crypto};
 use tidings::{DataDir, DataDirError};
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, ReconcileArgs};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::out::{self, Paint};
@@ -77,6 +77,19 @@ pub(crate) async fn topics(args: &DataArgs, json: bool) -> Result<(), CliError> 
         return out::line("no topics yet: take part in one with tidings sub TOPIC");
     }
     out::table(Paint::stdout(), &["TOPIC", "NEIGHBORS", "SUBSCRIPTIONS", "MESSAGES KEPT"], &rows)
+}
+
+/// `tidings reconcile`.
+pub(crate) async fn reconcile(args: &ReconcileArgs, json: bool) -> Result<(), CliError> {
+    let answer = Client::open(&args.data)?.reconcile(&args.topic).await?;
+    if json {
+        return out::json(&answer);
+    }
+    let (recovered, peers) = (&answer["messages_recovered"], &answer["peers_contacted"]);
+    out::line(&format!(
+        "{recovered} messages were missing; compared with {peers} neighbours in {} bytes",
+        answer["bytes"]
+    ))
 }
 
 /// `tidings status`.

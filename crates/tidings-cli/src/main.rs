@@ -66,6 +66,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Status(args) => commands::status(args, json).await,
             Command::Pub(args) => talk::publish(args, json).await,
             Command::Sub(args) => talk::subscribe(args, json).await,
+            Command::Reconcile(args) => commands::reconcile(args, json).await,
             Command::Events(args) => events::follow(args, json).await,
             Command::Down(args) => commands::down(args, json).await,
             Command::Sim(scenario) => sim::run(scenario, json),

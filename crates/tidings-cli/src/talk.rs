@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -52,7 +53,11 @@ fn whole(input: impl Read, from: &Path) -> Result<Vec<u8>, CliError> {
 /// `tidings sub`.
 pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError> {
     let client = Client::open(&args.data)?;
-    let mut lines = client.messages(&args.topic, args.count).await?;
+    let since = args.since.map(|ago| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now.saturating_sub(ago).as_millis()
+    });
+    let mut lines = client.messages(args, since).await?;
     out::note(&format!("listening on {}", out::harmless(&args.topic)));
     let paint = Paint::stdout();
     let mut left = args.count;
@@ -83,6 +88,10 @@ fn for_people(paint: Paint, line: &Value) -> String {
             format!("[{} bytes that are not text]", digits.trim_end_matches('=').len() * 3 / 4)
         }
     };
-    let late = if line["late"] == Value::Bool(true) { " (late)" } else { "" };
+    let late = match (&line["late"], &line["history"]) {
+        (Value::Bool(true), _) => " (late)",
+        (_, Value::Bool(true)) => " (before)",
+        _ => "",
+    };
     format!("{}{} {text}", paint.dim(&short(&line["author"])), paint.dim(late))
 }

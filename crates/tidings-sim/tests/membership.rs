@@ -43,7 +43,7 @@ fn liars_kill_nobody() {
 #[test]
 fn a_short_partition_is_forgotten_and_what_was_held_back_arrives() {
     let r = simulate(Scenario::Partition { split: 0.3, seconds: 2.0, rate: 10.0 }, 50, 2);
-    assert!(worst(&r, "missed") > 0.0, "a partition holds messages back: {r:?}");
+    assert!(worst(&r, "missed_while_apart") > 0.0, "a partition holds messages back: {r:?}");
     assert_eq!(worst(&r, "recovered"), 1.0, "{r:?}");
     assert!(worst(&r, "overlay_heal_ms") <= 3_000.0, "{r:?}");
 }
@@ -52,7 +52,17 @@ fn a_short_partition_is_forgotten_and_what_was_held_back_arrives() {
 fn a_long_partition_is_seen_as_one() {
     let r = simulate(Scenario::Partition { split: 0.3, seconds: 20.0, rate: 2.0 }, 50, 1);
     assert_eq!(worst(&r, "connected_before_heal"), 0.7, "{r:?}");
-    assert!(worst(&r, "missed") >= 40.0 * 15.0, "each message misses one side at least: {r:?}");
+    let apart = worst(&r, "missed_while_apart");
+    assert!(apart >= 40.0 * 15.0, "each message misses one side at least: {r:?}");
+}
+
+#[test]
+fn halves_that_meet_again_miss_nothing_and_fetch_each_message_about_once() {
+    let r = simulate(Scenario::Partition { split: 0.5, seconds: 30.0, rate: 10.0 }, 40, 3);
+    assert!(worst(&r, "missed_while_apart") > 1_000.0, "{r:?}");
+    assert_eq!((worst(&r, "missed"), worst(&r, "recovered"), worst(&r, "gaps")), (0.0, 1.0, 0.0), "{r:?}");
+    assert!(worst(&r, "messages_heal_ms") <= 15_000.0, "{r:?}");
+    assert!(worst(&r, "repair_bytes_over_missed_payload") <= 1.3, "{r:?}");
 }
 
 #[test]

@@ -33,8 +33,9 @@ pub mod transport;
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
-    AgentEvent, ConfigError, Counters, Events, GossipConfig, GossipRuntime, MembershipEvent, MembershipEvents,
-    MembershipManager, PeerInfo, PubSubManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    AgentEvent, AntiEntropyManager, ConfigError, Counters, Events, GossipConfig, GossipRuntime, HistoryQuery,
+    MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
+    RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
 pub use publisher::{PublishError, PublishHandle, Publisher};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};

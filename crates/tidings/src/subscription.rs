@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_core::Stream;
 use tidings_proto::identity::{MessageId, NodeId, TopicId};
-use tidings_proto::pubsub::{Delivery, MessageView};
+use tidings_proto::pubsub::{Delivery, HistoryQuery, MessageView};
 use tidings_proto::time::UnixMillis;
 
 use crate::gossip::Run;
@@ -34,12 +34,16 @@ pub struct SubscribeOptions {
     pub capacity_messages: usize,
     /// Bytes that may wait unread. Default: 64 MiB.
     pub capacity_bytes: usize,
+    /// Which part of the topic's history comes first. Default: none of it. With one, the subscription begins some
+    /// seconds late at most, while the neighbours' part is fetched; what they send later still comes as it comes, if it
+    /// was asked for by time.
+    pub history: Option<HistoryQuery>,
 }
 
 impl Default for SubscribeOptions {
     /// Room for some seconds at full speed (both bounds are guesses).
     fn default() -> Self {
-        SubscribeOptions { own: false, capacity_messages: 65_536, capacity_bytes: 64 << 20 }
+        SubscribeOptions { own: false, capacity_messages: 65_536, capacity_bytes: 64 << 20, history: None }
     }
 }
 
@@ -100,6 +104,8 @@ pub struct Message {
     pub at: UnixMillis,
     /// Whether it comes after the gap it belongs in was reported, or after a later message.
     pub late: bool,
+    /// Whether it is part of the topic's history: from before the subscription, and asked for.
+    pub history: bool,
     /// Whether this node published it.
     pub own: bool,
     /// Links travelled.
@@ -119,15 +125,21 @@ impl Message {
 }
 
 enum Entry {
-    Delivery(Delivery),
-    Gap { author: NodeId, epoch: u64, from: u64, to: u64 },
+    /// A batch, without its first messages.
+    Delivery(Delivery, usize),
+    Gap {
+        author: NodeId,
+        epoch: u64,
+        from: u64,
+        to: u64,
+    },
     Lagged(u64),
 }
 
 impl Entry {
     fn cost(&self) -> (usize, usize) {
         match self {
-            Entry::Delivery(d) => (d.len(), d.batch().bytes().len() + ENTRY_OVERHEAD),
+            Entry::Delivery(d, skip) => (d.len() - skip, d.batch().bytes().len() + ENTRY_OVERHEAD),
             Entry::Gap { .. } => (1, ENTRY_OVERHEAD),
             Entry::Lagged(_) => (0, 0),
         }
@@ -135,7 +147,7 @@ impl Entry {
 
     fn stands_for(&self) -> u64 {
         match self {
-            Entry::Delivery(d) => d.len() as u64,
+            Entry::Delivery(d, skip) => (d.len() - skip) as u64,
             Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
             Entry::Lagged(missed) => *missed,
         }
@@ -149,6 +161,8 @@ struct State {
     bytes: usize,
     waker: Option<Waker>,
     ended: bool,
+    /// The history has not come yet: it will hold what is delivered meanwhile.
+    held: bool,
 }
 
 /// One subscription's queue: the driver writes, one [`Subscription`] reads.
@@ -166,13 +180,37 @@ pub(crate) struct Queue {
 impl Queue {
     /// An empty queue.
     pub(crate) fn new(topic: TopicId, name: Arc<str>, options: SubscribeOptions) -> Queue {
-        Queue { topic, name, options, state: Mutex::default(), abandoned: false.into(), lagged: 0.into() }
+        let state = Mutex::new(State { held: options.history.is_some(), ..State::default() });
+        Queue { topic, name, options, state, abandoned: false.into(), lagged: 0.into() }
+    }
+
+    /// Which part of the topic's history it begins with.
+    pub(crate) fn history(&self) -> Option<HistoryQuery> {
+        self.options.history
+    }
+
+    /// The history is here: it comes first, and what is delivered from now on behind it.
+    pub(crate) fn begin(&self, history: &[Delivery]) {
+        lock(&self.state).held = false;
+        let wanted = |d: &&Delivery| !d.own() || self.options.own;
+        let all: usize = history.iter().filter(wanted).map(Delivery::len).sum();
+        let mut surplus = self.options.history.and_then(|q| q.last).map_or(0, |last| all.saturating_sub(last));
+        for d in history.iter().filter(wanted) {
+            let skip = surplus.min(d.len());
+            surplus -= skip;
+            if skip < d.len() {
+                self.push(Entry::Delivery(d.clone(), skip));
+            }
+        }
     }
 
     /// Queues a batch, or counts its messages as missed.
     pub(crate) fn deliver(&self, delivery: &Delivery) {
-        if !delivery.own() || self.options.own {
-            self.push(Entry::Delivery(delivery.clone()));
+        // Old messages that come later are for who asked for them by time.
+        let by_time = |q: HistoryQuery| q.last.is_none() && q.since.is_none_or(|since| delivery.at() >= since);
+        let wanted = !delivery.is_history() || self.options.history.is_some_and(by_time);
+        if wanted && (!delivery.own() || self.options.own) && !lock(&self.state).held {
+            self.push(Entry::Delivery(delivery.clone(), 0));
         }
     }
 
@@ -306,7 +344,15 @@ impl Subscription {
                 Poll::Pending => return Poll::Pending,
             };
             match entry {
-                Entry::Delivery(delivery) => self.reading = Some(Reading { delivery, index: 0, offset: 0 }),
+                Entry::Delivery(delivery, skip) => {
+                    let mut reading = Reading { delivery, index: 0, offset: 0 };
+                    while reading.index < skip
+                        && let Some((_, next)) = reading.delivery.message_at(reading.index, reading.offset)
+                    {
+                        (reading.index, reading.offset) = (reading.index + 1, next);
+                    }
+                    self.reading = Some(reading);
+                }
                 Entry::Gap { author, epoch, from, to } => {
                     return Poll::Ready(Some(Item::Gap { author, epoch, from, to }));
                 }
@@ -317,28 +363,52 @@ impl Subscription {
 
     fn next_of_batch(&mut self) -> Option<Item> {
         let reading = self.reading.as_mut()?;
-        let d = &reading.delivery;
-        let Some((mut view, next)) = d.message_at(reading.index, reading.offset) else {
+        let Some((message, next)) = Message::of(&self.queue.name, &reading.delivery, reading.index, reading.offset)
+        else {
             self.reading = None;
             return None;
         };
+        reading.index += 1;
+        reading.offset = next;
+        Some(Item::Message(message))
+    }
+}
+
+impl Message {
+    /// The message at `index` of a batch, and where the next one begins.
+    fn of(name: &Arc<str>, d: &Delivery, index: usize, offset: usize) -> Option<(Message, usize)> {
+        let (mut view, next) = d.message_at(index, offset)?;
         let message = Message {
-            topic: self.queue.topic,
-            topic_name: self.queue.name.clone(),
+            topic: d.topic(),
+            topic_name: name.clone(),
             author: d.author(),
             epoch: d.epoch(),
             seq: view.seq,
             at: d.at(),
             late: d.late(),
+            history: d.is_history(),
             own: d.own(),
             hop: d.hop(),
             payload: std::mem::take(&mut view.payload),
             headers: std::mem::take(&mut view.headers),
             view,
         };
-        reading.index += 1;
-        reading.offset = next;
-        Some(Item::Message(message))
+        Some((message, next))
+    }
+
+    /// All messages of some batches, the latest `last` of them.
+    pub(crate) fn all(name: &Arc<str>, deliveries: &[Delivery], last: Option<usize>) -> Vec<Message> {
+        let mut all = Vec::new();
+        for d in deliveries {
+            let mut at = (0, 0);
+            while let Some((message, next)) = Message::of(name, d, at.0, at.1) {
+                all.push(message);
+                at = (at.0 + 1, next);
+            }
+        }
+        let surplus = last.map_or(0, |last| all.len().saturating_sub(last));
+        all.drain(..surplus);
+        all
     }
 }
 

@@ -16,6 +16,7 @@ struct MessageLine<'a> {
     id: String,
     at: u64,
     late: bool,
+    history: bool,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -46,6 +47,7 @@ pub(super) fn of(topic: &str, item: &Item) -> Option<String> {
             id: m.id().to_string(),
             at: m.at.0,
             late: m.late,
+            history: m.history,
             content: content(&m.payload),
         })
         .ok()?,

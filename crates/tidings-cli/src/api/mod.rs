@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
-//! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line |
+//! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first |
+//! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
 //!
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tidings::Agent;
@@ -92,6 +93,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/peers", get(routes::peers))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
+        .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
         .route("/v1/events", get(routes::events))
         .route("/v1/down", axum::routing::post(routes::down))

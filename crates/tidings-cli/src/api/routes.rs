@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidings::{AgentError, CommandError, Item, PublishError, RuntimeError, SubscribeOptions};
+use tidings::{AgentError, CommandError, HistoryQuery, Item, PublishError, RuntimeError, SubscribeOptions, UnixMillis};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Refusal, Shared, lines, views};
@@ -96,6 +96,9 @@ pub(super) async fn publish(
 #[derive(Deserialize)]
 pub(super) struct Limits {
     count: Option<u64>,
+    /// Milliseconds since 1970.
+    since: Option<u64>,
+    last: Option<usize>,
 }
 
 pub(super) async fn subscribe(
@@ -104,10 +107,16 @@ pub(super) async fn subscribe(
     limits: Result<Query<Limits>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let topic = topic_of(path)?;
-    let Query(limits) = limits
-        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "count is a number of messages, such as ?count=10"))?;
+    let Query(limits) = limits.map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "count and last are numbers of messages, such as ?count=10, and since is in milliseconds since 1970",
+        )
+    })?;
     let permit = stream_permit(&shared)?;
-    let options = SubscribeOptions { own: true, ..SubscribeOptions::default() };
+    let since = limits.since.map(UnixMillis);
+    let history = (since.is_some() || limits.last.is_some()).then_some(HistoryQuery { since, last: limits.last });
+    let options = SubscribeOptions { own: true, history, ..SubscribeOptions::default() };
     let subscription = shared.agent.subscribe_with(&topic, options).await.map_err(refuse)?;
     let left = limits.count.unwrap_or(u64::MAX);
     let lines = stream::unfold((subscription, left, permit), move |(mut subscription, left, permit)| {
@@ -123,6 +132,12 @@ pub(super) async fn subscribe(
         }
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+pub(super) async fn reconcile(State(shared): State<Shared>, path: Result<Path<String>, PathRejection>) -> Answer {
+    let topic = topic_of(path)?;
+    let stats = shared.agent.reconcile(&topic).await.map_err(refuse)?;
+    Ok(Json(json!(stats)))
 }
 
 fn stream_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {

@@ -4,6 +4,7 @@ mod sim;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Sub(SubArgs),
     /// Print what happens to the node, as it happens
     Events(EventsArgs),
+    /// Compare a topic's log with the neighbours' and fetch what it lacks
+    Reconcile(ReconcileArgs),
     /// Stop the node and wait until it is gone
     #[command(after_help = "Example:\n  tidings down --data ~/node-a")]
     Down(DataArgs),
@@ -218,13 +221,41 @@ are shown too. With --json each line is a message {topic, author, agent, epoch, 
 
 Examples:
   tidings sub news
-  tidings sub news --count 1 --json")]
+  tidings sub news --since 10m
+  tidings sub news --last 20 --count 20 --json")]
 pub(crate) struct SubArgs {
     /// The topic's name
     pub(crate) topic: String,
+    /// Begin with what was published in so long, as far as this node or its neighbours still have it
+    #[arg(long, value_name = "10m", value_parser = humantime::parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// Begin with so many messages from before
+    #[arg(long, value_name = "N", value_parser = parse_last)]
+    pub(crate) last: Option<usize>,
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+fn parse_last(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("a number of messages from 1, such as 20".to_owned()),
+    }
+}
+
+/// `tidings reconcile`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A node compares by itself: at once with a new neighbour, and then every anti_entropy_interval.
+
+Example:
+  tidings reconcile news")]
+pub(crate) struct ReconcileArgs {
+    /// The topic's name
+    pub(crate) topic: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

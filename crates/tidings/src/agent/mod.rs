@@ -15,10 +15,11 @@ use tidings_proto::node::PeerInfo;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, GossipRuntime, MembershipManager, PubSubManager, RuntimeError, RuntimeHandle, TopicStatus,
+    Events, GossipRuntime, HistoryQuery, MembershipManager, PubSubManager, ReconciliationStats, RuntimeError,
+    RuntimeHandle, TopicStatus,
 };
 use crate::publisher::{PublishError, Publisher};
-use crate::subscription::{SubscribeOptions, Subscription};
+use crate::subscription::{Message, SubscribeOptions, Subscription};
 use crate::sync::lock;
 use crate::ticket::Ticket;
 use crate::transport::{Transport, TransportError};
@@ -114,6 +115,16 @@ impl Agent {
     /// As [`Agent::subscribe`], with options.
     pub async fn subscribe_with(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription, AgentError> {
         Ok(self.pubsub().subscribe_with(topic, options).await?)
+    }
+
+    /// A part of a topic's history; see [`PubSubManager::history`].
+    pub async fn history(&self, topic: &str, query: HistoryQuery) -> Result<Vec<Message>, AgentError> {
+        Ok(self.pubsub().history(topic, query).await?)
+    }
+
+    /// Compares a topic's log with the neighbours' now; see [`crate::AntiEntropyManager::reconcile`].
+    pub async fn reconcile(&self, topic: &str) -> Result<ReconciliationStats, AgentError> {
+        Ok(self.handle().anti_entropy().reconcile(topic).await?)
     }
 
     /// Publishes one message and waits until it is signed and on its way. For more than a few, see

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_proto::Node;
 use tidings_proto::identity::Addr;
-use tidings_proto::io::{Command, Event, Input, Output};
+use tidings_proto::io::{Command, Event, Input, Output, Reply};
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::Lane;
 use tokio::sync::{broadcast, mpsc};
@@ -224,9 +224,18 @@ impl Driver {
                 Control::Command(command, done) => self.command(now, command, Waiting::Done(done)),
                 Control::Subscribe(queue, done) => {
                     let topic = queue.topic;
-                    if self.subscribers.add(queue, done) {
+                    if self.subscribers.add(queue.clone(), done) {
                         self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
                     }
+                    if let Some(query) = queue.history() {
+                        self.command(now, Command::History { topic, query }, Waiting::Beginning(queue));
+                    }
+                }
+                Control::History(topic, query, asked) => {
+                    self.command(now, Command::History { topic, query }, Waiting::History(asked));
+                }
+                Control::Reconcile(topic, asked) => {
+                    self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
                 Control::Unsubscribe(topic, done) => {
                     self.subscribers.end(&topic);
@@ -297,7 +306,21 @@ impl Driver {
                 Output::Reply { ticket, reply } => match self.pending.take(ticket) {
                     Some(Waiting::Publish(outbox, unsent)) => self.publishing.answered(outbox, unsent, reply),
                     Some(Waiting::Subscribe(topic)) => self.subscribers.answered(&topic, &reply),
+                    Some(Waiting::Beginning(queue)) => match reply {
+                        Reply::History(history) => queue.begin(&history),
+                        _ => queue.begin(&[]),
+                    },
                     // Whoever asked may have gone meanwhile.
+                    Some(Waiting::History(asked)) => {
+                        if let Reply::History(history) = reply {
+                            let _ = asked.send(history);
+                        }
+                    }
+                    Some(Waiting::Reconcile(asked)) => {
+                        if let Reply::Reconciled(stats) = reply {
+                            let _ = asked.send(stats);
+                        }
+                    }
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
                     Some(Waiting::Nobody) | None => {}
                 },

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use tidings_proto::identity::{NodeId, PeerAddr, TopicId};
 use tidings_proto::io::{Command, Overlay, Published};
 use tidings_proto::node::PeerInfo;
+use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 
 use super::events::{Events, MembershipEvents};
 use super::run::{Control, Run};
 use super::runtime::RuntimeError;
 use super::status::{NodeStatus, TopicStatus};
 use crate::publisher::{PublishError, Publisher};
-use crate::subscription::{Queue, SubscribeOptions, Subscription};
+use crate::subscription::{Message, Queue, SubscribeOptions, Subscription};
 use crate::sync::lock;
 
 /// A handle on a node: cheap to clone, good for every run of its runtime. Fails with [`RuntimeError::Stopped`]
@@ -49,6 +50,11 @@ impl RuntimeHandle {
     /// Its topics.
     pub fn pubsub(&self) -> PubSubManager {
         PubSubManager { handle: self.clone() }
+    }
+
+    /// Its comparing with neighbours.
+    pub fn anti_entropy(&self) -> AntiEntropyManager {
+        AntiEntropyManager { handle: self.clone() }
     }
 
     /// What happens to the node from now on.
@@ -149,9 +155,33 @@ impl PubSubManager {
         Ok(Publisher::new(outbox, run))
     }
 
+    /// A part of a topic's history, in the order of its authors' clocks: what this node's log holds of it after the
+    /// neighbours were asked for what it lacks, which takes some seconds at most. Empty if the node is not in the topic.
+    /// A subscriber that was told [`crate::Item::Lagged`] finds here what it missed, as long as the log holds it.
+    pub async fn history(&self, topic: &str, query: HistoryQuery) -> Result<Vec<Message>, RuntimeError> {
+        let id = TopicId::from_name(topic)?;
+        let found = self.handle.run()?.ask_for(|asked| Control::History(id, query, asked)).await?;
+        Ok(Message::all(&topic.into(), &found, query.last))
+    }
+
     /// Ends all of this node's subscriptions to a topic and stops carrying its messages.
     pub async fn unsubscribe(&self, topic: &str) -> Result<(), RuntimeError> {
         let topic = TopicId::from_name(topic)?;
         self.handle.run()?.command(|done| Control::Unsubscribe(topic, done)).await
+    }
+}
+
+/// What the node does to hold the same as its neighbours. It compares by itself, at once with a new neighbour and then each
+/// [`crate::GossipConfig::anti_entropy_interval`].
+#[derive(Clone)]
+pub struct AntiEntropyManager {
+    handle: RuntimeHandle,
+}
+
+impl AntiEntropyManager {
+    /// Compares a topic's log with all neighbours' now, fetches what it lacks, and says what came of it.
+    pub async fn reconcile(&self, topic: &str) -> Result<ReconciliationStats, RuntimeError> {
+        let id = TopicId::from_name(topic)?;
+        self.handle.run()?.ask_for(|asked| Control::Reconcile(id, asked)).await
     }
 }

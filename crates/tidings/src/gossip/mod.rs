@@ -12,11 +12,11 @@ mod status;
 mod subscribers;
 
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
-pub use handle::{MembershipManager, PubSubManager, RuntimeHandle};
+pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
 pub(crate) use run::Run;
 pub use runtime::{GossipRuntime, RuntimeError, RuntimeOptions};
 pub use status::{NodeStatus, TopicStatus};
 pub use tidings_proto::config::{ConfigError, GossipConfig};
 pub use tidings_proto::counters::Counters;
 pub use tidings_proto::node::PeerInfo;
-pub use tidings_proto::pubsub::TopicInfo;
+pub use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicInfo};

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
+use tidings_proto::pubsub::{Delivery, ReconciliationStats};
 
-use super::run::Done;
+use super::run::{Asked, Done};
 use crate::publisher::{Outbox, Unsent};
+use crate::subscription::Queue;
 
 /// Who waits for an answer.
 pub(crate) enum Waiting {
@@ -14,6 +16,12 @@ pub(crate) enum Waiting {
     Publish(Arc<Outbox>, Unsent),
     /// The subscriptions of a topic.
     Subscribe(TopicId),
+    /// A subscription that begins with history.
+    Beginning(Arc<Queue>),
+    /// Somebody who asked for history.
+    History(Asked<Vec<Delivery>>),
+    /// Somebody who had logs compared.
+    Reconcile(Asked<ReconciliationStats>),
     /// Somebody who wants to know whether it was done.
     Done(Done),
     /// Nobody.
@@ -63,7 +71,7 @@ impl Pending {
 /// An answer to whoever only wants to know whether it was done.
 pub(crate) fn done(reply: Reply) -> Result<(), CommandError> {
     match reply {
-        Reply::Done | Reply::Published(_) => Ok(()),
+        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) => Ok(()),
         Reply::Refused(error) => Err(error),
     }
 }

@@ -62,7 +62,7 @@ impl Publishing {
                 outbox.refused(size);
                 Err(PublishError::Refused(error))
             }
-            Reply::Done => Err(PublishError::Stopped),
+            Reply::Done | Reply::History(_) | Reply::Reconciled(_) => Err(PublishError::Stopped),
         };
         outbox.answered(1);
         // Whoever published may not want to know.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tidings_proto::identity::{NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
+use tidings_proto::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::RuntimeError;
@@ -25,6 +26,8 @@ const EVENTS: usize = 1024;
 const IDLE_OUTBOXES: usize = 256;
 
 pub(crate) type Done = oneshot::Sender<Result<(), CommandError>>;
+/// Where something that was asked for goes.
+pub(crate) type Asked<T> = oneshot::Sender<T>;
 
 /// What the driver can be asked beside publishing.
 pub(crate) enum Control {
@@ -34,6 +37,10 @@ pub(crate) enum Control {
     Subscribe(Arc<Queue>, Done),
     /// End all subscriptions of a topic.
     Unsubscribe(TopicId, Done),
+    /// Give a topic's history.
+    History(TopicId, HistoryQuery, Asked<Vec<Delivery>>),
+    /// Compare a topic's log with the neighbours'.
+    Reconcile(TopicId, Asked<ReconciliationStats>),
     /// Look at the node.
     Inspect(Box<dyn FnOnce(&View<'_>) + Send>),
 }
@@ -82,6 +89,13 @@ impl Run {
         let (done, answer) = oneshot::channel();
         self.ask(control(done)).await?;
         Ok(answer.await.map_err(|_| RuntimeError::Stopped)??)
+    }
+
+    /// Asks the driver for something and waits for it.
+    pub(crate) async fn ask_for<T>(&self, control: impl FnOnce(Asked<T>) -> Control) -> Result<T, RuntimeError> {
+        let (asked, answer) = oneshot::channel();
+        self.ask(control(asked)).await?;
+        answer.await.map_err(|_| RuntimeError::Stopped)
     }
 
     /// Looks at the node.
