@@ -85,7 +85,7 @@ fn messages(count: usize, size: usize) -> Vec<Outgoing> {
 }
 
 fn gossip(batch: &Batch) -> Bytes {
-    Message::from(Gossip { hop: 3, pulled: false, held: None }).frame_with(batch.bytes().clone()).to_bytes()
+    Message::from(Gossip { hop: 3, pulled: false }).frame_with(batch.bytes().clone()).to_bytes()
 }
 
 /// A node and the least a driver does.
@@ -234,7 +234,7 @@ fn codec(c: &mut Criterion) {
     let sketch = Sketch { period: WALL / 600_000, hashes: (0..16).collect() };
     let overlay = Some(topic());
     let hot: [Message; 7] = [
-        Gossip { hop: 3, pulled: false, held: None }.into(),
+        Gossip { hop: 3, pulled: false }.into(),
         IHave { topic: topic(), batches: (0..64).map(announced).collect() }.into(),
         Graft { topic: topic(), ids: vec![ShortId([1; 16])], eager: true }.into(),
         Prune { topic: topic() }.into(),

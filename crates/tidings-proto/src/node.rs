@@ -244,8 +244,8 @@ impl Node {
             }
         };
         let expected = match &message {
-            Message::Gossip(m) if m.held.is_none() => Lane::Data,
-            Message::Gossip(_) | Message::Symbols(_) | Message::Served(_) => Lane::Bulk,
+            Message::Gossip(_) => Lane::Data,
+            Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) => Lane::Bulk,
             _ => Lane::Control,
         };
         if lane != expected {
@@ -261,6 +261,7 @@ impl Node {
             | Message::Graft(_)
             | Message::Prune(_)
             | Message::Fetch(_)
+            | Message::Bundle(_)
             | Message::Compare(_)
             | Message::Same(_)
             | Message::Differ(_)

@@ -129,7 +129,7 @@ fn asked_into_the_tree(d: &mut Driven, from: &Fake, batch: &Batch) -> bool {
     d.pass_ms(400);
     let graft =
         d.sent_to(&from.id).into_iter().find_map(|m| if let Message::Graft(g) = m { Some(g.eager) } else { None });
-    let pulled = Message::from(Gossip { hop: 2, pulled: true, held: None }).frame_with(batch.bytes().clone());
+    let pulled = Message::from(Gossip { hop: 2, pulled: true }).frame_with(batch.bytes().clone());
     d.frame(from, Lane::Data, pulled.to_bytes()).unwrap();
     graft.expect("it was not asked for")
 }

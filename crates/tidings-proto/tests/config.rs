@@ -84,6 +84,7 @@ in_force! {
     history_max_age: SECOND * 60, SECOND * 30 * 86_400, past SECOND * 59, SECOND * (30 * 86_400 + 1);
         "\"1h 30m\"" is SECOND * 5_400;
     history_max_bytes: 1 << 20, 16 << 30, past 0, (1 << 20) - 1, (16 << 30) + 1; "2000000" is 2_000_000;
+    anti_entropy_interval: SECOND, SECOND * 3_600, past SECOND / 2, SECOND * 3_601; "\"45s\"" is SECOND * 45;
     gap_wait: Duration::ZERO, SECOND * 600, past SECOND * 601, Duration::MAX; "\"500ms\"" is Duration::from_millis(500);
     max_links: 16, 4096, past 0, 15, 4097; "200" is 200;
 }
@@ -117,7 +118,6 @@ macro_rules! not_in_force {
 
 not_in_force! {
     presence_beacon_ttl: SECOND, "15m";
-    anti_entropy_interval: SECOND, "30s";
     foaf_ttl: 4, "3";
     foaf_fanout: 4, "3";
 }

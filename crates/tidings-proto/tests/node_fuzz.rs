@@ -225,7 +225,7 @@ impl Chaos {
     fn frame(&mut self, from: NodeId) -> (Lane, Bytes) {
         let (lane, mut bytes) = if self.rng.below(3) == 0 {
             let b = self.rng.pick(&self.batches).unwrap().bytes().clone();
-            let m = Gossip { hop: number(&mut self.rng) as u16, pulled: self.rng.below(4) == 0, held: None };
+            let m = Gossip { hop: number(&mut self.rng) as u16, pulled: self.rng.below(4) == 0 };
             (Lane::Data, Message::from(m).frame_with(b).to_bytes().to_vec())
         } else {
             (Lane::Control, self.message(from).frame().to_bytes().to_vec())

@@ -122,7 +122,7 @@ fn who_brings_our_own_back_leaves_the_tree() {
 fn what_was_asked_for_is_no_reason_to_leave() {
     let (mut d, [a, b, _]) = scene();
     let batch = Fake::new(9).batch(1, b"x");
-    let pulled = Message::from(Gossip { hop: 1, pulled: true, held: None }).frame_with(batch.bytes().clone());
+    let pulled = Message::from(Gossip { hop: 1, pulled: true }).frame_with(batch.bytes().clone());
     d.frame(&a, Lane::Data, pulled.to_bytes()).unwrap();
     d.bring(&b, &batch);
     d.pass_ms(300);

@@ -15,7 +15,7 @@
 //!   else:
 //! AskSymbols{first, count}             ◀─▶  Symbols{key, items}, until they decode
 //! WantItems{what I lack}, Offer        ◀──  Want{} if it has time for what it lacks
-//!                                           Gossip…, Served                                 on the bulk lane
+//!                                           Bundle…, Served                                 on the bulk lane
 //! ```
 //!
 //! What is served is paced by the lane's credit, so a transfer takes neither live batches' room nor memory. A node pulls
@@ -43,5 +43,7 @@ pub const MAX_WANTED: usize = 1_024;
 pub const MAX_SPANS: usize = 8_192;
 /// Most items named in one message.
 pub const MAX_ITEMS: usize = 4_096;
+/// Most batches in one message.
+pub const MAX_BUNDLE: usize = 512;
 /// Most symbols in one message (some 14 bytes each: within the longest payload).
 pub const MAX_SYMBOLS: usize = 4_096;

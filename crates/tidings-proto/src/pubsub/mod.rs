@@ -56,6 +56,7 @@ use crate::time::{Span, Time};
 use crate::wire::Message;
 use author::Author;
 use message_log::MessageLog;
+use plumtree::Arrival;
 use tree::{Patience, Peer};
 
 /// Authors remembered per topic. More, and the one not heard for longest is forgotten: its old batches are refused
@@ -293,7 +294,10 @@ impl PubSub {
     /// A message of a peer, with the raw payload behind it.
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: Bytes) {
         match message {
-            Message::Gossip(m) => self.on_gossip(cx, from, m, payload),
+            Message::Gossip(m) => {
+                self.on_gossip(cx, from, Arrival { hop: m.hop, pulled: m.pulled, held: None }, payload)
+            }
+            Message::Bundle(m) => self.on_bundle(cx, from, &m, payload),
             Message::Symbols(m) => self.on_symbols(cx, from, &m, &payload),
             other => self.on_message(cx, from, other),
         }

@@ -15,7 +15,7 @@ use crate::identity::{NodeId, TopicId};
 use crate::io::Event;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
+use crate::wire::{Bundle, Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
 
 /// A lazy neighbour replaces a parent when its copies would have come earlier by this much, this many times in a
 /// row, at most once per [`SWAP_EVERY`] and topic (guesses, settled in simulation: below, rotating publishers and
@@ -31,8 +31,33 @@ const RECENT: Span = Span::from_secs(15);
 /// Batches signed further in the future than this are refused: clocks may be 10 minutes apart.
 pub(super) const FUTURE_MS: u64 = 15 * 60_000;
 
+/// How a batch came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrival {
+    /// Links travelled.
+    pub(super) hop: u16,
+    /// It was asked for.
+    pub(super) pulled: bool,
+    /// It was asked for because logs differ, and this is how long the neighbour has had it.
+    pub(super) held: Option<Span>,
+}
+
 impl PubSub {
-    pub(super) fn on_gossip(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Gossip, payload: Bytes) {
+    /// Batches that were asked for because logs differ.
+    pub(super) fn on_bundle(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Bundle, mut payload: Bytes) {
+        for b in &m.batches {
+            let len = b.len as usize;
+            if len > payload.len() {
+                cx.counters.batches_malformed += 1;
+                return;
+            }
+            let held = Some(Span(b.held.saturating_mul(100)));
+            self.on_gossip(cx, from, Arrival { hop: b.hop, pulled: true, held }, payload.split_to(len));
+        }
+        cx.counters.batches_malformed += u64::from(!payload.is_empty());
+    }
+
+    pub(super) fn on_gossip(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Arrival, payload: Bytes) {
         let Ok(peeked) = Batch::peek(&payload) else {
             cx.counters.batches_malformed += 1;
             return;
@@ -94,7 +119,7 @@ impl PubSub {
             return self.accept(cx, batch, hop, Came::Listening(listening));
         };
         cx.counters.batches_recovered += 1;
-        let there = cx.now.mono - Span(held.saturating_mul(100));
+        let there = cx.now.mono - held;
         let came = if there < t.joined { Came::Before } else { Came::Listening(there.since(t.joined)) };
         t.keep(cx, from, &batch, hop);
         self.accept(cx, batch, hop, came);
@@ -299,8 +324,7 @@ impl PubSub {
 
 /// Sends a batch that was asked for. Returns whether the link had room.
 pub(super) fn serve(cx: &mut Cx<'_>, to: NodeId, batch: &Arc<Batch>, hop: u16) -> bool {
-    let frame = Message::from(Gossip { hop: hop.saturating_add(1), pulled: true, held: None })
-        .frame_with(batch.bytes().clone());
+    let frame = Message::from(Gossip { hop: hop.saturating_add(1), pulled: true }).frame_with(batch.bytes().clone());
     let sent = cx.send_frame(to, Lane::Data, frame);
     if sent {
         cx.counters.batches_served += 1;
@@ -354,7 +378,7 @@ impl Topic {
 
     /// Pushes a batch to the eager neighbours and announces it to the others. Returns how many took it.
     pub(super) fn disseminate(&mut self, cx: &mut Cx<'_>, batch: &Arc<Batch>, hop: u16, but: Option<NodeId>) -> usize {
-        let frame = Message::from(Gossip { hop, pulled: false, held: None }).frame_with(batch.bytes().clone());
+        let frame = Message::from(Gossip { hop, pulled: false }).frame_with(batch.bytes().clone());
         let messages = batch.header().payloads.len();
         let queued = Queued { id: batch.short_id(), hop: hop - 1, received: cx.now.mono, messages };
         let mut took = 0;

@@ -6,13 +6,17 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::PubSub;
+use crate::anti_entropy::MAX_BUNDLE;
 use crate::identity::{NodeId, TopicId};
 use crate::layer::Cx;
-use crate::wire::{Gossip, Lane, Message, Served, SetTag, ShortId};
+use crate::wire::{Bundle, Bundled, Lane, Message, Served, SetTag, ShortId};
+use bytes::BytesMut;
 
 /// Unsent bytes on a neighbour's bulk lane above which the next batch waits: some milliseconds of a local network, and no
 /// more than what a distant one has on its way (a guess).
 const WINDOW: usize = 512 << 10;
+/// Bytes of batches put in one frame: few enough that they leave at once, enough that headers and packets do not count.
+const BUNDLE: usize = 24 << 10;
 /// Batches sent for one request, and requests of one neighbour that may wait; what it asks for beyond is dropped and counted.
 const MOST: usize = 16_384;
 const REQUESTS: usize = 8;
@@ -71,24 +75,32 @@ impl PubSub {
         let Some(requests) = self.serving.0.get_mut(&peer) else { return };
         while let Some(r) = requests.front_mut() {
             let log = self.topics.get(&r.topic).map(|t| &t.log);
-            while let Some(id) = r.ids.front() {
-                let Some(e) = log.and_then(|l| l.get(id)) else {
-                    r.ids.pop_front();
-                    continue;
-                };
+            while !r.ids.is_empty() {
                 if cx.links().credit(&peer, Lane::Bulk) + WINDOW < Lane::Bulk.budget() {
                     return;
                 }
-                let held = Some(cx.now.mono.since(e.received).0 / 100);
-                let gossip = Gossip { hop: e.hop.saturating_add(1), pulled: true, held };
-                let frame = Message::from(gossip).frame_with(e.batch.bytes().clone());
-                if !cx.send_frame(peer, Lane::Bulk, frame) {
+                let (mut batches, mut payload, mut taken) = (Vec::new(), BytesMut::new(), 0);
+                for id in r.ids.iter().take(MAX_BUNDLE) {
+                    let found = log.and_then(|l| l.get(id));
+                    let len = found.map_or(0, |e| e.batch.bytes().len());
+                    if !batches.is_empty() && payload.len() + len > BUNDLE {
+                        break;
+                    }
+                    taken += 1;
+                    let Some(e) = found else { continue };
+                    let held = cx.now.mono.since(e.received).0 / 100;
+                    batches.push(Bundled { len: len as u32, hop: e.hop.saturating_add(1), held });
+                    payload.extend_from_slice(e.batch.bytes());
+                }
+                let count = batches.len() as u64;
+                let frame = Message::from(Bundle { batches }).frame_with(payload.freeze());
+                if count > 0 && !cx.send_frame(peer, Lane::Bulk, frame) {
                     return;
                 }
-                cx.counters.batches_served += 1;
-                cx.counters.batches_sent += 1;
-                r.sent += 1;
-                r.ids.pop_front();
+                cx.counters.batches_served += count;
+                cx.counters.batches_sent += count;
+                r.sent += count;
+                r.ids.drain(..taken);
             }
             let served = Served { set: SetTag::new(&r.topic), session: r.session, count: r.sent, more: r.more };
             if !cx.send_frame(peer, Lane::Bulk, Message::from(served).frame()) {

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
-use super::reconcile::{AskSymbols, Compare, Differ, Offer, Ranges, Same, Served, Symbols, Want, WantItems};
+use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Ranges, Same, Served, Symbols, Want, WantItems};
 use super::{Frame, Header, WireError};
-use crate::anti_entropy::{MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
+use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
 
 /// Most peers carried by one message.
@@ -259,9 +259,6 @@ pub struct Gossip {
     #[n(1)]
     #[cbor(default)]
     pub pulled: bool,
-    /// How long ago whoever sends it had it, in units of 100 µs: said of what is sent to make two histories equal.
-    #[n(2)]
-    pub held: Option<u64>,
 }
 
 /// One announced batch.
@@ -424,6 +421,7 @@ messages! {
     32 Graft |m| m.ids.len() <= MAX_IHAVES;
     33 Prune |_| true;
     34 Fetch |m| m.ranges.len() <= MAX_RANGES;
+    35 Bundle |m| m.batches.len() <= MAX_BUNDLE;
     40 Ping |_| true;
     41 Ack |_| true;
     42 PingReq |_| true;

@@ -208,6 +208,30 @@ pub struct Offer {
     pub count: u64,
 }
 
+/// One of the batches in a [`Bundle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Bundled {
+    /// Its length.
+    #[n(0)]
+    pub len: u32,
+    /// Links travelled, this one included.
+    #[n(1)]
+    pub hop: u16,
+    /// How long ago whoever sends it had it, in units of 100 µs.
+    #[n(2)]
+    pub held: u64,
+}
+
+/// Batches that were asked for, their authors' own bytes one behind the other as the frame's payload.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Bundle {
+    /// At most [`crate::anti_entropy::MAX_BUNDLE`].
+    #[n(0)]
+    pub batches: Vec<Bundled>,
+}
+
 /// Everything that was asked for and is still there has been sent. It follows it on the bulk lane.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

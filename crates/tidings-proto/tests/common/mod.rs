@@ -98,7 +98,7 @@ pub(crate) fn gossip(batch: &Batch) -> Frame {
 }
 
 pub(crate) fn gossip_bytes(batch: Bytes) -> Frame {
-    Message::from(Gossip { hop: 1, pulled: false, held: None }).frame_with(batch)
+    Message::from(Gossip { hop: 1, pulled: false }).frame_with(batch)
 }
 
 /// What the node did, in order.

@@ -208,7 +208,7 @@ fn that_travelled_as_far_as_can_be_told_are_passed_on() {
     let mut s = Scene::new();
     let b = s.author.batch(2, b"far");
     s.good = 2;
-    let far = Message::from(Gossip { hop: u16::MAX, pulled: false, held: None }).frame_with(b.bytes().clone());
+    let far = Message::from(Gossip { hop: u16::MAX, pulled: false }).frame_with(b.bytes().clone());
     s.d.frame(&s.rogue, Lane::Data, far.to_bytes()).unwrap();
     assert_eq!(s.d.delivered().last().unwrap().hop(), u16::MAX);
     s.d.pass_ms(1_000);

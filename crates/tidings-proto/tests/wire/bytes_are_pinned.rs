@@ -148,8 +148,8 @@ fn of_exchange() {
 #[test]
 fn of_gossip() {
     insta::assert_snapshot!(wire("Gossip"), @r"
-    011e0b0000000000
-    a3000201f5021a00011170
+    011e050000000000
+    a2000201f5
     ");
 }
 
@@ -264,6 +264,14 @@ fn of_neighbors() {
 }
 
 #[test]
+fn of_bundle() {
+    insta::assert_snapshot!(wire("Bundle"), @r"
+    01230d0000000000
+    a1008183190190031a00011170
+    ");
+}
+
+#[test]
 fn of_compare() {
     insta::assert_snapshot!(wire("Compare"), @r"
     0132250000000000
@@ -366,7 +374,7 @@ fn of_the_root_overlay_and_of_empty_lists() {
 
 #[test]
 fn of_a_payload_behind_a_body() {
-    let f = Message::from(Gossip { hop: 1, pulled: false, held: None }).frame_with(Bytes::from_static(b"payload"));
+    let f = Message::from(Gossip { hop: 1, pulled: false }).frame_with(Bytes::from_static(b"payload"));
     insta::assert_snapshot!(lines(&f.to_bytes()), @r"
     011e050007000000
     a2000101f47061796c6f6164

@@ -77,6 +77,8 @@ fn of_announcements_requests_and_ranges() {
 fn of_what_reconciles() {
     let wanted = Wanted { stream: stream(1), from: 1, to: 2 };
     at_and_past(|n| Want { set: SET, session: 1, ranges: vec![wanted; n] }.into(), MAX_WANTED);
+    let bundled = Bundled { len: 1, hop: 1, held: 1 };
+    at_and_past(|n| Bundle { batches: vec![bundled; n] }.into(), MAX_BUNDLE);
     at_and_past(|n| WantItems { set: SET, session: 1, key: 1, items: vec![1; n] }.into(), MAX_ITEMS);
     at_and_past(
         |n| AskSymbols { set: SET, session: 1, from: 1, first: 0, count: n as u32, as_of: None }.into(),
@@ -131,6 +133,7 @@ fn the_fullest_message_fits_a_body() {
             ],
         }
         .into(),
+        Bundle { batches: vec![Bundled { len: u32::MAX, hop: u16::MAX, held: u64::MAX }; MAX_BUNDLE] }.into(),
         WantItems { set: SetTag(u64::MAX), session: u32::MAX, key: u64::MAX, items: vec![u64::MAX; MAX_ITEMS] }.into(),
     ];
     for m in all {

@@ -115,12 +115,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             near
         }
         .into()),
-        (any::<u16>(), any::<bool>(), any::<Option<u64>>()).prop_map(|(hop, pulled, held)| Gossip {
-            hop,
-            pulled,
-            held
-        }
-        .into()),
+        (any::<u16>(), any::<bool>()).prop_map(|(hop, pulled)| Gossip { hop, pulled }.into()),
         (topic_id(), vec(announced, 0..=MAX_IHAVES)).prop_map(|(topic, batches)| IHave { topic, batches }.into()),
         (topic_id(), vec(short_id(), 0..=MAX_IHAVES), any::<bool>()).prop_map(|(topic, ids, eager)| Graft {
             topic,
@@ -185,6 +180,8 @@ fn reconciliation() -> impl Strategy<Value = Message> {
         }),
         (id(), n(), vec(n(), 0..60))
             .prop_map(|((set, session), key, items)| WantItems { set, session, key, items }.into()),
+        vec((any::<u32>(), any::<u16>(), n()).prop_map(|(len, hop, held)| Bundled { len, hop, held }), 0..60)
+            .prop_map(|batches| Bundle { batches }.into()),
         (id(), n()).prop_map(|((set, session), count)| Offer { set, session, count }.into()),
         (id(), n(), any::<bool>())
             .prop_map(|((set, session), count, more)| Served { set, session, count, more }.into()),

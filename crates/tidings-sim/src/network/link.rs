@@ -3,7 +3,7 @@
 use tidings_proto::identity::{Addr, NodeId};
 use tidings_proto::io::Input;
 use tidings_proto::time::Span;
-use tidings_proto::wire::{Frame, Lane, LinkRefusal};
+use tidings_proto::wire::{Frame, Lane, LinkRefusal, Message};
 
 use super::{CREDIT, DIAL, End, Network, PACKET, Slot, What};
 
@@ -83,7 +83,9 @@ impl Network {
                 self.traffic.payload_bytes += (len + PACKET) as u64;
             }
             Lane::Bulk => {
-                self.traffic.payload_frames += u64::from(!frame.payload.is_empty());
+                if let Ok(Some((Message::Bundle(b), _))) = Message::parse(frame.to_bytes()) {
+                    self.traffic.payload_frames += b.batches.len() as u64;
+                }
                 self.traffic.bulk_bytes += (len + PACKET) as u64;
             }
             _ => {

@@ -135,7 +135,7 @@ impl Rogues {
         };
         let message = Outgoing { payload, headers: Bytes::new() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);
-        let frame = Message::Gossip(Gossip { hop: 1, pulled: false, held: None }).frame_with(batch.bytes().clone());
+        let frame = Message::Gossip(Gossip { hop: 1, pulled: false }).frame_with(batch.bytes().clone());
         net.inject(n, to, Lane::Data, frame);
     }
 
