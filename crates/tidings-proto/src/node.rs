@@ -80,6 +80,8 @@ pub struct PeerInfo {
     #[serde(serialize_with = "as_ms")]
     #[serde(rename = "rtt_ms")]
     pub rtt: Option<Span>,
+    /// Whether it does not take what it is sent: nothing is pushed to it until it does.
+    pub slow: bool,
     /// What the failure detector makes of it.
     pub state: PeerState,
     /// The overlays it is a neighbour in.
@@ -195,7 +197,7 @@ impl Node {
                     self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: true });
                 }
             }
-            Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes),
+            Input::SendCredit { peer, lane, bytes } => self.links.on_credit(&peer, lane, bytes, self.now.mono),
             Input::Acknowledged { peers } => self.swim.acknowledged(self.now.mono, &peers),
             Input::Command { ticket, command } => self.on_command(ticket, command),
             Input::Stored { ticket, result } if membership::is_ours(ticket) => {
@@ -446,6 +448,7 @@ impl Node {
                 linked: true,
                 outbound: self.links.outbound(&id),
                 rtt: self.topology.rtt(&id),
+                slow: self.links.is_slow(&id),
                 state: self.topology.state(&id),
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })

@@ -34,13 +34,14 @@ impl Peer {
         }
         self.queue.push_back(batch);
         self.queued += batch.messages;
-        self.urgent |= self.queued >= cx.config.message_cache_size / SHARE;
+        // Who reads nothing hears of it when it does again.
+        self.urgent |= self.queued >= cx.config.message_cache_size / SHARE && cx.links().may_announce(&self.id);
     }
 
     /// Sends what waits; what does not fit the lane waits on.
     fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let now = cx.now.mono;
-        while !self.queue.is_empty() {
+        while !self.queue.is_empty() && cx.links().may_announce(&self.id) {
             let n = self.queue.len().min(MAX_IHAVES);
             let say = |q: &Queued| Announced {
                 id: q.id,
