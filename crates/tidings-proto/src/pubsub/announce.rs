@@ -22,7 +22,7 @@ const ROUND_MOST: Span = Span::from_secs(2);
 /// be heard of while a neighbour still has them.
 const SHARE: usize = 16;
 /// Announcements waiting for one neighbour; more, and the oldest is dropped.
-const WAITING: usize = MAX_IHAVES * 4;
+pub(super) const WAITING: usize = MAX_IHAVES * 4;
 
 impl Peer {
     pub(super) fn queue_announcement(&mut self, cx: &mut Cx<'_>, batch: Queued) {

@@ -13,14 +13,14 @@ use crate::time::{Span, Time};
 use crate::wire::{Range, ShortId};
 
 /// Ids remembered at most, and how long at least (announcements are at most seconds late; guesses).
-const IDS: usize = 32_768;
+pub(super) const IDS: usize = 32_768;
 const IDS_AGE: Span = Span::from_secs(120);
 
 /// Batches younger than this are kept whatever their number, up to so many bytes: a neighbour that missed one must
 /// notice, wait and ask before it is gone, and a fast publisher fills the log in a fraction of a second. (Noticing
 /// takes an announcement, the patience for the tree and a few tries: some 3 s at worst.)
 const YOUNG: Span = Span::from_secs(5);
-const YOUNG_BYTES: u64 = 16 << 20;
+pub(super) const YOUNG_BYTES: u64 = 16 << 20;
 
 /// One batch in the log.
 #[derive(Clone, Debug)]

@@ -61,6 +61,35 @@ const MAX_AUTHORS: usize = 16_384;
 /// A topic entered only to publish is left after this long without publishing.
 const IDLE: Span = Span::from_secs(300);
 
+/// The bounds of this layer's structures, of one topic where not said otherwise; see [`crate::limits`].
+pub(crate) struct Limits {
+    pub(crate) young_bytes: usize,
+    pub(crate) ids: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) waiting_batches: usize,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) missing: usize,
+    pub(crate) authors: usize,
+    /// Of one neighbour.
+    pub(crate) announcements: usize,
+    /// Bytes of the records of topics that were left, all together.
+    pub(crate) dormant: usize,
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits {
+        young_bytes: usize::try_from(message_log::YOUNG_BYTES).unwrap_or(usize::MAX),
+        ids: message_log::IDS,
+        waiting_bytes: repair::WAITING_BYTES,
+        waiting_batches: repair::WAITING,
+        outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
+        missing: repair::MAX_MISSING,
+        authors: MAX_AUTHORS,
+        announcements: announce::WAITING,
+        dormant: persist::DORMANT * 4_608,
+    }
+}
+
 /// The timers of publish and subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
