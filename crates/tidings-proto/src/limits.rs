@@ -10,14 +10,11 @@ use crate::wire::Lane;
 /// What a batch costs in memory beside its bytes, where it is kept: itself, its header, its places in the indexes
 /// (measured: some 600 bytes).
 const BATCH: usize = 1 << 10;
-/// The smallest batch on the wire: its author, topic, numbers and signature.
-const SMALLEST: usize = 160;
 
 /// Bytes that the core of a node in `topics` topics holds at most, under whatever load.
 pub fn core_bytes(config: &GossipConfig, topics: usize) -> u64 {
     let limits = crate::pubsub::limits();
-    let young = limits.young_bytes.min(usize::try_from(config.history_max_bytes).unwrap_or(usize::MAX));
-    let batches = young / SMALLEST + config.message_cache_size;
+    let batches = limits.young_batches + config.message_cache_size;
     let log = config.history_max_bytes + (batches * BATCH) as u64;
     let gaps = limits.waiting_bytes + limits.waiting_batches * BATCH;
     let neighbors = config.active_view_size * 2;
@@ -26,4 +23,16 @@ pub fn core_bytes(config: &GossipConfig, topics: usize) -> u64 {
         + (neighbors * limits.announcements * 48) as u64;
     let links = UNSENT + config.max_links * (2 * SHARE + Lane::Control.budget());
     topic * topics as u64 + links as u64 + limits.dormant as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_says_how_much_it_is() {
+        let mib = core_bytes(&GossipConfig::default(), 10) >> 20;
+        let says = include_str!("../../../docs/limits.md").contains(&format!(" {mib} MiB at most"));
+        assert!(says, "{mib} MiB");
+    }
 }

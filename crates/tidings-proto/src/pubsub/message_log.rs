@@ -20,7 +20,9 @@ const IDS_AGE: Span = Span::from_secs(120);
 /// notice, wait and ask before it is gone, and a fast publisher fills the log in a fraction of a second. (Noticing
 /// takes an announcement, the patience for the tree and a few tries: some 3 s at worst.)
 const YOUNG: Span = Span::from_secs(5);
-pub(super) const YOUNG_BYTES: u64 = 16 << 20;
+const YOUNG_BYTES: u64 = 16 << 20;
+/// And up to so many: the smallest ones cost more to keep than their bytes (several seconds' batches at full speed).
+pub(super) const YOUNG_BATCHES: usize = 16_384;
 
 /// One batch in the log.
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ impl MessageLog {
         let ttl = Span::from(config.message_cache_ttl);
         while let Some(e) = self.entries.front() {
             let age = now.since(e.received);
-            let needed = age < YOUNG && self.bytes <= YOUNG_BYTES;
+            let needed = age < YOUNG && self.bytes <= YOUNG_BYTES && self.entries.len() <= YOUNG_BATCHES;
             let many = self.messages > config.message_cache_size && !needed;
             if !(many || self.bytes > config.history_max_bytes || age > ttl) {
                 break;

@@ -63,7 +63,7 @@ const IDLE: Span = Span::from_secs(300);
 
 /// The bounds of this layer's structures, of one topic where not said otherwise; see [`crate::limits`].
 pub(crate) struct Limits {
-    pub(crate) young_bytes: usize,
+    pub(crate) young_batches: usize,
     pub(crate) ids: usize,
     pub(crate) waiting_bytes: usize,
     pub(crate) waiting_batches: usize,
@@ -78,7 +78,7 @@ pub(crate) struct Limits {
 
 pub(crate) fn limits() -> Limits {
     Limits {
-        young_bytes: usize::try_from(message_log::YOUNG_BYTES).unwrap_or(usize::MAX),
+        young_batches: message_log::YOUNG_BATCHES,
         ids: message_log::IDS,
         waiting_bytes: repair::WAITING_BYTES,
         waiting_batches: repair::WAITING,
