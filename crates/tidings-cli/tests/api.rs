@@ -90,6 +90,7 @@ fn every_error_is_json_with_its_status() {
         ("GET", "/v1/topics/%ff/messages", b"", 400, "UTF-8"),
         ("GET", &long_topic, b"", 400, "256 bytes"),
         ("POST", &long_topic, b"x", 400, "256 bytes"),
+        ("POST", "/v1/topics/t/messages?wait=x", b"x", 400, "wait"),
         ("POST", "/v1/topics/t/messages", &big, 413, "32769 bytes, the limit is 32768"),
         ("POST", "/v1/topics/t/messages", &huge, 413, "smaller"),
     ] {
@@ -99,6 +100,7 @@ fn every_error_is_json_with_its_status() {
     }
     let (status, answer) = request(&node, "POST", "/v1/topics/t/messages", &headers, &big[1..]);
     assert_eq!(status, 200, "the largest message is taken: {answer}");
+    assert_eq!(request(&node, "POST", "/v1/topics/t/messages?wait=true", &headers, b"x").0, 200);
 }
 
 #[test]

@@ -4,8 +4,9 @@ mod common;
 
 use common::tidings;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "nodes",
+    "stuck",
     "join_ms",
     "messages",
     "size_bytes",
@@ -39,6 +40,13 @@ fn four_nodes_get_twenty_messages_exactly_once() {
     let [p50, p99, max] = ["p50", "p99", "max"].map(|k| latency[k].as_f64().unwrap());
     assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{latency}");
     assert!(summary["wire_bytes_per_payload_byte"].as_f64().unwrap() > 1.0, "{summary}");
+}
+
+#[test]
+fn nodes_that_read_nothing_are_expected_to_have_nothing() {
+    let args = ["demo", "--nodes", "5", "--stuck", "2", "--messages", "100", "--rate", "max", "--json"];
+    let summary = tidings(&args).json();
+    assert_eq!((&summary["stuck"], &summary["expected"], &summary["delivered"]), (&2.into(), &200.into(), &200.into()));
 }
 
 #[test]

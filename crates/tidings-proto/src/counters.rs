@@ -91,6 +91,8 @@ counters! {
     ihaves_sent,
     /// Announcements received.
     ihaves_received,
+    /// Times that a peer was found too slow to push to.
+    peers_slowed,
     /// Announcements dropped for want of room.
     ihaves_shed,
     /// Batches asked for after an announcement.

@@ -228,6 +228,12 @@ impl Cx<'_> {
         self.links.send(&mut self.queues.out, self.counters, peer, lane, frame)
     }
 
+    /// Pushes a batch, unless the peer is too slow. Returns whether it was handed to the link.
+    pub(crate) fn push(&mut self, peer: NodeId, frame: &crate::wire::Frame) -> bool {
+        let may = self.links.may_push(self.counters, &peer, frame.len(), self.now.mono);
+        may && self.send_frame(peer, Lane::Data, frame.clone())
+    }
+
     /// Tells every layer a fact.
     pub fn signal(&mut self, signal: Signal) {
         self.queues.signals.push_back(signal);

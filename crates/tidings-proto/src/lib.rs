@@ -12,6 +12,7 @@ pub mod deadlines;
 pub mod identity;
 pub mod io;
 pub mod layer;
+pub mod limits;
 pub mod links;
 pub mod membership;
 pub mod node;

@@ -5,7 +5,10 @@
 //! none itself closes. So leaving one topic never cuts a link that another topic, here or there, still needs.
 //!
 //! Invariants: a link with a claim is never closed by us; at most `max` links exist; bytes sent on a lane never
-//! exceed [`Lane::budget`] beyond what the driver reported as written.
+//! exceed [`Lane::budget`] beyond what the driver reported as written, nor those of all links together [`UNSENT`] and
+//! [`SHARE`] for each. When a peer is too slow: `links/lanes.rs`.
+
+mod lanes;
 
 use std::collections::BTreeMap;
 
@@ -13,10 +16,17 @@ use crate::counters::Counters;
 use crate::identity::{Addr, NodeId};
 use crate::io::{Output, Overlay};
 use crate::time::{Span, Time};
-use crate::wire::{Frame, Lane, LinkRefusal, Message, Release};
+use crate::wire::{Frame, Lane, LinkRefusal, MAX_FRAME, Message, Release};
+use lanes::Lanes;
+pub(crate) use lanes::REPAIR;
 
 /// A link nobody claims and nothing arrives on is closed after this (a guess: longer than any handshake takes).
 const UNCLAIMED: Span = Span::from_secs(20);
+/// Bytes that may wait unsent on the data and bulk lanes of all links together (a guess: sixteen full lanes), and what
+/// each lane may hold beyond: two of the largest frames.
+pub const UNSENT: usize = 64 << 20;
+/// See [`UNSENT`].
+pub const SHARE: usize = 2 * MAX_FRAME;
 /// Links beyond the limit that may exist for a moment, so that a newcomer can be told that we are full.
 const SLACK: usize = 8;
 
@@ -43,7 +53,7 @@ struct Link {
     claims: Vec<Claim>,
     peer_released: bool,
     outbound: bool,
-    credit: [usize; 3],
+    lanes: Lanes,
     last_heard: Time,
     redial: Vec<Addr>,
 }
@@ -66,11 +76,19 @@ pub enum Claimed {
 pub struct Links {
     map: BTreeMap<NodeId, Link>,
     max: usize,
+    /// What waits on the data and bulk lanes of all links.
+    unsent: usize,
+}
+
+impl Link {
+    fn unsent(&self) -> usize {
+        self.lanes.waiting(Lane::Data) + self.lanes.waiting(Lane::Bulk)
+    }
 }
 
 impl Links {
     pub(crate) fn new(max: usize) -> Self {
-        Links { map: BTreeMap::new(), max }
+        Links { map: BTreeMap::new(), max, unsent: 0 }
     }
 
     /// Whether frames can be sent to `peer`.
@@ -106,9 +124,44 @@ impl Links {
     /// Bytes that can be sent to `peer` on `lane` now.
     pub fn credit(&self, peer: &NodeId, lane: Lane) -> usize {
         match self.map.get(peer) {
-            Some(l) if l.state == State::Up && (lane as usize) < 3 => l.credit[lane as usize],
+            Some(l) if l.state == State::Up => self.room(l, lane),
             _ => 0,
         }
+    }
+
+    /// Bytes that fit a lane, its own budget and that of all links considered.
+    fn room(&self, l: &Link, lane: Lane) -> usize {
+        let all = match lane {
+            Lane::Data | Lane::Bulk => {
+                (UNSENT.saturating_sub(self.unsent)).max(SHARE.saturating_sub(l.lanes.waiting(lane)))
+            }
+            Lane::Control | Lane::Probe => usize::MAX,
+        };
+        l.lanes.credit(lane).min(all)
+    }
+
+    /// Bytes that wait unsent on the data and bulk lanes of all links.
+    pub fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Whether `peer` does not take what it is sent: nothing is pushed to it.
+    pub fn is_slow(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.lanes.is_slow())
+    }
+
+    /// Whether a batch of `len` bytes may be pushed to `peer`.
+    pub(crate) fn may_push(&mut self, counters: &mut Counters, peer: &NodeId, len: usize, now: Time) -> bool {
+        let Some(l) = self.map.get_mut(peer).filter(|l| l.state == State::Up) else { return false };
+        let before = l.lanes.is_slow();
+        let may = l.lanes.may_push(len, now);
+        counters.peers_slowed += u64::from(!before && !may);
+        may
+    }
+
+    /// Whether announcements may be sent to `peer` now.
+    pub(crate) fn may_announce(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.state == State::Up && l.lanes.may_announce())
     }
 
     /// Claims the link to `peer`, dialing it if there is none.
@@ -147,7 +200,7 @@ impl Links {
                 claims: vec![claim],
                 peer_released: false,
                 outbound: true,
-                credit: [0; 3],
+                lanes: Lanes::empty(),
                 last_heard: Time::default(),
                 redial: Vec::new(),
             },
@@ -205,10 +258,12 @@ impl Links {
         }
     }
 
-    pub(crate) fn on_credit(&mut self, peer: &NodeId, lane: Lane, bytes: usize) {
-        if let (Some(l), true) = (self.map.get_mut(peer), (lane as usize) < 3) {
-            let c = &mut l.credit[lane as usize];
-            *c = c.saturating_add(bytes).min(lane.budget());
+    pub(crate) fn on_credit(&mut self, peer: &NodeId, lane: Lane, bytes: usize, now: Time) {
+        if let Some(l) = self.map.get_mut(peer) {
+            let given = l.lanes.give(lane, bytes, now);
+            if matches!(lane, Lane::Data | Lane::Bulk) {
+                self.unsent -= given;
+            }
         }
     }
 
@@ -223,12 +278,12 @@ impl Links {
     ) -> bool {
         let full = self.map.len() >= self.max;
         let over = self.map.len() >= self.max + SLACK;
-        let credit = Lane::STREAMS.map(Lane::budget);
         match self.map.get_mut(&peer) {
             Some(l) => {
                 l.state = State::Up;
                 l.outbound = outbound;
-                l.credit = credit;
+                self.unsent -= l.unsent();
+                l.lanes = Lanes::empty();
                 l.last_heard = now;
                 l.peer_released = false;
             }
@@ -245,7 +300,7 @@ impl Links {
                         claims: Vec::new(),
                         peer_released: false,
                         outbound,
-                        credit,
+                        lanes: Lanes::empty(),
                         last_heard: now,
                         redial: Vec::new(),
                     },
@@ -261,6 +316,8 @@ impl Links {
     /// A link ended, or could not be dialed. Returns false if it is being dialed again for a newer claim.
     pub(crate) fn on_down(&mut self, out: &mut impl Extend<Output>, peer: NodeId) -> bool {
         let Some(l) = self.map.get_mut(&peer) else { return true };
+        self.unsent -= l.unsent();
+        l.lanes = Lanes::empty();
         if l.state == State::Closing && !l.claims.is_empty() && !l.redial.is_empty() {
             l.state = State::Dialing;
             l.outbound = true;
@@ -296,23 +353,30 @@ impl Links {
         frame: Frame,
     ) -> bool {
         let len = frame.len();
-        let Some(l) = self.map.get_mut(&peer).filter(|l| l.state == State::Up) else {
+        if !self.is_up(&peer) {
             counters.frames_unsendable += 1;
             return false;
-        };
-        let credit = &mut l.credit[lane as usize];
-        if *credit < len {
+        }
+        if self.credit(&peer, lane) < len {
             if lane == Lane::Control {
                 counters.control_overflow += 1;
             }
             return false;
         }
-        *credit -= len;
+        if let Some(l) = self.map.get_mut(&peer) {
+            l.lanes.spend(lane, len);
+        }
         counters.frames_out += 1;
         match lane {
             Lane::Control => counters.control_bytes_out += len as u64,
-            Lane::Bulk => counters.bulk_bytes_out += len as u64,
-            _ => counters.data_bytes_out += len as u64,
+            Lane::Bulk => {
+                self.unsent += len;
+                counters.bulk_bytes_out += len as u64;
+            }
+            _ => {
+                self.unsent += len;
+                counters.data_bytes_out += len as u64;
+            }
         }
         out.extend([Output::Send { peer, lane, frame }]);
         true

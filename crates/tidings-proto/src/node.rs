@@ -80,6 +80,8 @@ pub struct PeerInfo {
     #[serde(serialize_with = "as_ms")]
     #[serde(rename = "rtt_ms")]
     pub rtt: Option<Span>,
+    /// Whether it does not take what it is sent: nothing is pushed to it until it does.
+    pub slow: bool,
     /// What the failure detector makes of it.
     pub state: PeerState,
     /// The overlays it is a neighbour in.
@@ -196,7 +198,7 @@ impl Node {
                 }
             }
             Input::SendCredit { peer, lane, bytes } => {
-                self.links.on_credit(&peer, lane, bytes);
+                self.links.on_credit(&peer, lane, bytes, self.now.mono);
                 if lane == Lane::Bulk {
                     self.pubsub.pump(&mut cx!(self), peer);
                 }
@@ -478,6 +480,7 @@ impl Node {
                 linked: true,
                 outbound: self.links.outbound(&id),
                 rtt: self.topology.rtt(&id),
+                slow: self.links.is_slow(&id),
                 state: self.topology.state(&id),
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })

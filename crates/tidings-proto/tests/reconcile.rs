@@ -307,7 +307,7 @@ fn every_interval_one_end_of_each_link_asks() {
     let mut d = Driven::with(GossipConfig { anti_entropy_interval: interval, ..GossipConfig::default() });
     d.command(Command::Subscribe { topic: news() });
     let (above, below): (Vec<Fake>, Vec<Fake>) = (1..199).map(Fake::new).partition(|f| d.id() < f.id);
-    let friends: Vec<Fake> = above.into_iter().take(3).chain(below.into_iter().take(3)).collect();
+    let friends: Vec<Fake> = above.into_iter().take(1).chain(below.into_iter().take(1)).collect();
     friends.iter().for_each(|f| d.neighbor(f));
     d.pass(Span::from_secs(70));
     for f in &friends {
@@ -315,7 +315,7 @@ fn every_interval_one_end_of_each_link_asks() {
         let expected = if d.id() < f.id { 9..=11 } else { 0..=0 };
         assert!(expected.contains(&asked), "{asked} times");
     }
-    assert_eq!(friends.iter().filter(|f| d.id() < f.id).count(), 3);
+    assert_eq!(friends.iter().filter(|f| d.id() < f.id).count(), 1);
 }
 
 #[test]

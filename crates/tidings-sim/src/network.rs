@@ -158,6 +158,8 @@ struct Slot {
     waiting: VecDeque<What>,
     /// Every input is handled so much later.
     slow: Span,
+    /// It reads nothing from its links.
+    deaf: bool,
     /// When the last input put off like this is handled.
     behind: u64,
     probes: Probes,
@@ -360,6 +362,7 @@ impl Network {
             stalled: None,
             waiting: VecDeque::new(),
             slow: Span::ZERO,
+            deaf: false,
             behind: 0,
             probes: Probes::default(),
         });

@@ -74,16 +74,30 @@ async fn read(body: Body) -> Result<Bytes, Refusal> {
     Ok(kept.into())
 }
 
+/// What a caller may choose when it publishes.
+#[derive(Deserialize)]
+pub(super) struct Choice {
+    #[serde(default)]
+    wait: bool,
+}
+
 pub(super) async fn publish(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
+    choice: Result<Query<Choice>, QueryRejection>,
     body: Body,
 ) -> Answer {
     let topic = topic_of(path)?;
+    let Query(choice) =
+        choice.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "wait is true or false, such as ?wait=true"))?;
     let payload = read(body).await?;
-    // A queue that is full is the caller's to know: waiting here would only hide it.
     let publisher = shared.agent.publisher(&topic).await.map_err(refuse_publish)?;
-    let handle = publisher.try_publish(payload).map_err(refuse_publish)?;
+    // A queue that is full is the caller's to know, unless it asked to wait.
+    let handle = match choice.wait {
+        true => publisher.queue(payload).await,
+        false => publisher.try_publish(payload),
+    };
+    let handle = handle.map_err(refuse_publish)?;
     let published = handle.await.map_err(refuse_publish)?;
     Ok(Json(json!({
         "id": published.id.to_string(),

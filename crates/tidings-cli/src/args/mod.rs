@@ -83,6 +83,9 @@ pub(crate) struct DataArgs {
 Every node has its own key and its own QUIC endpoint on 127.0.0.1; no relay server, no internet. Each is told the
 address of one random earlier node. Exits with 0 only if every message reached every other node exactly once.
 
+With --stuck, some nodes read nothing more from their links once all have joined, though they live and answer probes:
+a program that hangs. What the others get is counted, and they must get everything.
+
 Latency runs from the call that publishes to the subscriber that reads. CPU time is the whole process's, from the
 first publish to the last delivery. Wire bytes are all UDP payload bytes the nodes sent in that time and half a second
 more, packet headers not counted.
@@ -107,6 +110,9 @@ pub(crate) struct DemoArgs {
     /// Who publishes: one node, or all of them in turn
     #[arg(long, value_enum, default_value_t = Publishers::One)]
     pub(crate) publishers: Publishers,
+    /// How many nodes stop reading from their links before the first message; they expect none
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) stuck: u32,
 }
 
 /// How fast to publish.

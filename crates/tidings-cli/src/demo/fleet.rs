@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tidings::transport::{QuicConfig, QuicTransport};
 use tidings::{Agent, Counters, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
 use tokio::task::JoinHandle;
 
@@ -22,6 +24,7 @@ const JOIN_GLANCE: Duration = Duration::from_millis(10);
 /// Real nodes, each with its key, its endpoint and a subscription to the demo's topic.
 pub(super) struct Fleet {
     nodes: Vec<Agent>,
+    transports: Vec<Arc<QuicTransport>>,
     subscriptions: Vec<Subscription>,
     start: Instant,
 }
@@ -98,14 +101,15 @@ impl Fleet {
     pub(super) async fn start(nodes: usize, progress: &mut Progress) -> Result<Self, CliError> {
         let start = Instant::now();
         let network = Network::from_key(*new_secret().map_err(failed)?.expose());
-        let mut fleet = Fleet { nodes: Vec::with_capacity(nodes), subscriptions: Vec::with_capacity(nodes), start };
+        let mut fleet = Fleet { nodes: Vec::new(), transports: Vec::new(), subscriptions: Vec::new(), start };
         for number in 0..nodes {
-            let agent = Agent::builder()
-                .network(network.clone())
-                .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
-                .build()
-                .await
-                .map_err(failed)?;
+            let secret = new_secret().map_err(failed)?;
+            let mut quic = QuicConfig::new(secret.clone(), network.clone());
+            quic.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let transport = QuicTransport::bind(quic).await.map_err(failed)?;
+            let builder = Agent::builder().network(network.clone()).secret(secret).transport(transport.clone());
+            let agent = builder.build().await.map_err(failed)?;
+            fleet.transports.push(transport);
             let options = SubscribeOptions::default();
             fleet.subscriptions.push(agent.subscribe_with(TOPIC, options).await.map_err(failed)?);
             if number > 0 {
@@ -164,6 +168,13 @@ impl Fleet {
             views.insert(node.node_id(), node.membership().topic_view(TOPIC).await.map_err(failed)?);
         }
         Ok(views)
+    }
+
+    /// From now on these nodes read nothing from their links.
+    pub(super) fn hold(&self, stuck: &[usize]) {
+        for index in stuck {
+            self.transports[*index].hold_reading(true);
+        }
     }
 
     /// Starts to count what every node gets.

@@ -33,6 +33,11 @@ const TAIL: Duration = Duration::from_millis(500);
 
 /// Runs the demo.
 pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
+    if args.stuck + 2 > args.nodes {
+        let why =
+            format!("--stuck {} of {} nodes leaves nobody to receive: use a smaller number", args.stuck, args.nodes);
+        return Err(CliError::Usage(why));
+    }
     let mut progress = Progress::new(json);
     let rss_before = meters::rss_bytes();
     let mut fleet = Fleet::start(args.nodes as usize, &mut progress).await?;
@@ -46,9 +51,11 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     fleet.wait_for_one_piece(&mut progress).await?;
     let idle_rss = meters::rss_bytes().zip(rss_before).map(|(now, before)| now - before);
 
-    let counters_before = fleet.counters().await?;
     let publishing = publish::Plan::new(args, fleet.len());
+    fleet.hold(&publishing.stuck);
+    let counters_before = fleet.counters().await?;
     let mut watch = Watch::new(&publishing, clock);
+    let stuck = publishing.stuck.clone();
     let receivers = fleet.receive(&watch, args.messages, args.size);
     let publishers = fleet.publishers(publishing.publishers()).await?;
     watch.begin();
@@ -59,9 +66,11 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     let traffic = fleet.counters().await?.since(&counters_before);
     fleet.shutdown().await;
     let mut totals = Totals::new();
-    for receiver in receivers {
+    for (index, receiver) in receivers.into_iter().enumerate() {
         let tally = receiver.await.map_err(|e| CliError::Node(format!("a receiver failed: {e}")))?;
-        totals.add(&tally);
+        if !stuck.contains(&index) {
+            totals.add(&tally);
+        }
     }
     progress.clear();
 

@@ -15,9 +15,11 @@ use crate::error::CliError;
 const WINDOW: usize = 1024;
 
 /// A run's schedule.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Plan {
     nodes: usize,
+    /// Those that read nothing, and publish nothing.
+    pub(super) stuck: Vec<usize>,
     messages: u64,
     size: usize,
     rate: Rate,
@@ -26,15 +28,16 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn new(args: &DemoArgs, nodes: usize) -> Self {
-        Plan { nodes, messages: args.messages, size: args.size, rate: args.rate, who: args.publishers }
+        let stuck = stuck(nodes, args.stuck as usize);
+        Plan { nodes, stuck, messages: args.messages, size: args.size, rate: args.rate, who: args.publishers }
     }
 
     /// The nodes that publish, in turn.
     pub(super) fn publishers(&self) -> Vec<usize> {
         match self.who {
             // Neither the first to join, which everybody may know, nor the last.
-            Publishers::One => vec![self.nodes / 2],
-            Publishers::Rotating => (0..self.nodes).collect(),
+            Publishers::One => vec![publisher(self.nodes)],
+            Publishers::Rotating => (0..self.nodes).filter(|n| !self.stuck.contains(n)).collect(),
         }
     }
 
@@ -46,7 +49,7 @@ impl Plan {
         }
     }
 
-    /// How many messages each node is to receive: all but its own.
+    /// How many messages each node is to receive: all but its own; none if it is stuck.
     pub(super) fn expected(&self) -> Vec<u64> {
         let publishers = self.publishers();
         let turns = publishers.len() as u64;
@@ -54,8 +57,19 @@ impl Plan {
             let turn = publishers.iter().position(|p| *p == node).map(|t| t as u64);
             turn.map_or(0, |t| self.messages / turns + u64::from(t < self.messages % turns))
         };
-        (0..self.nodes).map(|node| self.messages - own(node)).collect()
+        (0..self.nodes).map(|node| if self.stuck.contains(&node) { 0 } else { self.messages - own(node) }).collect()
     }
+}
+
+/// The one that publishes where one does.
+fn publisher(nodes: usize) -> usize {
+    nodes / 2
+}
+
+/// `count` of the nodes, evenly among all but the publisher.
+fn stuck(nodes: usize, count: usize) -> Vec<usize> {
+    let others: Vec<usize> = (0..nodes).filter(|n| *n != publisher(nodes)).collect();
+    (0..count).map(|i| others[(2 * i + 1) * others.len() / (2 * count)]).collect()
 }
 
 /// Publishes the whole plan. `clock` is what the stamps count from.
@@ -99,8 +113,22 @@ mod tests {
     fn every_message_is_expected_by_all_others() {
         for (nodes, messages) in [(2, 1), (4, 20), (5, 23), (16, 3)] {
             for who in [Publishers::One, Publishers::Rotating] {
-                let plan = Plan { nodes, messages, size: 16, rate: Rate::Max, who };
+                let plan = Plan { nodes, stuck: Vec::new(), messages, size: 16, rate: Rate::Max, who };
                 assert_eq!(plan.expected().iter().sum::<u64>(), messages * (nodes as u64 - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn those_that_are_stuck_neither_publish_nor_receive() {
+        for count in 1..15 {
+            let stuck = stuck(16, count);
+            let distinct: std::collections::BTreeSet<_> = stuck.iter().collect();
+            assert_eq!(distinct.len(), count);
+            for who in [Publishers::One, Publishers::Rotating] {
+                let plan = Plan { nodes: 16, stuck: stuck.clone(), messages: 20, size: 16, rate: Rate::Max, who };
+                assert!(plan.publishers().iter().all(|p| !stuck.contains(p)));
+                assert_eq!(plan.expected().iter().sum::<u64>(), 20 * (15 - count as u64));
             }
         }
     }

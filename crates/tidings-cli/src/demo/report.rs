@@ -24,6 +24,8 @@ struct Latency {
 #[derive(Serialize)]
 pub(super) struct Summary {
     nodes: u32,
+    /// Those that read nothing, and are expected to have nothing.
+    stuck: u32,
     /// From the first node's start until each had a neighbour in the topic.
     join_ms: f64,
     /// And until the topic's overlay was in one piece.
@@ -75,11 +77,12 @@ impl Summary {
         let (delivered, elapsed) = (totals.delivered as f64, watch.elapsed.as_secs_f64());
         Summary {
             nodes: args.nodes,
+            stuck: args.stuck,
             join_ms: round(join.as_secs_f64() * 1e3, 1),
             connected_ms: round(connected.as_secs_f64() * 1e3, 1),
             messages: args.messages,
             size_bytes: args.size,
-            expected: args.messages * u64::from(args.nodes - 1),
+            expected: args.messages * u64::from(args.nodes - args.stuck - 1),
             delivered: totals.delivered,
             duplicates: totals.duplicates,
             foreign: totals.foreign,
@@ -119,9 +122,13 @@ impl Summary {
         };
         out::line(&verdict)?;
         let l = &self.latency_ms;
+        let stuck = if self.stuck > 0 { format!(", {} of them stuck", self.stuck) } else { String::new() };
         let latency = [l.p50, l.p99, l.max].map(|v| figure(v, " ms"));
         for (name, value) in [
-            ("nodes", format!("{}, joined in {} ms, connected in {} ms", self.nodes, self.join_ms, self.connected_ms)),
+            (
+                "nodes",
+                format!("{}{stuck}, joined in {} ms, connected in {} ms", self.nodes, self.join_ms, self.connected_ms),
+            ),
             ("messages", format!("{} of {} bytes", self.messages, self.size_bytes)),
             ("latency", format!("p50 {}, p99 {}, max {}", latency[0], latency[1], latency[2])),
             ("deliveries", format!("{} a second", self.deliveries_per_s)),

@@ -216,7 +216,7 @@ mod credit {
         assert!(send(&mut e, Lane::Data, Lane::Data.budget()));
         assert!(!send(&mut e, Lane::Data, 1));
         assert!(send(&mut e, Lane::Control, 1), "lanes do not share");
-        e.links.on_credit(&peer(1), Lane::Data, 10);
+        e.links.on_credit(&peer(1), Lane::Data, 10, Time(0));
         assert!(send(&mut e, Lane::Data, 10));
         assert!(!send(&mut e, Lane::Data, 1));
     }
@@ -225,8 +225,28 @@ mod credit {
     fn never_grows_past_the_budget() {
         let mut e = End::new(4);
         e.up(1, false);
-        e.links.on_credit(&peer(1), Lane::Data, usize::MAX);
+        e.links.on_credit(&peer(1), Lane::Data, usize::MAX, Time(0));
         assert_eq!(e.links.credit(&peer(1), Lane::Data), Lane::Data.budget());
+    }
+
+    #[test]
+    fn of_all_links_together_is_bounded_and_each_keeps_a_share() {
+        let links = (UNSENT / Lane::Data.budget()) as u8;
+        let mut e = End::new(64);
+        let fill = |e: &mut End, n: u8, len| e.links.send(&mut e.out, &mut e.counters, peer(n), Lane::Data, frame(len));
+        for n in 0..=links {
+            e.up(n, false);
+        }
+        for n in 0..links {
+            assert!(fill(&mut e, n, Lane::Data.budget()));
+        }
+        assert_eq!(e.links.unsent(), UNSENT);
+        assert!(fill(&mut e, links, SHARE));
+        assert!(!fill(&mut e, links, 1));
+        e.down(0);
+        assert!(fill(&mut e, links, 1), "what a link held that is gone is free");
+        e.up(1, false);
+        assert_eq!(e.links.unsent(), UNSENT - 2 * Lane::Data.budget() + SHARE + 1, "a new link begins empty");
     }
 
     #[test]

@@ -22,7 +22,7 @@ const ROUND_MOST: Span = Span::from_secs(2);
 /// be heard of while a neighbour still has them.
 const SHARE: usize = 16;
 /// Announcements waiting for one neighbour; more, and the oldest is dropped.
-const WAITING: usize = MAX_IHAVES * 4;
+pub(super) const WAITING: usize = MAX_IHAVES * 4;
 
 impl Peer {
     pub(super) fn queue_announcement(&mut self, cx: &mut Cx<'_>, batch: Queued) {
@@ -34,13 +34,14 @@ impl Peer {
         }
         self.queue.push_back(batch);
         self.queued += batch.messages;
-        self.urgent |= self.queued >= cx.config.message_cache_size / SHARE;
+        // Who reads nothing hears of it when it does again.
+        self.urgent |= self.queued >= cx.config.message_cache_size / SHARE && cx.links().may_announce(&self.id);
     }
 
     /// Sends what waits; what does not fit the lane waits on.
     fn announce(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
         let now = cx.now.mono;
-        while !self.queue.is_empty() {
+        while !self.queue.is_empty() && cx.links().may_announce(&self.id) {
             let n = self.queue.len().min(MAX_IHAVES);
             let say = |q: &Queued| Announced {
                 id: q.id,

@@ -18,7 +18,7 @@ use crate::time::{Now, Span, Time, UnixMillis};
 use crate::wire::{Range, ShortId};
 
 /// Ids remembered at most, and how long at least (announcements are at most seconds late; guesses).
-const IDS: usize = 32_768;
+pub(super) const IDS: usize = 32_768;
 const IDS_AGE: Span = Span::from_secs(120);
 
 /// Batches younger than this are kept whatever their number, up to so many bytes: a neighbour that missed one must
@@ -26,6 +26,8 @@ const IDS_AGE: Span = Span::from_secs(120);
 /// takes an announcement, the patience for the tree and a few tries: some 3 s at worst.)
 const YOUNG: Span = Span::from_secs(5);
 const YOUNG_BYTES: u64 = 16 << 20;
+/// And up to so many: the smallest ones cost more to keep than their bytes (several seconds' batches at full speed).
+pub(super) const YOUNG_BATCHES: usize = 16_384;
 
 /// One batch in the log.
 #[derive(Clone, Debug)]
@@ -99,7 +101,8 @@ impl MessageLog {
         self.raise(now.wall.0.saturating_sub(ttl));
         while let Some((key, e)) = self.entries.first_key_value() {
             let wall = key.0;
-            let needed = now.mono.since(e.received) < YOUNG && self.bytes <= YOUNG_BYTES;
+            let young = now.mono.since(e.received) < YOUNG;
+            let needed = young && self.bytes <= YOUNG_BYTES && self.entries.len() <= YOUNG_BATCHES;
             let many = self.messages > config.message_cache_size || wall.saturating_add(ttl) < now.wall.0;
             if !(self.bytes > config.history_max_bytes || many && !needed) {
                 break;

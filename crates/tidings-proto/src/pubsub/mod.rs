@@ -67,6 +67,35 @@ const IDLE: Span = Span::from_secs(300);
 /// So much earlier than the clocks say a topic's history begins here: clocks that are right agree within a second or two.
 const CLOCKS_MS: u64 = 2_000;
 
+/// The bounds of this layer's structures, of one topic where not said otherwise; see [`crate::limits`].
+pub(crate) struct Limits {
+    pub(crate) young_batches: usize,
+    pub(crate) ids: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) waiting_batches: usize,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) missing: usize,
+    pub(crate) authors: usize,
+    /// Of one neighbour.
+    pub(crate) announcements: usize,
+    /// Bytes of the records of topics that were left, all together.
+    pub(crate) dormant: usize,
+}
+
+pub(crate) fn limits() -> Limits {
+    Limits {
+        young_batches: message_log::YOUNG_BATCHES,
+        ids: message_log::IDS,
+        waiting_bytes: repair::WAITING_BYTES,
+        waiting_batches: repair::WAITING,
+        outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
+        missing: repair::MAX_MISSING,
+        authors: MAX_AUTHORS,
+        announcements: announce::WAITING,
+        dormant: persist::DORMANT * 4_608,
+    }
+}
+
 /// The timers of publish and subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {

@@ -26,7 +26,7 @@ use crate::time::{Time, UnixMillis};
 /// by age alone, by a margin for clocks that disagree (20 minutes).
 const MARGIN_MS: u64 = 20 * 60_000;
 /// Records kept of topics this node is not in now.
-const DORMANT: usize = 65_536;
+pub(super) const DORMANT: usize = 65_536;
 
 /// Topics of which our own streams are remembered: in this epoch, and before it (four times as many as a node can be
 /// in at once; some 100 bytes each).

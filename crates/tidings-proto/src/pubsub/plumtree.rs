@@ -384,11 +384,11 @@ impl Topic {
         let mut took = 0;
         for p in self.peers.iter_mut().filter(|p| Some(p.id) != but) {
             if p.eager {
-                if cx.send_frame(p.id, Lane::Data, frame.clone()) {
+                if cx.push(p.id, &frame) {
                     took += 1;
                     continue;
                 }
-                // No room on its lane: it learns of the batch, and asks for it when it can.
+                // It is slow: it learns of the batch, and asks for it when it can.
                 cx.counters.batches_shed += 1;
             }
             p.queue_announcement(cx, queued);
@@ -446,13 +446,20 @@ impl Topic {
     }
 
     /// Makes the lazy neighbour whose copies come earliest eager.
-    fn graft_best(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn graft_best(&mut self, cx: &mut Cx<'_>) {
         let (now, topic) = (cx.now.mono, self.id);
         let best = self
             .peers
             .iter()
             .filter(|p| !p.eager && !p.suspected)
-            .min_by_key(|p| (p.lag().unwrap_or(i64::MAX), cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id))
+            .min_by_key(|p| {
+                (
+                    cx.links().is_slow(&p.id),
+                    p.lag().unwrap_or(i64::MAX),
+                    cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)),
+                    p.id,
+                )
+            })
             .map(|p| p.id);
         let Some(best) = best else { return };
         if let Some(p) = self.peer(&best) {

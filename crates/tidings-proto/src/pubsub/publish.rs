@@ -10,6 +10,7 @@ use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
 use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
+use crate::links::REPAIR;
 use crate::time::{Span, Time};
 use crate::wire::Lane;
 
@@ -196,6 +197,7 @@ impl PubSub {
 impl Topic {
     /// Whether what waits should be signed now. It waits for company while the neighbours are busy with earlier
     /// batches, and without a limit while most of them can take no more: that is how a fast publisher is slowed down.
+    /// Slow neighbours count only where there are no others.
     fn may_seal(&mut self, cx: &mut Cx<'_>) -> bool {
         if self.outbox.waiting.is_empty() {
             return false;
@@ -207,9 +209,19 @@ impl Topic {
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Seal(self.id)), self.outbox.hold);
             return false;
         }
-        let need = self.outbox.bytes.min(MAX_BODY) + 4096 + self.outbox.waiting.len().min(MAX_MESSAGES) * 6;
-        let eager: Vec<usize> =
-            self.peers.iter().filter(|p| p.eager).map(|p| cx.links().credit(&p.id, Lane::Data)).collect();
+        let need = self.outbox.bytes.min(MAX_BODY) + 4096 + self.outbox.waiting.len().min(MAX_MESSAGES) * 6 + REPAIR;
+        if self.all_eager_slow(cx) {
+            self.graft_best(cx);
+            if self.all_eager_slow(cx) {
+                return false;
+            }
+        }
+        let eager: Vec<usize> = self
+            .peers
+            .iter()
+            .filter(|p| p.eager && !cx.links().is_slow(&p.id))
+            .map(|p| cx.links().credit(&p.id, Lane::Data))
+            .collect();
         let able = eager.iter().filter(|c| **c >= need).count();
         if able * 2 < eager.len() {
             return false;
@@ -222,6 +234,12 @@ impl Topic {
         }
         cx.deadlines.set(TimerKey::PubSub(Timer::Seal(self.id)), due);
         false
+    }
+
+    /// Whether batches could be pushed to nobody, because none of those they are pushed to takes any.
+    fn all_eager_slow(&self, cx: &Cx<'_>) -> bool {
+        let mut eager = self.peers.iter().filter(|p| p.eager).peekable();
+        eager.peek().is_some() && eager.all(|p| cx.links().is_slow(&p.id))
     }
 
     /// The first neighbour is here: what was published before goes out.

@@ -11,7 +11,7 @@ use crate::time::{Span, Time};
 use crate::wire::{Fetch, Graft, MAX_RANGES, ShortId};
 
 /// Announced batches waited for at once, per topic; more are taken up when announced again.
-const MAX_MISSING: usize = 8_192;
+pub(super) const MAX_MISSING: usize = 8_192;
 /// Announcers remembered per missing batch.
 const MAX_ANNOUNCERS: usize = 8;
 /// Requests for one batch before it is given up (the numbers then show what is missing), and the time between them.
@@ -117,8 +117,8 @@ impl Repair {
 
 /// Batches and bytes that may wait behind all gaps of a topic (a guess: sixteen authors' full share of the count, eight
 /// of the bytes). More, and the gap that would be given up next anyway is given up at once: "oldest first".
-const WAITING: usize = 4_096;
-const WAITING_BYTES: usize = 32 << 20;
+pub(super) const WAITING: usize = 4_096;
+pub(super) const WAITING_BYTES: usize = 32 << 20;
 
 /// What waits behind all gaps of a topic.
 #[derive(Clone, Copy, Debug, Default)]

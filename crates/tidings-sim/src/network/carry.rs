@@ -44,7 +44,7 @@ impl Network {
                 }
             }
             What::Frame { from, conn, lane, frame } => {
-                let blocked = self.blocked(from, n);
+                let blocked = self.blocked(from, n) || self.slots[n as usize].deaf;
                 let Some(end) = self.slots[n as usize].ends.get_mut(&from).filter(|e| e.conn == conn && !e.severed)
                 else {
                     return;

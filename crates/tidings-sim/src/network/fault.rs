@@ -4,9 +4,9 @@
 use std::net::{SocketAddr, SocketAddrV4};
 
 use tidings_proto::identity::Addr;
-use tidings_proto::io::{Command, Ticket};
+use tidings_proto::io::{Command, Input, Ticket};
 use tidings_proto::time::Span;
-use tidings_proto::wire::LinkRefusal;
+use tidings_proto::wire::{Lane, LinkRefusal};
 
 use super::{IDLE, Network, What};
 
@@ -118,6 +118,36 @@ impl Network {
     /// From now on a node handles everything this much later; zero ends it.
     pub fn slow_down(&mut self, n: u32, by: Span) {
         self.slots[n as usize].slow = by;
+    }
+
+    /// From now on a node reads nothing from its streams, though it lives and answers probes: a program that hangs.
+    /// Nothing that is sent to it makes room. (QUIC would take one window more.)
+    pub fn stop_reading(&mut self, n: u32) {
+        self.slots[n as usize].deaf = true;
+    }
+
+    /// Ends [`Network::stop_reading`]: everything that waits is read, in order, and makes room.
+    pub fn read_again(&mut self, n: u32) {
+        self.slots[n as usize].deaf = false;
+        let me = self.slots[n as usize].id;
+        let peers: Vec<u32> = self.slots[n as usize].ends.keys().copied().collect();
+        for p in peers {
+            if self.blocked(p, n) {
+                continue;
+            }
+            let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { continue };
+            let conn = end.conn;
+            for (lane, frame) in std::mem::take(&mut end.held) {
+                self.schedule(self.now, n, What::Frame { from: p, conn, lane, frame });
+            }
+            for lane in Lane::STREAMS {
+                let end = self.slots[p as usize].ends.get_mut(&n).filter(|e| e.conn == conn);
+                let bytes = end.map_or(0, |e| std::mem::take(&mut e.unreported[lane as usize]));
+                if bytes > 0 {
+                    self.turn(p, Input::SendCredit { peer: me, lane, bytes });
+                }
+            }
+        }
     }
 
     /// Gives a node another address under the same id. Its links survive if the transport `migrates` them, else they

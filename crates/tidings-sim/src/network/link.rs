@@ -94,14 +94,14 @@ impl Network {
                 self.traffic.comparing_bytes += if compares { (len + PACKET) as u64 } else { 0 };
             }
         }
-        let cut = self.cut(n, p);
+        let cut = self.cut(n, p) || self.slots[p as usize].deaf;
         let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { return };
         let at = (self.now + delay).max(end.last[lane as usize]);
         end.last[lane as usize] = at;
         end.drained = end.drained.max(at);
         let unreported = &mut end.unreported[lane as usize];
         *unreported += len;
-        // Nothing is acknowledged across a cut, so nothing makes room.
+        // Nothing is acknowledged across a cut, and nothing taken by who does not read, so nothing makes room.
         if *unreported >= CREDIT && !cut {
             inputs.push(Input::SendCredit { peer, lane, bytes: std::mem::take(unreported) });
         }

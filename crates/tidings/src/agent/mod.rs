@@ -18,7 +18,7 @@ use crate::gossip::{
     Events, GossipRuntime, HistoryQuery, MembershipManager, PubSubManager, ReconciliationStats, RuntimeError,
     RuntimeHandle, TopicStatus,
 };
-use crate::publisher::{PublishError, Publisher};
+use crate::publisher::{PublishError, PublishHandle, Publisher};
 use crate::subscription::{Message, SubscribeOptions, Subscription};
 use crate::sync::lock;
 use crate::ticket::Ticket;
@@ -127,10 +127,17 @@ impl Agent {
         Ok(self.handle().anti_entropy().reconcile(topic).await?)
     }
 
-    /// Publishes one message and waits until it is signed and on its way. For more than a few, see
+    /// Publishes one message and waits until it is signed and on its way; while the queue of the topic is full, because
+    /// no neighbour takes more, it waits for room. For more than a few, see
     /// [`Agent::publisher`].
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
         self.pubsub().publish(topic, payload).await
+    }
+
+    /// As [`Agent::publish`], but refuses with [`PublishError::QueueFull`] where that would wait for room. The handle
+    /// tells what became of the message.
+    pub fn try_publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<PublishHandle, PublishError> {
+        self.pubsub().publisher(topic)?.try_publish(payload)
     }
 
     /// A publisher on a topic: pipelines messages, so that they travel in batches.

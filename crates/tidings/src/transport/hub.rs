@@ -130,6 +130,8 @@ struct Table {
     dials: HashMap<NodeId, Arc<Notify>>,
     stamp: u64,
     running: usize,
+    /// No link's streams are read.
+    held: bool,
 }
 
 /// A dial in progress; belongs to the attachment that asked for it.
@@ -314,7 +316,7 @@ impl Hub {
         if queue.is_ended() || dial.is_some_and(|dial| !Arc::ptr_eq(&dial.queue, queue)) {
             return Err(Refusal::Link(LinkRefusal::Goodbye));
         }
-        let flow = Arc::new(Flow::new(peer, limits));
+        let flow = Arc::new(Flow::new(peer, limits, table.held));
         let (queue, max_links) = (queue.clone(), limits.max_links);
         let old = table.links.get(&peer).cloned();
         if old.as_ref().is_some_and(|old| {
@@ -399,6 +401,15 @@ impl Hub {
                 self.counters.refused(reason);
                 self.tell(TransportEvent::Refused { peer, reason });
             }
+        }
+    }
+
+    /// No link's streams are read any more, those of later links included; or all are again.
+    pub(super) fn hold(&self, held: bool) {
+        let mut table = lock(&self.table);
+        table.held = held;
+        for link in table.links.values() {
+            link.flow.hold(held);
         }
     }
 

@@ -112,20 +112,22 @@ pub(super) struct Flow {
     pub(super) peer: NodeId,
     down: AtomicBool,
     draining: AtomicBool,
+    /// Nothing is read, as if the program were stuck.
+    held: AtomicBool,
     datagrams: AtomicUsize,
     lanes: [LaneFlow; 3],
 }
 
 impl Flow {
     /// A link's flow, up, with nothing in it.
-    pub(super) fn new(peer: NodeId, limits: &LinkLimits) -> Flow {
+    pub(super) fn new(peer: NodeId, limits: &LinkLimits, held: bool) -> Flow {
         let lanes = Lane::STREAMS.map(|lane| LaneFlow {
             limit: limits.lane_budget(lane),
             unread: AtomicUsize::new(0),
             freed: Notify::new(),
             credit: AtomicUsize::new(0),
         });
-        Flow { peer, down: false.into(), draining: false.into(), datagrams: 0.into(), lanes }
+        Flow { peer, down: false.into(), draining: false.into(), held: held.into(), datagrams: 0.into(), lanes }
     }
 
     fn lane(&self, lane: Lane) -> Option<&LaneFlow> {
@@ -140,8 +142,17 @@ impl Flow {
     /// Waits until the lane may be read further. One reader a lane.
     pub(super) async fn may_read(&self, lane: Lane) {
         let Some(flow) = self.lane(lane) else { return };
-        while flow.unread.load(Ordering::Acquire) >= flow.limit && !self.draining.load(Ordering::Acquire) {
+        let full = || flow.unread.load(Ordering::Acquire) >= flow.limit || self.held.load(Ordering::Acquire);
+        while full() && !self.draining.load(Ordering::Acquire) {
             flow.freed.notified().await;
+        }
+    }
+
+    /// From now on nothing is read, or everything again.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+        for lane in &self.lanes {
+            lane.freed.notify_one();
         }
     }
 

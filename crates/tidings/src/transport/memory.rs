@@ -276,6 +276,13 @@ async fn pump(link: Arc<Link>, wire: Arc<Wire>, other: usize, lane: Lane, peer: 
     queue.set_flushed();
 }
 
+impl MemoryTransport {
+    /// As [`QuicTransport::hold_reading`](super::QuicTransport::hold_reading).
+    pub fn hold_reading(&self, held: bool) {
+        self.node.hub.hold(held);
+    }
+}
+
 impl Transport for MemoryTransport {
     fn local_peer_id(&self) -> NodeId {
         self.node.hub.me

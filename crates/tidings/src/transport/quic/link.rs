@@ -234,13 +234,14 @@ async fn read_lane(hub: Arc<Hub>, link: Arc<Link>, lane: Lane, mut recv: RecvStr
     let mut cutter = Cutter::default();
     let mut frames = Vec::new();
     loop {
-        link.flow.may_read(lane).await;
         let mut chunks = [const { Bytes::new() }; CHUNKS];
         let read = match recv.read_chunks(&mut chunks).await {
             Ok(Some(read)) => read,
             Ok(None) | Err(ReadError::ConnectionLost(_)) => return Ended::Stream,
             Err(_) => return Ended::Broken(LinkRefusal::Protocol),
         };
+        // What was read waits here as long as the driver is behind; meanwhile flow control holds the peer back.
+        link.flow.may_read(lane).await;
         let cut = chunks[..read].iter_mut().try_for_each(|chunk| cutter.feed(std::mem::take(chunk), &mut frames));
         add(&hub.counters.frames_in, frames.len());
         add(&hub.counters.frame_bytes_in, frames.iter().map(Bytes::len).sum());

@@ -105,6 +105,12 @@ impl QuicTransport {
         self.inner.hub.link(peer)?.carrier.key_exchange()
     }
 
+    /// Stops reading the streams of all links, as a program that is stuck does, or goes on: for tests and
+    /// demonstrations. Datagrams and acknowledgements pass, so that the node looks alive; flow control closes.
+    pub fn hold_reading(&self, held: bool) {
+        self.inner.hub.hold(held);
+    }
+
     /// The bound socket addresses.
     pub fn bound_sockets(&self) -> Vec<SocketAddr> {
         vec![self.inner.bound]

@@ -1,0 +1,38 @@
+//! How much memory a node can be made to hold: the sum of everything that is bounded elsewhere.
+//!
+//! `docs/limits.md` has the table. What is counted is the worst that members of the network can do together, every
+//! structure full at once; batches that several structures share are counted in each.
+
+use crate::config::GossipConfig;
+use crate::links::{SHARE, UNSENT};
+use crate::wire::Lane;
+
+/// What a batch costs in memory beside its bytes, where it is kept: itself, its header, its places in the indexes
+/// (measured: some 600 bytes).
+const BATCH: usize = 1 << 10;
+
+/// Bytes that the core of a node in `topics` topics holds at most, under whatever load.
+pub fn core_bytes(config: &GossipConfig, topics: usize) -> u64 {
+    let limits = crate::pubsub::limits();
+    let batches = limits.young_batches + config.message_cache_size;
+    let log = config.history_max_bytes + (batches * BATCH) as u64;
+    let gaps = limits.waiting_bytes + limits.waiting_batches * BATCH;
+    let neighbors = config.active_view_size * 2;
+    let topic = log
+        + (gaps + limits.outbox_bytes + limits.ids * 192 + limits.missing * 640 + limits.authors * 4_608) as u64
+        + (neighbors * limits.announcements * 48) as u64;
+    let links = UNSENT + config.max_links * (2 * SHARE + Lane::Control.budget());
+    topic * topics as u64 + links as u64 + limits.dormant as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_says_how_much_it_is() {
+        let mib = core_bytes(&GossipConfig::default(), 10) >> 20;
+        let says = include_str!("../../../docs/limits.md").contains(&format!(" {mib} MiB at most"));
+        assert!(says, "{mib} MiB");
+    }
+}
