@@ -178,6 +178,22 @@ async fn frames_keep_their_order_on_each_lane<F: Factory>(factory: F) {
     assert_eq!(a.t.stats().frame_bytes_out, b.t.stats().frame_bytes_in);
 }
 
+async fn more_than_a_stream_takes_at_once_follows_in_order<F: Factory>(factory: F) {
+    let (a, mut b) = pair(&factory).await;
+    // The lane's stream is open when its first frame has arrived.
+    a.t.try_send(b.id(), Lane::Data, numbered(0)).unwrap();
+    assert_eq!(number(&b.frame().await.2), 0);
+    let large = frame(9, 90 * 1024);
+    for n in 1..=20 {
+        a.t.try_send_frame(b.id(), Lane::Data, large.clone()).unwrap();
+        a.t.try_send(b.id(), Lane::Data, numbered(n)).unwrap();
+    }
+    for n in 1..=20 {
+        assert_eq!(b.frame().await.2, large.to_bytes());
+        assert_eq!(number(&b.frame().await.2), n);
+    }
+}
+
 async fn datagrams_travel_and_oversize_is_an_error<F: Factory>(factory: F) {
     let (a, mut b) = pair(&factory).await;
     a.t.try_send(b.id(), Lane::Probe, Bytes::from_static(b"ping")).unwrap();
@@ -475,6 +491,7 @@ suite! {
     a_dial_brings_one_link_up_on_both_sides,
     dialing_a_linked_peer_reports_nothing,
     frames_keep_their_order_on_each_lane,
+    more_than_a_stream_takes_at_once_follows_in_order,
     datagrams_travel_and_oversize_is_an_error,
     an_oversized_frame_is_an_error_and_queues_nothing,
     broadcast_gives_each_peers_result,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tidings_proto::Node;
 use tidings_proto::identity::Addr;
 use tidings_proto::io::{Command, Event, Input, Output, Reply};
+use tidings_proto::node::Reason;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::Lane;
 use tokio::sync::{broadcast, mpsc};
@@ -178,8 +179,11 @@ impl Driver {
             self.storage_failed(error.0);
         }
         self.check_addrs(now);
-        if self.node.deadline().is_some_and(|(at, _)| at <= now.mono) {
-            self.check_acknowledged(now);
+        if let Some((_, reason)) = self.node.deadline().filter(|(at, _)| *at <= now.mono) {
+            // Asking every connection is not cheap, and only the detector wants to know.
+            if matches!(reason, Reason::Swim(_)) {
+                self.check_acknowledged(now);
+            }
             hand_in(&mut self.node, now, Input::Tick);
         }
         self.carry_out(now);
@@ -284,6 +288,19 @@ impl Driver {
     }
 
     fn carry_out(&mut self, now: Now) {
+        loop {
+            self.carry_out_all(now);
+            // Most frames are written at once: a turn for their credit would be half of all turns.
+            let Some(mut credit) = self.inbox.try_credit() else { return };
+            loop {
+                self.inbound(now, credit);
+                let Some(next) = self.inbox.try_credit() else { break };
+                credit = next;
+            }
+        }
+    }
+
+    fn carry_out_all(&mut self, now: Now) {
         while let Some(output) = self.node.poll() {
             match output {
                 Output::Send { peer, lane, frame } => {

@@ -23,7 +23,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::inbox::parking::{Mutex, lock};
 use super::inbox::{Flow, Inbound, Inbox, Queue};
-use super::lane_queue::LaneQueue;
+use super::lane_queue::{LaneQueue, Pushed};
 use super::stats::{Counters, TransportStats, add};
 use super::{LinkLimits, SendError, TransportEvent};
 
@@ -52,6 +52,12 @@ pub(super) enum Refusal {
 pub(super) trait Carrier: Send + Sync {
     /// Sends a datagram, best effort.
     fn datagram(&self, bytes: Bytes) -> Result<(), SendError>;
+    /// Writes what a lane's queue holds as far as that can be done at once, and says how many bytes that was. `None` if
+    /// it is for the lane's writer to do.
+    fn write_now(&self, queue: &LaneQueue) -> Option<usize> {
+        let _ = queue;
+        None
+    }
     /// The last known round-trip time.
     fn rtt(&self) -> Duration;
     /// The remote socket.
@@ -425,9 +431,19 @@ impl Hub {
             add(&self.counters.datagrams_out, 1);
             return Ok(());
         };
-        if queue.push(frame)? {
-            lock(&link.work).lanes.push(lane);
-            link.wake.notify_one();
+        match queue.push(frame)? {
+            Pushed::First => {
+                lock(&link.work).lanes.push(lane);
+                link.wake.notify_one();
+                queue.wake_writer();
+            }
+            // Nobody else is woken for what can be written here and now.
+            Pushed::Alone => match link.carrier.write_now(queue) {
+                Some(0) => {}
+                Some(written) => link.queue.credit(&link.flow, lane, written),
+                None => queue.wake_writer(),
+            },
+            Pushed::Behind => {}
         }
         add(&self.counters.frames_out, 1);
         add(&self.counters.frame_bytes_out, len);

@@ -367,6 +367,14 @@ impl Inbox {
         })
     }
 
+    /// As [`Inbox::try_recv`], but only if it is credit, which what was just sent may have brought.
+    pub(crate) fn try_credit(&mut self) -> Option<Inbound> {
+        if self.taken.is_empty() {
+            std::mem::swap(&mut lock(&self.queue.state).entries, &mut self.taken);
+        }
+        matches!(self.taken.front(), Some(Entry::Credit { .. })).then(|| self.take_local()).flatten()
+    }
+
     fn take_local(&mut self) -> Option<Inbound> {
         while let Some(entry) = self.taken.pop_front() {
             match entry {

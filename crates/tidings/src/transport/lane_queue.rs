@@ -26,6 +26,17 @@ struct State {
     flushed: bool,
 }
 
+/// What became of a frame that was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// It is the lane's first: the lane needs a writer, which will find it.
+    First,
+    /// Nothing else waits: whoever pushed it writes it, or calls [`LaneQueue::wake_writer`].
+    Alone,
+    /// Others wait before it, and somebody is to write them.
+    Behind,
+}
+
 /// The queue between [`super::Transport::try_send`] and the lane's writer.
 pub(super) struct LaneQueue {
     lane: Lane,
@@ -38,32 +49,51 @@ impl LaneQueue {
         LaneQueue { lane, state: Mutex::default(), ready: Notify::new() }
     }
 
-    /// Queues all of a frame or nothing. `Ok(true)` if this is the lane's first frame: it needs a writer now.
-    pub(super) fn push(&self, frame: Frame) -> Result<bool, SendError> {
+    /// Which lane's.
+    pub(super) fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    /// Queues all of a frame or nothing.
+    pub(super) fn push(&self, frame: Frame) -> Result<Pushed, SendError> {
         let len = frame.len();
         if len > MAX_FRAME {
             return Err(SendError::TooLarge { len, max: MAX_FRAME });
         }
-        let (first, idle) = {
-            let mut state = lock(&self.state);
-            if state.finished {
-                return Err(SendError::NotLinked);
-            }
-            if state.bytes + len > self.lane.budget() {
-                return Err(SendError::Full);
-            }
-            let idle = state.pieces.is_empty();
-            state.bytes += len;
-            state.pieces.push_back(frame.head);
-            if !frame.payload.is_empty() {
-                state.pieces.push_back(frame.payload);
-            }
-            (!std::mem::replace(&mut state.opened, true), idle)
-        };
-        if idle {
-            self.ready.notify_one();
+        let mut state = lock(&self.state);
+        if state.finished {
+            return Err(SendError::NotLinked);
         }
-        Ok(first)
+        if state.bytes + len > self.lane.budget() {
+            return Err(SendError::Full);
+        }
+        let alone = state.pieces.is_empty();
+        state.bytes += len;
+        state.pieces.push_back(frame.head);
+        if !frame.payload.is_empty() {
+            state.pieces.push_back(frame.payload);
+        }
+        let first = !std::mem::replace(&mut state.opened, true);
+        Ok(match alone {
+            _ if first => Pushed::First,
+            true => Pushed::Alone,
+            false => Pushed::Behind,
+        })
+    }
+
+    /// Has the lane's writer look.
+    pub(super) fn wake_writer(&self) {
+        self.ready.notify_one();
+    }
+
+    /// Puts what was taken and could not be written back to the front, for the lane's writer.
+    pub(super) fn put_back(&self, pieces: &mut Vec<Bytes>) {
+        let mut state = lock(&self.state);
+        for piece in pieces.drain(..).rev() {
+            state.pieces.push_front(piece);
+        }
+        drop(state);
+        self.wake_writer();
     }
 
     /// Waits for something to write; `false` once finished and empty. For the lane's one writer.
@@ -132,5 +162,38 @@ impl LaneQueue {
     pub(super) fn is_flushed(&self) -> bool {
         let state = lock(&self.state);
         state.flushed || !state.opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(number: u8) -> Frame {
+        Frame::new(number, &[], Bytes::new())
+    }
+
+    #[test]
+    fn only_a_frame_that_waits_alone_is_its_pushers_to_write() {
+        let queue = LaneQueue::new(Lane::Data);
+        assert_eq!(queue.push(frame(0)), Ok(Pushed::First));
+        assert_eq!(queue.push(frame(1)), Ok(Pushed::Behind));
+        queue.take(&mut Vec::new());
+        assert_eq!(queue.push(frame(2)), Ok(Pushed::Alone));
+    }
+
+    #[test]
+    fn what_is_put_back_is_taken_again_before_what_came_meanwhile() {
+        let queue = LaneQueue::new(Lane::Data);
+        let mut pieces = Vec::new();
+        for number in 0..3 {
+            queue.push(frame(number)).unwrap();
+        }
+        queue.take(&mut pieces);
+        queue.push(frame(3)).unwrap();
+        queue.put_back(&mut pieces);
+        queue.take(&mut pieces);
+        let in_order: Vec<u8> = (0..4).flat_map(|number| frame(number).to_bytes()).collect();
+        assert_eq!(pieces.concat(), in_order);
     }
 }

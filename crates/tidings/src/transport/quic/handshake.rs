@@ -12,9 +12,9 @@ use tidings_proto::wire::{Lane, LinkRefusal};
 use tokio::time::sleep;
 
 use super::hello::{Proofs, Role};
-use super::link::{Control, open_lane};
+use super::link::{Control, QuicCarrier, Streams, key_exchange, open_lane};
 use super::{Inner, codes, tls};
-use crate::transport::hub::{Candidate, Carried, Carrier, Dial, Refusal};
+use crate::transport::hub::{Candidate, Carried, Dial, Refusal};
 
 /// The only key exchange a link may rest on: X25519 with ML-KEM-768.
 const KEY_EXCHANGE: NamedGroup = NamedGroup::X25519MLKEM768;
@@ -35,7 +35,7 @@ pub(super) struct Established {
 
 fn check_group(conn: &Connection) -> Result<(), Refusal> {
     // Neither end offers any other group; this stands should a TLS library ever do.
-    if conn.key_exchange() == Some(KEY_EXCHANGE) { Ok(()) } else { Err(Refusal::Link(LinkRefusal::Protocol)) }
+    if key_exchange(conn) == Some(KEY_EXCHANGE) { Ok(()) } else { Err(Refusal::Link(LinkRefusal::Protocol)) }
 }
 
 /// Dials. On an error no connection is left.
@@ -100,10 +100,12 @@ async fn greet(inner: &Arc<Inner>, dial: &Dial, conn: Connection) -> Result<Esta
     let mut recv = accept_control(&conn).await?;
     // A refusal is a close of the connection, and says more than the stream that it cut short.
     let peer_stamp = proofs.read(Role::Acceptor, &mut recv).await.map_err(lost)?;
-    let candidate = Candidate { peer: dial.peer, peer_stamp, carrier: Box::new(conn.clone()) };
+    let streams = Arc::new(Streams::default());
+    let carrier = Box::new(QuicCarrier::new(conn.clone(), streams.clone()));
+    let candidate = Candidate { peer: dial.peer, peer_stamp, carrier };
     let link = inner.hub.dialed(dial, candidate)?;
     let carried = Carried::new(inner.hub.clone(), link);
-    Ok(Established { conn, carried, control: Control { send, recv } })
+    Ok(Established { conn, carried, control: Control { send, recv, streams } })
 }
 
 /// Answers an incoming connection. On an error it has been refused.
@@ -123,7 +125,9 @@ async fn answer(inner: &Arc<Inner>, conn: Connection) -> Result<Established, Ref
     if let Some(error) = conn.close_reason() {
         return Err(codes::refusal(&error));
     }
-    let candidate = Candidate { peer, peer_stamp, carrier: Box::new(conn.clone()) };
+    let streams = Arc::new(Streams::default());
+    let carrier = Box::new(QuicCarrier::new(conn.clone(), streams.clone()));
+    let candidate = Candidate { peer, peer_stamp, carrier };
     let (link, stamp) = inner.hub.accepted(candidate)?;
     let carried = Carried::new(inner.hub.clone(), link);
     let sent = async {
@@ -132,7 +136,7 @@ async fn answer(inner: &Arc<Inner>, conn: Connection) -> Result<Established, Ref
         Some(send)
     };
     match sent.await {
-        Some(send) => Ok(Established { conn, carried, control: Control { send, recv } }),
+        Some(send) => Ok(Established { conn, carried, control: Control { send, recv, streams } }),
         None => {
             let refusal = lost(LinkRefusal::Closed);
             let reason = if let Refusal::Link(reason) = refusal { reason } else { LinkRefusal::Closed };

@@ -2,6 +2,9 @@
 //!
 //! A lane is a unidirectional stream for each direction, opened at its first frame and kept as long as the link.
 //! Its first byte is the lane's; frames follow back to back.
+//!
+//! Frames are written where they are queued, by whoever sends them, as long as the stream takes them at once: with little
+//! traffic a task of its own would be woken for each. The lane's writer opens the stream and writes when it has to wait.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -9,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use quinn::crypto::rustls::HandshakeData;
 use quinn::{Connection, ReadError, RecvStream, SendDatagramError, SendStream};
 use rustls::NamedGroup;
@@ -21,6 +25,8 @@ use super::codes;
 use crate::transport::SendError;
 use crate::transport::cutter::Cutter;
 use crate::transport::hub::{Carried, Carrier, Hub, Link, Refusal};
+use crate::transport::inbox::parking::{Mutex, lock};
+use crate::transport::lane_queue::LaneQueue;
 use crate::transport::stats::add;
 
 /// How long a closing link may take to flush its control lane: a few round trips on a slow path (a guess).
@@ -29,48 +35,104 @@ const FLUSH: Duration = Duration::from_millis(200);
 /// Chunks taken from a stream at once; each is at most one packet's payload.
 const CHUNKS: usize = 16;
 
-impl Carrier for Connection {
+/// A connection, and the streams of its lanes while nobody waits to write on them.
+pub(super) struct QuicCarrier {
+    conn: Connection,
+    /// Whoever writes on a lane has taken its stream out or holds the lock, before it takes from the lane's queue: so
+    /// frames stay in order.
+    streams: Arc<Streams>,
+}
+
+/// The sending streams of a link's lanes, once they are open.
+#[derive(Default)]
+pub(super) struct Streams([Mutex<Option<SendStream>>; 3]);
+
+impl Streams {
+    fn take(&self, lane: Lane) -> Option<SendStream> {
+        lock(&self.0[lane as usize]).take()
+    }
+
+    fn put(&self, lane: Lane, stream: SendStream) {
+        *lock(&self.0[lane as usize]) = Some(stream);
+    }
+}
+
+impl QuicCarrier {
+    /// What carries a link over `conn`, with `streams` that the link's tasks share.
+    pub(super) fn new(conn: Connection, streams: Arc<Streams>) -> QuicCarrier {
+        QuicCarrier { conn, streams }
+    }
+}
+
+impl Carrier for QuicCarrier {
     fn datagram(&self, bytes: Bytes) -> Result<(), SendError> {
         let len = bytes.len();
-        let max = self.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM);
+        let max = self.conn.max_datagram_size().unwrap_or(0).min(MAX_DATAGRAM);
         if len > max {
             return Err(SendError::TooLarge { len, max });
         }
-        self.send_datagram(bytes).map_err(|error| match error {
+        self.conn.send_datagram(bytes).map_err(|error| match error {
             SendDatagramError::ConnectionLost(_) => SendError::NotLinked,
             _ => SendError::TooLarge { len, max },
         })
     }
 
     fn rtt(&self) -> Duration {
-        Connection::rtt(self)
+        self.conn.rtt()
     }
 
     fn addr(&self) -> Option<Addr> {
-        let addr = self.remote_address();
+        let addr = self.conn.remote_address();
         // A socket for both families shows IPv4 peers as mapped.
         Some(Addr::Socket(SocketAddr::new(addr.ip().to_canonical(), addr.port())))
     }
 
     fn wire_bytes(&self) -> (u64, u64) {
-        let stats = self.stats();
+        let stats = self.conn.stats();
         (stats.udp_tx.bytes, stats.udp_rx.bytes)
     }
 
     fn acknowledgements(&self) -> u64 {
-        self.stats().frame_rx.acks
+        self.conn.stats().frame_rx.acks
     }
 
     fn key_exchange(&self) -> Option<NamedGroup> {
-        let data = self.handshake_data()?.downcast::<HandshakeData>().ok()?;
-        Some(data.negotiated_key_exchange_group)
+        key_exchange(&self.conn)
     }
+
+    fn write_now(&self, queue: &LaneQueue) -> Option<usize> {
+        let mut stream = lock(&self.streams.0[queue.lane() as usize]);
+        // None: not open yet, or the writer waits for room.
+        let stream = stream.as_mut()?;
+        let mut pieces = Vec::with_capacity(2);
+        queue.take(&mut pieces);
+        let mut bytes = 0;
+        while !pieces.is_empty() {
+            // Polled once. What cannot be written at once, or fails, is for the writer to wait for and to see.
+            let Some(Ok(written)) = stream.write_chunks(&mut pieces).now_or_never() else { break };
+            pieces.drain(..written.chunks);
+            bytes += written.bytes;
+        }
+        queue.written(bytes);
+        if !pieces.is_empty() {
+            queue.put_back(&mut pieces);
+        }
+        Some(bytes)
+    }
+}
+
+/// The group a connection's keys come from.
+pub(super) fn key_exchange(conn: &Connection) -> Option<NamedGroup> {
+    let data = conn.handshake_data()?.downcast::<HandshakeData>().ok()?;
+    Some(data.negotiated_key_exchange_group)
 }
 
 /// The two control streams of a connection whose hellos were exchanged on them.
 pub(super) struct Control {
     pub(super) send: SendStream,
     pub(super) recv: RecvStream,
+    /// Those of the link's carrier.
+    pub(super) streams: Arc<Streams>,
 }
 
 /// What one side of a lane ended with.
@@ -84,11 +146,13 @@ enum Ended {
 /// Carries the link until it ends.
 pub(super) async fn run(hub: Arc<Hub>, conn: Connection, carried: Carried, control: Control) {
     let link = &carried.link;
+    let streams = control.streams;
     let mut readers = JoinSet::new();
     let mut writers = JoinSet::new();
-    writers.spawn(write_lane(link.clone(), Lane::Control, conn.clone(), Some(control.send)));
+    streams.put(Lane::Control, control.send);
+    writers.spawn(write_lane(link.clone(), Lane::Control, conn.clone(), streams.clone()));
     readers.spawn(read_lane(hub.clone(), link.clone(), Lane::Control, control.recv));
-    let refusal = watch(&hub, &conn, link, &mut readers, &mut writers).await;
+    let refusal = watch(&hub, &conn, link, &streams, &mut readers, &mut writers).await;
     match refusal {
         Some(refusal) => {
             if !link.flow.is_down() {
@@ -118,6 +182,7 @@ async fn watch(
     hub: &Arc<Hub>,
     conn: &Connection,
     link: &Arc<Link>,
+    streams: &Arc<Streams>,
     readers: &mut JoinSet<Ended>,
     writers: &mut JoinSet<()>,
 ) -> Option<Refusal> {
@@ -130,7 +195,7 @@ async fn watch(
                 let (lanes, close) = link.take_work();
                 // Control has its writer from the start: the hello went out on its stream.
                 for lane in lanes.into_iter().filter(|lane| *lane != Lane::Control) {
-                    writers.spawn(write_lane(link.clone(), lane, conn.clone(), None));
+                    writers.spawn(write_lane(link.clone(), lane, conn.clone(), streams.clone()));
                 }
                 if close.is_some() {
                     return close;
@@ -175,18 +240,18 @@ async fn flush(link: &Link, writers: &mut JoinSet<()>) {
     let _ = timeout(FLUSH, control_done).await;
 }
 
-/// Opens the lane's stream if need be, and writes what is queued.
-async fn write_lane(link: Arc<Link>, lane: Lane, conn: Connection, stream: Option<SendStream>) {
+/// Opens the lane's stream if need be, and writes what is queued that could not be written where it was queued.
+async fn write_lane(link: Arc<Link>, lane: Lane, conn: Connection, streams: Arc<Streams>) {
     let queue = &link.lanes[lane as usize];
-    let stream = match stream {
-        Some(stream) => Some(stream),
-        None => open_lane(&conn, lane).await,
-    };
+    if lane != Lane::Control {
+        // Without a stream the connection is gone: the watcher sees it too.
+        let Some(stream) = open_lane(&conn, lane).await else { return };
+        streams.put(lane, stream);
+    }
     drop(conn);
-    // Without a stream the connection is gone: the watcher sees it too.
-    let Some(mut stream) = stream else { return };
     let mut pieces = Vec::new();
     while queue.ready().await {
+        let Some(mut stream) = streams.take(lane) else { return };
         queue.take(&mut pieces);
         let mut rest = &mut pieces[..];
         while !rest.is_empty() {
@@ -196,7 +261,9 @@ async fn write_lane(link: Arc<Link>, lane: Lane, conn: Connection, stream: Optio
             link.queue.credit(&link.flow, lane, written.bytes);
         }
         pieces.clear();
+        streams.put(lane, stream);
     }
+    let Some(mut stream) = streams.take(lane) else { return };
     if lane == Lane::Control && stream.finish().is_ok() {
         let _ = stream.stopped().await;
         queue.set_flushed();
