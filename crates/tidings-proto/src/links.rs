@@ -311,7 +311,8 @@ impl Links {
         counters.frames_out += 1;
         match lane {
             Lane::Control => counters.control_bytes_out += len as u64,
-            _ => counters.data_bytes_out += len as u64,
+            Lane::Bulk => counters.bulk_bytes_out += len as u64,
+            Lane::Data | Lane::Probe => counters.data_bytes_out += len as u64,
         }
         out.extend([Output::Send { peer, lane, frame }]);
         true

@@ -1,6 +1,13 @@
 //! What a subscriber reads: messages in each author's order, and what was missed among them.
 //!
-//! The driver queues whole batches and never waits; the reader takes them apart. Invariants:
+//! The driver queues whole batches and never waits; the reader takes them apart.
+//!
+//! Large messages ([`tidings_proto::large`]) keep their place: up to [`WHOLE`] bytes the reader, and nobody else, waits
+//! for the content, and the program gets it as any other message; of longer ones it gets a [`Large`] at once, to read as
+//! the content comes. So neither core nor driver waits for anything, a program of small messages need not know, and
+//! nobody waits for 64 MiB to learn that they are coming.
+//!
+//! Invariants:
 //!
 //! 1. The queue is bounded by messages and bytes; only an empty queue takes a batch past the bounds.
 //! 2. What does not fit is dropped, and an [`Item::Lagged`] stands exactly where it would have stood, with the exact
@@ -16,10 +23,12 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_core::Stream;
 use tidings_proto::identity::{MessageId, NodeId, TopicId};
+use tidings_proto::large::WHOLE;
 use tidings_proto::pubsub::{Delivery, MessageView};
 use tidings_proto::time::UnixMillis;
 
 use crate::gossip::Run;
+use crate::large::Large;
 use crate::sync::lock;
 
 /// What an entry costs beside its bytes: about its size in memory.
@@ -70,6 +79,17 @@ pub enum Item {
         /// Exactly how many.
         missed: u64,
     },
+    /// A large message whose content could not be had. Its number is used up: it is no [`Item::Gap`].
+    Unavailable {
+        /// Whose.
+        author: NodeId,
+        /// In which of the author's epochs.
+        epoch: u64,
+        /// The message's sequence number.
+        seq: u64,
+        /// Length of the content; 0 if not even that is known.
+        size: usize,
+    },
 }
 
 impl Item {
@@ -77,7 +97,7 @@ impl Item {
     pub fn message(self) -> Option<Message> {
         match self {
             Item::Message(m) => Some(m),
-            Item::Gap { .. } | Item::Lagged { .. } => None,
+            Item::Gap { .. } | Item::Lagged { .. } | Item::Unavailable { .. } => None,
         }
     }
 }
@@ -104,8 +124,11 @@ pub struct Message {
     pub own: bool,
     /// Links travelled.
     pub hop: u16,
-    /// What was published. Shares memory with the batch it came in.
+    /// What was published. Shares memory with the batch it came in, or with what is served of it. Empty if it is in
+    /// `large`.
     pub payload: Bytes,
+    /// What was published, if it has more than [`WHOLE`](tidings_proto::large::WHOLE) bytes: it may still be on its way.
+    pub large: Option<Large>,
     /// Its encoded headers; empty for none.
     pub headers: Bytes,
     view: MessageView,
@@ -118,8 +141,11 @@ impl Message {
     }
 }
 
+/// The large messages of a delivery, by their place in it.
+pub(crate) type Contents = Option<Arc<[(usize, Large)]>>;
+
 enum Entry {
-    Delivery(Delivery),
+    Delivery(Delivery, Contents),
     Gap { author: NodeId, epoch: u64, from: u64, to: u64 },
     Lagged(u64),
 }
@@ -127,7 +153,10 @@ enum Entry {
 impl Entry {
     fn cost(&self) -> (usize, usize) {
         match self {
-            Entry::Delivery(d) => (d.len(), d.batch().bytes().len() + ENTRY_OVERHEAD),
+            Entry::Delivery(d, contents) => {
+                let contents: usize = contents.iter().flat_map(|c| c.iter()).map(|(_, l)| l.size()).sum();
+                (d.len(), d.batch().bytes().len() + contents + ENTRY_OVERHEAD)
+            }
             Entry::Gap { .. } => (1, ENTRY_OVERHEAD),
             Entry::Lagged(_) => (0, 0),
         }
@@ -135,7 +164,7 @@ impl Entry {
 
     fn stands_for(&self) -> u64 {
         match self {
-            Entry::Delivery(d) => d.len() as u64,
+            Entry::Delivery(d, _) => d.len() as u64,
             Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
             Entry::Lagged(missed) => *missed,
         }
@@ -169,10 +198,15 @@ impl Queue {
         Queue { topic, name, options, state: Mutex::default(), abandoned: false.into(), lagged: 0.into() }
     }
 
+    /// Whether it takes a batch at all.
+    pub(crate) fn wants(&self, delivery: &Delivery) -> bool {
+        !delivery.own() || self.options.own
+    }
+
     /// Queues a batch, or counts its messages as missed.
-    pub(crate) fn deliver(&self, delivery: &Delivery) {
-        if !delivery.own() || self.options.own {
-            self.push(Entry::Delivery(delivery.clone()));
+    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
+        if self.wants(delivery) {
+            self.push(Entry::Delivery(delivery.clone(), contents.clone()));
         }
     }
 
@@ -248,6 +282,7 @@ impl Queue {
 
 struct Reading {
     delivery: Delivery,
+    contents: Contents,
     index: usize,
     offset: usize,
 }
@@ -295,10 +330,12 @@ impl Subscription {
         }
     }
 
-    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
-            if let Some(item) = self.next_of_batch() {
-                return Poll::Ready(Some(item));
+            match self.next_of_batch(cx) {
+                Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
             }
             let entry = match self.queue.poll_pop(cx) {
                 Poll::Ready(Some(entry)) => entry,
@@ -306,7 +343,9 @@ impl Subscription {
                 Poll::Pending => return Poll::Pending,
             };
             match entry {
-                Entry::Delivery(delivery) => self.reading = Some(Reading { delivery, index: 0, offset: 0 }),
+                Entry::Delivery(delivery, contents) => {
+                    self.reading = Some(Reading { delivery, contents, index: 0, offset: 0 });
+                }
                 Entry::Gap { author, epoch, from, to } => {
                     return Poll::Ready(Some(Item::Gap { author, epoch, from, to }));
                 }
@@ -315,13 +354,37 @@ impl Subscription {
         }
     }
 
-    fn next_of_batch(&mut self) -> Option<Item> {
-        let reading = self.reading.as_mut()?;
+    fn next_of_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
         let d = &reading.delivery;
         let Some((mut view, next)) = d.message_at(reading.index, reading.offset) else {
             self.reading = None;
-            return None;
+            return Poll::Ready(None);
         };
+        let mut large = None;
+        if view.large {
+            let place = reading.index;
+            let content = reading.contents.iter().flat_map(|c| c.iter()).find(|(i, _)| *i == place);
+            let whole = match content {
+                Some((_, l)) if l.size() > WHOLE => {
+                    large = Some(l.clone());
+                    Some(Bytes::new())
+                }
+                // The author's next message waits for this one: the order is the author's.
+                Some((_, l)) => match l.poll_whole(cx) {
+                    Poll::Ready(whole) => whole,
+                    Poll::Pending => return Poll::Pending,
+                },
+                None => None,
+            };
+            let Some(whole) = whole else {
+                let size = content.map_or(0, |(_, l)| l.size());
+                let item = Item::Unavailable { author: d.author(), epoch: d.epoch(), seq: view.seq, size };
+                (reading.index, reading.offset) = (place + 1, next);
+                return Poll::Ready(Some(item));
+            };
+            view.payload = whole;
+        }
         let message = Message {
             topic: self.queue.topic,
             topic_name: self.queue.name.clone(),
@@ -333,12 +396,13 @@ impl Subscription {
             own: d.own(),
             hop: d.hop(),
             payload: std::mem::take(&mut view.payload),
+            large,
             headers: std::mem::take(&mut view.headers),
             view,
         };
         reading.index += 1;
         reading.offset = next;
-        Some(Item::Message(message))
+        Poll::Ready(Some(Item::Message(message)))
     }
 }
 

@@ -124,8 +124,8 @@ pub(crate) enum Publishers {
     Rotating,
 }
 
-/// Longest message that the network carries in one piece.
-pub(crate) const MAX_SIZE: usize = tidings::proto::pubsub::MAX_MESSAGE;
+/// Longest message.
+pub(crate) const MAX_SIZE: usize = tidings::proto::large::MAX_LARGE;
 
 fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize = text.parse().map_err(|_| "a number of bytes, such as 256".to_owned())?;

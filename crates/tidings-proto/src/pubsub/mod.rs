@@ -48,6 +48,7 @@ use bytes::Bytes;
 
 use crate::identity::{Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
+use crate::large::Manifest;
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::Message;
@@ -385,6 +386,16 @@ impl Topic {
             // Once a second is enough; the size limits hold at all times.
             let at = at.max(cx.now.mono + Span::from_secs(1));
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);
+        }
+    }
+
+    /// Asks for the contents of a batch's large messages.
+    fn pull_contents(&self, cx: &mut Cx<'_>, from: NodeId, batch: &Batch) {
+        for payload in batch.manifests() {
+            match Manifest::decode(&payload) {
+                Ok(manifest) => drop(cx.request(Request::Pull(self.id, from, Box::new(manifest)))),
+                Err(_) => cx.counters.manifests_malformed += 1,
+            }
         }
     }
 

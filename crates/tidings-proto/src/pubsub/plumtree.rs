@@ -326,6 +326,7 @@ impl Topic {
             }
         }
         self.disseminate(cx, batch, hop.saturating_add(1), Some(from));
+        self.pull_contents(cx, from, batch);
     }
 
     /// Pushes a batch to the eager neighbours and announces it to the others. Returns how many took it.

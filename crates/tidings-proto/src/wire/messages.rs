@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::{Frame, Header, WireError};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -427,6 +428,11 @@ messages! {
     45 Alive |_| true;
     46 Suspect |_| true;
     47 Neighbors |m| m.peers.len() <= MAX_PEERS;
+    60 Want |m| asks_ok(&m.asks);
+    61 Have |m| m.chunks.within();
+    62 Chunk |_| true;
+    63 Lack |m| asks_ok(&m.asks);
+    64 Unwant |m| asks_ok(&m.asks);
 }
 
 impl Message {

@@ -23,6 +23,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::Sleep;
 
 use super::disk::Disk;
+use super::downloads::Downloads;
 use super::events::AgentEvent;
 use super::pending::{Pending, Waiting};
 use super::publishing::Publishing;
@@ -91,6 +92,7 @@ pub(crate) struct Driver {
     pending: Pending,
     publishing: Publishing,
     subscribers: Subscribers,
+    downloads: Downloads,
     clock: Clock,
     timer: Pin<Box<Sleep>>,
     armed: Option<Time>,
@@ -128,6 +130,7 @@ impl Driver {
             pending: Pending::default(),
             publishing: Publishing::default(),
             subscribers: Subscribers::default(),
+            downloads: Downloads::default(),
             clock,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
@@ -232,6 +235,7 @@ impl Driver {
                     self.subscribers.end(&topic);
                     self.command(now, Command::Unsubscribe { topic }, Waiting::Done(done));
                 }
+                Control::Content(id, done) => drop(done.send(self.downloads.find(&self.node, &id))),
                 Control::Inspect(look) => look(&View {
                     node: &self.node,
                     subscribers: &self.subscribers,
@@ -316,7 +320,14 @@ impl Driver {
     fn event(&mut self, event: Event) {
         // No observer is no failure.
         match event {
-            Event::Delivered(delivery) => self.subscribers.deliver(&delivery),
+            Event::Delivered(delivery) => {
+                let wanted = self.subscribers.queues(&delivery.topic()).iter().any(|q| q.wants(&delivery));
+                let contents = if wanted { self.downloads.of(&self.node, &delivery) } else { None };
+                self.subscribers.deliver(&delivery, &contents);
+            }
+            Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
+            Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
+            Event::ContentLost { content } => self.downloads.lost(&content),
             Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
             Event::PeerJoined { peer, overlay } => drop(self.events.send(AgentEvent::PeerJoined { peer, overlay })),
             Event::PeerLeft { peer, overlay, reason } => {
@@ -388,6 +399,7 @@ impl Drop for Driver {
     /// Whatever ended the driver, nobody waits for it any longer.
     fn drop(&mut self) {
         self.subscribers.end_all();
+        self.downloads.end();
         self.run.end();
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tidings_proto::identity::{NodeId, TopicId};
+use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::RuntimeError;
 use super::driver::View;
 use super::events::{AgentEvent, Events};
+use crate::large::Large;
 use crate::publisher::Outbox;
 use crate::subscription::Queue;
 use crate::sync::{Signal, lock};
@@ -34,6 +35,8 @@ pub(crate) enum Control {
     Subscribe(Arc<Queue>, Done),
     /// End all subscriptions of a topic.
     Unsubscribe(TopicId, Done),
+    /// Find the content of a large message.
+    Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.
     Inspect(Box<dyn FnOnce(&View<'_>) + Send>),
 }

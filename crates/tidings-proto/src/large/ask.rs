@@ -1,0 +1,149 @@
+//! Whom to ask for which chunk.
+
+use std::collections::BTreeMap;
+
+use super::holding::{Holding, Source};
+use super::pull::Asked;
+use super::{Large, Peer};
+use crate::identity::{ContentId, NodeId};
+use crate::layer::Cx;
+use crate::time::Time;
+use crate::wire::{Ask, ChunkSet, MAX_ASKS, Unwant, Want};
+
+/// Contents looked at for chunks to ask for in one go: the oldest (a guess: windows are full long before).
+const SCAN: usize = 64;
+
+/// The neighbours that can be asked for more of a content, and how many bytes.
+type Room = BTreeMap<NodeId, usize>;
+
+impl Large {
+    /// Asks for what fits the neighbours' windows: the oldest contents first.
+    pub(super) fn fill(&mut self, cx: &mut Cx<'_>) {
+        let mut wants: BTreeMap<NodeId, Vec<Ask>> = BTreeMap::new();
+        let hungry: Vec<ContentId> = self.hungry.iter().take(SCAN).map(|(_, id)| *id).collect();
+        for id in hungry {
+            let Some(h) = self.contents.get_mut(&id) else { continue };
+            for (n, of) in choose(h, &self.peers, cx) {
+                let len = h.manifest.len_of(n);
+                let (Some(pull), Some(s), Some(p)) =
+                    (&mut h.pull, h.sources.get_mut(&of), self.peers.get_mut(&of))
+                else {
+                    continue;
+                };
+                if p.asked == 0 {
+                    p.progress = p.progress.max(cx.now.mono);
+                }
+                p.asked += len;
+                s.owes += 1;
+                pull.asked.insert(n, Asked { of, at: cx.now.mono });
+                let asks = wants.entry(of).or_default();
+                match asks.last_mut().filter(|a| a.content == id) {
+                    Some(a) => drop(a.chunks.insert(n)),
+                    None => asks.push(Ask { content: id, chunks: ChunkSet::from_iter([n]) }),
+                }
+            }
+            if let Some(pull) = h.pull.as_ref().filter(|p| p.todo.is_empty()) {
+                self.hungry.remove(&(pull.number, id));
+            }
+        }
+        for (of, asks) in wants {
+            cx.counters.wants_sent += 1;
+            for part in asks.chunks(MAX_ASKS) {
+                cx.send(of, Want { asks: part.to_vec() });
+            }
+        }
+    }
+
+    /// What was asked of a neighbour for a content is to be asked of others. Returns what that was.
+    pub(super) fn release(&mut self, id: ContentId, of: &NodeId) -> ChunkSet {
+        let mut gone = ChunkSet::default();
+        let Some(h) = self.contents.get_mut(&id) else { return gone };
+        let Some(pull) = &mut h.pull else { return gone };
+        let Some(p) = self.peers.get_mut(of) else { return gone };
+        let todo = &mut pull.todo;
+        pull.asked.retain(|n, a| {
+            if a.of == *of {
+                p.asked -= h.manifest.len_of(*n);
+                gone.insert(*n);
+                todo.insert(0, *n);
+            }
+            a.of != *of
+        });
+        if !todo.is_empty() {
+            self.hungry.insert((pull.number, id));
+        }
+        gone
+    }
+
+    /// As [`Large::release`], for all contents.
+    pub(super) fn release_all(&mut self, of: &NodeId) {
+        let pulls: Vec<ContentId> = self.pulls.iter().map(|(_, id)| *id).collect();
+        for id in pulls {
+            self.release(id, of);
+        }
+    }
+
+    /// A chunk came from elsewhere than where it was asked for last: that neighbour need not send it.
+    pub(super) fn take_back(&mut self, cx: &mut Cx<'_>, id: ContentId, n: u32) {
+        let Some(h) = self.contents.get_mut(&id) else { return };
+        let Some(a) = h.pull.as_mut().and_then(|p| p.asked.remove(&n)) else { return };
+        if let Some(p) = self.peers.get_mut(&a.of) {
+            p.asked -= h.manifest.len_of(n);
+        }
+        self.unwant(cx, a.of, id, ChunkSet::from_iter([n]));
+    }
+
+    pub(super) fn unwant(&self, cx: &mut Cx<'_>, of: NodeId, content: ContentId, chunks: ChunkSet) {
+        if !chunks.is_empty() && cx.links().is_up(&of) {
+            cx.send(of, Unwant { asks: vec![Ask { content, chunks }] });
+        }
+    }
+}
+
+/// Chooses chunks of a content to ask for, and whom; they are taken off its list.
+///
+/// First from those who said they have them, the one with most room each time; then, from whom the manifest came, what
+/// nobody else has; then the rest.
+fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, cx: &Cx<'_>) -> Vec<(u32, NodeId)> {
+    let Some(pull) = &mut h.pull else { return Vec::new() };
+    let (mut said, mut promised) = (Room::new(), Room::new());
+    let usable = |s: &Source, p: &Peer, now: Time| s.banned <= now && !p.suspected && p.asked < p.window;
+    for (id, s) in &h.sources {
+        let Some(p) = peers.get(id).filter(|p| usable(s, p, cx.now.mono) && cx.links().is_up(id)) else { continue };
+        if s.promise {
+            promised.insert(*id, p.window - p.asked);
+        } else if !s.has.is_empty() {
+            said.insert(*id, p.window - p.asked);
+        }
+    }
+    let mut chosen = Vec::new();
+    let mut pick = |room: &mut Room, n: u32, has: &dyn Fn(&NodeId) -> bool| {
+        let best = room.iter().filter(|(id, _)| has(id)).max_by_key(|(_, room)| **room).map(|(id, _)| *id);
+        let Some(best) = best else { return false };
+        let len = h.manifest.len_of(n);
+        match room.get_mut(&best) {
+            Some(left) if *left > len => *left -= len,
+            _ => drop(room.remove(&best)),
+        }
+        chosen.push((n, best));
+        true
+    };
+    let sources = &h.sources;
+    if !said.is_empty() {
+        pull.todo.retain(|n| {
+            said.is_empty() || !pick(&mut said, *n, &|id| sources.get(id).is_some_and(|s| s.has.has(*n)))
+        });
+    }
+    for rare in [true, false] {
+        pull.todo.retain(|n| {
+            if promised.is_empty() {
+                return true;
+            }
+            let elsewhere = || {
+                sources.values().any(|s| !s.promise && s.banned <= cx.now.mono && s.has.has(*n))
+            };
+            (rare && elsewhere()) || !pick(&mut promised, *n, &|_| true)
+        });
+    }
+    chosen
+}
