@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use super::holding::{Holding, Source};
 use super::pull::Asked;
-use super::{Large, Peer};
+use super::{Large, Peer, TREE_CHUNKS};
 use crate::identity::{ContentId, NodeId};
 use crate::layer::Cx;
-use crate::time::Time;
 use crate::wire::{Ask, ChunkSet, MAX_ASKS, Unwant, Want};
 
 /// Contents looked at for chunks to ask for in one go: the oldest (a guess: windows are full long before).
 const SCAN: usize = 64;
+
+/// Bytes asked of whoever brought the manifest of a larger content, before it said that it has them (a guess: a round trip's
+/// worth on a short link).
+const AHEAD: usize = 128 * 1024;
 
 /// The neighbours that can be asked for more of a content, and how many bytes.
 type Room = BTreeMap<NodeId, usize>;
@@ -103,22 +106,34 @@ impl Large {
 /// Chooses chunks of a content to ask for, and whom; they are taken off its list.
 ///
 /// First from those who said they have them, the one with most room each time; then, from whom the manifest came, what
-/// nobody else has; then the rest.
+/// nobody else has; then what it has besides; then what it has yet to get itself. Of a small content that is all of it,
+/// as nobody says what it has; of a large one only a little, or what it gets last would fill its window.
 fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, cx: &Cx<'_>) -> Vec<(u32, NodeId)> {
     let Some(pull) = &mut h.pull else { return Vec::new() };
-    let (mut said, mut promised) = (Room::new(), Room::new());
-    let usable = |s: &Source, p: &Peer, now: Time| s.banned <= now && !p.suspected && p.asked < p.window;
+    let small = h.chunks.len() <= TREE_CHUNKS;
+    let (mut said, mut brought, mut ahead) = (Room::new(), Room::new(), Room::new());
+    let usable = |s: &Source, p: &Peer| s.banned <= cx.now.mono && !p.suspected && p.asked < p.window;
     for (id, s) in &h.sources {
-        let Some(p) = peers.get(id).filter(|p| usable(s, p, cx.now.mono) && cx.links().is_up(id)) else { continue };
-        if s.promise {
-            promised.insert(*id, p.window - p.asked);
-        } else if !s.has.is_empty() {
-            said.insert(*id, p.window - p.asked);
+        let Some(p) = peers.get(id).filter(|p| usable(s, p) && cx.links().is_up(id)) else { continue };
+        let room = p.window - p.asked;
+        if !s.promise {
+            said.insert(*id, room);
+            continue;
+        }
+        if !s.has.is_empty() {
+            brought.insert(*id, room);
+        }
+        let most = if small { room } else { AHEAD.saturating_sub(p.asked) };
+        if most > 0 {
+            ahead.insert(*id, most);
         }
     }
+    let sources = &h.sources;
+    let has = |id: &NodeId, n: u32| sources.get(id).is_some_and(|s| s.has.has(n));
+    let elsewhere = |n: u32| sources.values().any(|s| !s.promise && s.banned <= cx.now.mono && s.has.has(n));
     let mut chosen = Vec::new();
-    let mut pick = |room: &mut Room, n: u32, has: &dyn Fn(&NodeId) -> bool| {
-        let best = room.iter().filter(|(id, _)| has(id)).max_by_key(|(_, room)| **room).map(|(id, _)| *id);
+    let mut pick = |room: &mut Room, n: u32, may: &dyn Fn(&NodeId) -> bool| {
+        let best = room.iter().filter(|(id, _)| may(id)).max_by_key(|(_, room)| **room).map(|(id, _)| *id);
         let Some(best) = best else { return false };
         let len = h.manifest.len_of(n);
         match room.get_mut(&best) {
@@ -128,22 +143,27 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, cx: &Cx<'_>) -> Vec<(
         chosen.push((n, best));
         true
     };
-    let sources = &h.sources;
-    if !said.is_empty() {
-        pull.todo.retain(|n| {
-            said.is_empty() || !pick(&mut said, *n, &|id| sources.get(id).is_some_and(|s| s.has.has(*n)))
-        });
-    }
-    for rare in [true, false] {
-        pull.todo.retain(|n| {
-            if promised.is_empty() {
-                return true;
-            }
-            let elsewhere = || {
-                sources.values().any(|s| !s.promise && s.banned <= cx.now.mono && s.has.has(*n))
-            };
-            (rare && elsewhere()) || !pick(&mut promised, *n, &|_| true)
+    for from in [From::Said, From::BroughtRare, From::Brought, From::Ahead] {
+        let room = match from {
+            From::Said => &mut said,
+            From::BroughtRare | From::Brought => &mut brought,
+            From::Ahead => &mut ahead,
+        };
+        pull.todo.retain(|n| match from {
+            _ if room.is_empty() => true,
+            From::BroughtRare if elsewhere(*n) => true,
+            From::Ahead => !pick(room, *n, &|_| true),
+            _ => !pick(room, *n, &|id| has(id, *n)),
         });
     }
     chosen
+}
+
+/// The turns of a choice.
+#[derive(Clone, Copy)]
+enum From {
+    Said,
+    BroughtRare,
+    Brought,
+    Ahead,
 }
