@@ -190,7 +190,7 @@ pub(crate) struct UpArgs {
 /// `tidings pub`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Standard input and files are sent whole, as one message, bytes unchanged.
+Standard input and files are sent whole, as one message of up to 64 MiB, bytes unchanged.
 
 Examples:
   tidings pub news \"hello\"
@@ -214,17 +214,23 @@ pub(crate) struct PubArgs {
 #[command(after_help = "\
 Says \"listening on TOPIC\" on standard error once nothing published from now on is missed. The node's own messages
 are shown too. With --json each line is a message {topic, author, agent, epoch, seq, id, at, late, text or base64}
-(at: the author's clock, in milliseconds since 1970), or {\"gap\":…} or {\"lagged\":N} where something was missed.
+(at: the author's clock, in milliseconds since 1970), or {\"gap\":…}, {\"lagged\":N} or {\"unavailable\":…} where something
+was missed. A message over 1 MiB has \"content\":{id, size} in the place of its text. With --save each message is written
+to DIR/AUTHOR-EPOCH-SEQ as it comes, and its line has \"saved\", the file's name, in the place of its text.
 
 Examples:
   tidings sub news
-  tidings sub news --count 1 --json")]
+  tidings sub news --count 1 --json
+  tidings sub pictures --save received")]
 pub(crate) struct SubArgs {
     /// The topic's name
     pub(crate) topic: String,
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Write each message to a file of its own in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

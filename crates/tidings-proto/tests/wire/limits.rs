@@ -100,3 +100,24 @@ fn the_fullest_message_fits_a_body() {
         assert_eq!(Message::parse(f), Ok(Some((m, Bytes::new()))));
     }
 }
+
+#[test]
+fn of_contents_asked_for_at_once() {
+    let asks = |n| vec![ask(1, &[0]); n];
+    at_and_past(|n| Want { asks: asks(n) }.into(), MAX_ASKS);
+    at_and_past(|n| Lack { asks: asks(n) }.into(), MAX_ASKS);
+    at_and_past(|n| Unwant { asks: asks(n) }.into(), MAX_ASKS);
+}
+
+#[test]
+fn of_chunk_numbers() {
+    let last = Have { content: ContentId([1; 32]), chunks: chunks(&[MAX_CHUNKS as u32 - 1]) };
+    let body = body_of(&last.clone().into());
+    assert_eq!(parse(61, &body), Ok(Some(last.into())));
+    // A byte more says that there are chunks past the last.
+    let mut all = fields(&body);
+    let mut longer = vec![0; MAX_CHUNKS / 8];
+    longer.push(1);
+    all[1].1 = minicbor::to_vec(minicbor::bytes::ByteVec::from(longer)).unwrap();
+    assert_eq!(parse(61, &map_of(&all)), Err(WireError::Limit(61)));
+}

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use minicbor::{Decoder, Encoder};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tidings_proto::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId, hex};
+use tidings_proto::identity::{Addr, ContentId, MAX_ADDRS, NodeId, PeerAddr, TopicId, hex};
 use tidings_proto::wire::*;
 
 fn node(n: u8) -> NodeId {
@@ -38,6 +38,14 @@ fn announced(n: u8) -> Announced {
 
 fn range(n: u8) -> Range {
     Range { author: node(n), epoch: 1_700_000_000_000, from: 4, to: 9 }
+}
+
+fn chunks(numbers: &[u32]) -> ChunkSet {
+    numbers.iter().copied().collect()
+}
+
+fn ask(n: u8, numbers: &[u32]) -> Ask {
+    Ask { content: ContentId([n; 32]), chunks: chunks(numbers) }
 }
 
 /// One of each, in the order of their tags, with every field set.
@@ -83,6 +91,11 @@ fn examples() -> Vec<Message> {
         .into(),
         Suspect { peer: node(0xbb), incarnation: LIFE }.into(),
         Neighbors { incarnation: LIFE, peers: vec![peer(0xdd)] }.into(),
+        Want { asks: vec![ask(0xe1, &[0, 9]), ask(0xe2, &[1])] }.into(),
+        Have { content: ContentId([0xe1; 32]), chunks: chunks(&[0, 1, 2, 10]) }.into(),
+        Chunk { content: ContentId([0xe1; 32]), index: 300 }.into(),
+        Lack { asks: vec![ask(0xe1, &[7])] }.into(),
+        Unwant { asks: vec![ask(0xe1, &[])] }.into(),
     ]
 }
 
@@ -170,7 +183,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_of_known_tags_never_panic(which in 0usize..24, body in vec(any::<u8>(), 0..200)) {
+    fn random_bodies_of_known_tags_never_panic(which in 0usize..30, body in vec(any::<u8>(), 0..200)) {
         let tag = examples()[which].tag();
         if let Ok(Some(m)) = parse(tag, &body) {
             prop_assert_eq!(m.tag(), tag);
