@@ -218,7 +218,8 @@ impl Large {
                 stalled.push(a.of);
             }
         }
-        if pull.asked.is_empty() && h.sources.values().any(|s| s.banned <= now && s.promise) {
+        let busy = |of: &NodeId| self.peers.get(of).is_some_and(|p| p.asked >= p.window);
+        if pull.asked.is_empty() && h.sources.iter().any(|(of, s)| s.banned <= now && busy(of)) {
             // Others are before it.
             pull.progress = now;
         }
