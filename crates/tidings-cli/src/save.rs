@@ -33,7 +33,8 @@ impl Save {
         progress: &mut Progress,
     ) -> Result<(), CliError> {
         // The node's words: digits, whoever the author is.
-        let author: String = line["author"].as_str().unwrap_or("?").chars().filter(char::is_ascii_alphanumeric).collect();
+        let author: String =
+            line["author"].as_str().unwrap_or("?").chars().filter(char::is_ascii_alphanumeric).collect();
         let name = format!("{:.10}-{}-{}", author, line["epoch"], line["seq"]);
         let (path, part) = (self.dir.join(&name), self.dir.join(format!("{name}.part")));
         let failed = |e: std::io::Error| CliError::file("can't write", &part, e);

@@ -18,7 +18,11 @@ fn key() -> BatchKey {
 }
 
 fn out(payload: &[u8], headers: &[u8]) -> Outgoing {
-    Outgoing { payload: Bytes::copy_from_slice(payload), headers: Bytes::copy_from_slice(headers), ..Outgoing::default() }
+    Outgoing {
+        payload: Bytes::copy_from_slice(payload),
+        headers: Bytes::copy_from_slice(headers),
+        ..Outgoing::default()
+    }
 }
 
 fn header(messages: &[Outgoing]) -> BatchHeader {

@@ -260,7 +260,10 @@ impl Chaos {
             _ => {
                 let payload = vec![1; self.rng.below(10) * (MAX_MESSAGE / 8)];
                 let headers = vec![2; self.rng.below(3) * (MAX_HEADERS / 2 + 1)];
-                Command::Publish { topic, message: Outgoing { payload: payload.into(), headers: headers.into(), ..Outgoing::default() } }
+                Command::Publish {
+                    topic,
+                    message: Outgoing { payload: payload.into(), headers: headers.into(), ..Outgoing::default() },
+                }
             }
         }
     }

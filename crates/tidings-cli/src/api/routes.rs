@@ -142,7 +142,8 @@ pub(super) async fn content(
     let Some(large) = found else {
         return Err(Refusal::new(StatusCode::NOT_FOUND, "this node does not have that content, or no longer"));
     };
-    let size = [(header::CONTENT_TYPE, "application/octet-stream".into()), (header::CONTENT_LENGTH, large.size().to_string())];
+    let size =
+        [(header::CONTENT_TYPE, "application/octet-stream".into()), (header::CONTENT_LENGTH, large.size().to_string())];
     let chunks = large.chunks().map(move |chunk| {
         let _held = &permit;
         chunk

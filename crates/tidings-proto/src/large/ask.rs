@@ -28,8 +28,7 @@ impl Large {
             let Some(h) = self.contents.get_mut(&id) else { continue };
             for (n, of) in choose(h, &self.peers, cx) {
                 let len = h.manifest.len_of(n);
-                let (Some(pull), Some(s), Some(p)) =
-                    (&mut h.pull, h.sources.get_mut(&of), self.peers.get_mut(&of))
+                let (Some(pull), Some(s), Some(p)) = (&mut h.pull, h.sources.get_mut(&of), self.peers.get_mut(&of))
                 else {
                     continue;
                 };

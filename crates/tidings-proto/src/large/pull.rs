@@ -6,9 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::holding::{FOR_EVER, Holding};
-use super::{
-    Large, Manifest, PATIENCE, PATIENCE_MOST, QUICK, SLOW, TREE_CHUNKS, WINDOW_LEAST, WINDOW_MOST,
-};
+use super::{Large, Manifest, PATIENCE, PATIENCE_MOST, QUICK, SLOW, TREE_CHUNKS, WINDOW_LEAST, WINDOW_MOST};
 use crate::identity::{ContentId, NodeId, TopicId};
 use crate::io::Event;
 use crate::layer::Cx;
@@ -19,6 +17,8 @@ use crate::wire::{Chunk, Lack};
 /// and a chunk is given up that does not come in four times that, whatever else comes (guesses: several retransmissions
 /// of a lossy link).
 const STALL: Span = Span::from_secs(2);
+/// The same when another neighbour said that it has what is waited for.
+const STALL_ELSEWHERE: Span = Span::from_secs(1);
 const STALL_MOST: u64 = 4;
 /// How long it is not asked: doubled each time.
 const BAN: Span = Span::from_secs(4);
@@ -209,9 +209,10 @@ impl Large {
         let Some(pull) = &mut h.pull else { return };
         let mut stalled: Vec<NodeId> = Vec::new();
         let mut slowest = Span::ZERO;
-        for a in pull.asked.values() {
+        for (n, a) in &pull.asked {
             let Some(p) = self.peers.get(&a.of) else { continue };
-            let most = STALL + rtt(&a.of);
+            let elsewhere = h.sources.iter().any(|(id, s)| *id != a.of && s.banned <= now && s.has.has(*n));
+            let most = rtt(&a.of) + if elsewhere { STALL_ELSEWHERE } else { STALL };
             slowest = slowest.max(rtt(&a.of));
             let silent = now.since(a.at.max(p.progress)) > most;
             if (silent || now.since(a.at) > most.times(STALL_MOST)) && !stalled.contains(&a.of) {

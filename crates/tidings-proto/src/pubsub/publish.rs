@@ -9,8 +9,8 @@ use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
 use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
-use crate::layer::{Cx, Request, TimerKey};
 use crate::large::MAX_OWED;
+use crate::layer::{Cx, Request, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::Lane;
 

@@ -50,7 +50,9 @@ fn asked(d: &Driven, of: &Fake) -> Vec<u32> {
     d.sent_to(&of.id)
         .into_iter()
         .filter_map(|m| match m {
-            Message::Want(m) => Some(m.asks.iter().flat_map(|a| a.chunks.iter().collect::<Vec<_>>()).collect::<Vec<_>>()),
+            Message::Want(m) => {
+                Some(m.asks.iter().flat_map(|a| a.chunks.iter().collect::<Vec<_>>()).collect::<Vec<_>>())
+            }
             _ => None,
         })
         .flatten()
@@ -116,7 +118,8 @@ fn the_message_keeps_its_place_among_the_authors_others() {
     d.bring(&a, &manifest(&a, 2, &c));
     d.bring(&a, &a.batch(3, b"after"));
     assert_eq!(d.payloads(), [Bytes::from_static(b"before"), c.manifest().encode(), Bytes::from_static(b"after")]);
-    let large: Vec<bool> = d.delivered().iter().flat_map(|d| d.messages().map(|m| m.large).collect::<Vec<_>>()).collect();
+    let large: Vec<bool> =
+        d.delivered().iter().flat_map(|d| d.messages().map(|m| m.large).collect::<Vec<_>>()).collect();
     assert_eq!(large, [false, true, false]);
 }
 

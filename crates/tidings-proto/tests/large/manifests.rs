@@ -45,7 +45,9 @@ fn over_the_limit_is_refused_before_anything_is_hashed() {
 
 #[test]
 fn what_comes_bit_by_bit_is_the_same_content() {
-    for (size, expected) in [(100, Some(100)), (100_000, Some(100_000)), (3_000_000, Some(3_000_000)), (5_000_000, None)] {
+    for (size, expected) in
+        [(100, Some(100)), (100_000, Some(100_000)), (3_000_000, Some(3_000_000)), (5_000_000, None)]
+    {
         let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
         let mut builder = ContentBuilder::new(expected);
         for piece in bytes.chunks(7_001) {

@@ -34,9 +34,9 @@ fn who_sends_nothing_is_left_for_another() {
     let c = content(100_000);
     d.bring(&a, &manifest(&a, 1, &c));
     have(&mut d, &b, &c, 0..4);
-    d.pass_ms(1_500);
+    d.pass_ms(900);
     assert_eq!(asked(&d, &b), [], "it has its time");
-    d.pass_ms(1_500);
+    d.pass_ms(600);
     assert_eq!(asked(&d, &b).len(), 4);
     assert_eq!(d.counters().chunks_timed_out, 4);
     let taken_back = d.sent_to(&a.id).iter().any(|m| matches!(m, Message::Unwant(_)));

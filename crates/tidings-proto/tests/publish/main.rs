@@ -138,7 +138,11 @@ fn a_publisher_that_did_not_subscribe_gets_nothing() {
 #[test]
 fn headers_travel_with_their_message() {
     let mut d = Driven::on_topic();
-    let message = |h: &'static [u8]| Outgoing { payload: Bytes::from_static(b"p"), headers: Bytes::from_static(h), ..Outgoing::default() };
+    let message = |h: &'static [u8]| Outgoing {
+        payload: Bytes::from_static(b"p"),
+        headers: Bytes::from_static(h),
+        ..Outgoing::default()
+    };
     for h in [&b"a=1"[..], b"", b"b=2"] {
         d.hand_in_command(Command::Publish { topic: news(), message: message(h) });
     }

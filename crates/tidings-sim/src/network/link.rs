@@ -64,6 +64,7 @@ impl Network {
             self.break_run(format!("node {n} sent a frame on the lane of datagrams"));
             return;
         }
+        let Some(frame) = self.lied(n, lane, frame) else { return };
         let mut delay = self.latency.of(self.seed, n, p);
         let rto = delay * 3 + 25_000;
         if self.jitter > 0.0 {
@@ -82,7 +83,16 @@ impl Network {
                 self.traffic.payload_frames += 1;
                 self.traffic.payload_bytes += (len + PACKET) as u64;
             }
-            _ => self.traffic.control_bytes += (len + PACKET) as u64,
+            Lane::Bulk => self.traffic.bulk_bytes += (len + PACKET) as u64,
+            Lane::Control | Lane::Probe => self.traffic.control_bytes += (len + PACKET) as u64,
+        }
+        let slot = &mut self.slots[n as usize];
+        let uplink = slot.uplink.filter(|_| lane == Lane::Bulk);
+        if let Some(rate) = uplink {
+            slot.busy = slot.busy.max(self.now) + (len + PACKET) as u64 * 1_000_000 / rate;
+            let gone = slot.busy;
+            delay += gone - self.now;
+            self.schedule(gone, n, What::Credit { peer, lane, bytes: len });
         }
         let cut = self.cut(n, p);
         let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { return };
@@ -90,7 +100,9 @@ impl Network {
         end.last[lane as usize] = at;
         end.drained = end.drained.max(at);
         let unreported = &mut end.unreported[lane as usize];
-        *unreported += len;
+        if uplink.is_none() {
+            *unreported += len;
+        }
         // Nothing is acknowledged across a cut, so nothing makes room.
         if *unreported >= CREDIT && !cut {
             inputs.push(Input::SendCredit { peer, lane, bytes: std::mem::take(unreported) });
