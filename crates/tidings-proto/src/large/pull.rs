@@ -133,7 +133,7 @@ impl Large {
         if let Some(p) = self.peers.get_mut(&from) {
             p.progress = now;
             if let Some(a) = asked.filter(|a| a.of == from) {
-                let quiet = Span(cx.topology.rtt(&from).unwrap_or(QUICK).0 * 2);
+                let quiet = cx.topology.rtt(&from).unwrap_or(QUICK).times(2);
                 let delay = now.since(a.at);
                 if delay <= quiet + QUICK && p.asked * 2 >= p.window {
                     p.window = (p.window + payload.len()).min(WINDOW_MOST);
@@ -204,7 +204,7 @@ impl Large {
 
     fn look_at(&mut self, cx: &mut Cx<'_>, id: ContentId) {
         let now = cx.now.mono;
-        let rtt = |p: &NodeId| Span(cx.topology.rtt(p).unwrap_or(QUICK).0 * 4);
+        let rtt = |p: &NodeId| cx.topology.rtt(p).unwrap_or(QUICK).times(4);
         let Some(h) = self.contents.get_mut(&id) else { return };
         let Some(pull) = &mut h.pull else { return };
         let mut stalled: Vec<NodeId> = Vec::new();

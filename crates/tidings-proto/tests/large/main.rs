@@ -96,6 +96,8 @@ fn three() -> (Driven, Fake, Fake) {
     (d, a, b)
 }
 
+mod fuzz;
+
 mod manifests;
 
 mod misbehaviour;
