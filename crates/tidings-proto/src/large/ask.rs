@@ -1,16 +1,14 @@
 //! Whom to ask for which chunk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::holding::{Holding, Source};
+use super::holding::Holding;
 use super::pull::Asked;
 use super::{Large, Peer, TREE_CHUNKS};
 use crate::identity::{ContentId, NodeId};
 use crate::layer::Cx;
+use crate::time::Time;
 use crate::wire::{Ask, ChunkSet, MAX_ASKS, Unwant, Want};
-
-/// Contents looked at for chunks to ask for in one go: the oldest (a guess: windows are full long before).
-const SCAN: usize = 64;
 
 /// Bytes asked of whoever brought the manifest of a larger content, before it said that it has them (a guess: a round trip's
 /// worth on a short link).
@@ -23,10 +21,20 @@ impl Large {
     /// Asks for what fits the neighbours' windows: the oldest contents first.
     pub(super) fn fill(&mut self, cx: &mut Cx<'_>) {
         let mut wants: BTreeMap<NodeId, Vec<Ask>> = BTreeMap::new();
-        let hungry: Vec<ContentId> = self.hungry.iter().take(SCAN).map(|(_, id)| *id).collect();
-        for id in hungry {
+        let able = |(id, p): (&NodeId, &Peer)| (p.has_room() && cx.links().is_up(id)).then_some(*id);
+        let mut able: BTreeSet<NodeId> = self.peers.iter().filter_map(able).collect();
+        let mut done = Vec::new();
+        for (number, id) in &self.hungry {
+            if able.is_empty() {
+                break;
+            }
+            let id = *id;
             let Some(h) = self.contents.get_mut(&id) else { continue };
-            for (n, of) in choose(h, &self.peers, cx) {
+            // What only busy neighbours have holds nothing else up.
+            if !h.sources.keys().any(|of| able.contains(of)) {
+                continue;
+            }
+            for (n, of) in choose(h, &self.peers, &able, cx.now.mono) {
                 let len = h.manifest.len_of(n);
                 let (Some(pull), Some(s), Some(p)) = (&mut h.pull, h.sources.get_mut(&of), self.peers.get_mut(&of))
                 else {
@@ -36,6 +44,9 @@ impl Large {
                     p.progress = p.progress.max(cx.now.mono);
                 }
                 p.asked += len;
+                if !p.has_room() {
+                    able.remove(&of);
+                }
                 s.owes += 1;
                 pull.asked.insert(n, Asked { of, at: cx.now.mono });
                 let asks = wants.entry(of).or_default();
@@ -44,9 +55,12 @@ impl Large {
                     None => asks.push(Ask { content: id, chunks: ChunkSet::from_iter([n]) }),
                 }
             }
-            if let Some(pull) = h.pull.as_ref().filter(|p| p.todo.is_empty()) {
-                self.hungry.remove(&(pull.number, id));
+            if h.pull.as_ref().is_some_and(|p| p.todo.is_empty()) {
+                done.push((*number, id));
             }
+        }
+        for place in done {
+            self.hungry.remove(&place);
         }
         for (of, asks) in wants {
             cx.counters.wants_sent += 1;
@@ -107,13 +121,12 @@ impl Large {
 /// First from those who said they have them, the one with most room each time; then, from whom the manifest came, what
 /// nobody else has; then what it has besides; then what it has yet to get itself. Of a small content that is all of it,
 /// as nobody says what it has; of a large one only a little, or what it gets last would fill its window.
-fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, cx: &Cx<'_>) -> Vec<(u32, NodeId)> {
+fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, able: &BTreeSet<NodeId>, now: Time) -> Vec<(u32, NodeId)> {
     let Some(pull) = &mut h.pull else { return Vec::new() };
     let small = h.chunks.len() <= TREE_CHUNKS;
     let (mut said, mut brought, mut ahead) = (Room::new(), Room::new(), Room::new());
-    let usable = |s: &Source, p: &Peer| s.banned <= cx.now.mono && !p.suspected && p.asked < p.window;
-    for (id, s) in &h.sources {
-        let Some(p) = peers.get(id).filter(|p| usable(s, p) && cx.links().is_up(id)) else { continue };
+    for (id, s) in h.sources.iter().filter(|(id, s)| s.banned <= now && able.contains(id)) {
+        let Some(p) = peers.get(id) else { continue };
         let room = p.window - p.asked;
         if !s.promise {
             said.insert(*id, room);
@@ -127,9 +140,12 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, cx: &Cx<'_>) -> Vec<(
             ahead.insert(*id, most);
         }
     }
+    if said.is_empty() && brought.is_empty() && ahead.is_empty() {
+        return Vec::new();
+    }
     let sources = &h.sources;
     let has = |id: &NodeId, n: u32| sources.get(id).is_some_and(|s| s.has.has(n));
-    let elsewhere = |n: u32| sources.values().any(|s| !s.promise && s.banned <= cx.now.mono && s.has.has(n));
+    let elsewhere = |n: u32| sources.values().any(|s| !s.promise && s.banned <= now && s.has.has(n));
     let mut chosen = Vec::new();
     let mut pick = |room: &mut Room, n: u32, may: &dyn Fn(&NodeId) -> bool| {
         let best = room.iter().filter(|(id, _)| may(id)).max_by_key(|(_, room)| **room).map(|(id, _)| *id);

@@ -135,6 +135,11 @@ impl Peer {
             moved: Time::default(),
         }
     }
+
+    /// Whether it may be asked for more.
+    fn has_room(&self) -> bool {
+        !self.suspected && self.asked < self.window
+    }
 }
 
 /// The layer of large messages.

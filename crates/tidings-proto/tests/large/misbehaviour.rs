@@ -124,3 +124,15 @@ fn words_of_strangers_are_refused() {
     assert_eq!(d.counters().frames_unexpected, 2);
     assert_eq!(served(&d, &stranger), []);
 }
+
+#[test]
+fn contents_that_nobody_has_hold_no_other_up() {
+    let (mut d, a, b) = three();
+    for seq in 1..200 {
+        let c = Content::of(vec![seq as u8; 600_000].into()).unwrap();
+        d.bring(&a, &manifest(&a, seq, &c));
+    }
+    let c = content(100_000);
+    d.bring(&b, &manifest(&b, 1, &c));
+    assert_eq!(asked(&d, &b), [0, 1, 2, 3]);
+}
