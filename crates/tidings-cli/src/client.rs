@@ -100,9 +100,25 @@ impl Client {
     }
 
     /// Publishes one message.
-    pub(crate) async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<Value, CliError> {
+    pub(crate) async fn publish(&self, topic: &str, payload: impl Into<reqwest::Body>) -> Result<Value, CliError> {
         let url = self.messages_url(topic)?;
         self.value(self.request(Method::POST, url).body(payload)).await
+    }
+
+    /// Publishes one message of `size` bytes, which is sent to the node as it is read.
+    pub(crate) async fn publish_stream(
+        &self,
+        topic: &str,
+        size: u64,
+        payload: reqwest::Body,
+    ) -> Result<Value, CliError> {
+        let request = self.request(Method::POST, self.messages_url(topic)?);
+        self.value(request.header(reqwest::header::CONTENT_LENGTH, size).body(payload)).await
+    }
+
+    /// The content of a large message, as it comes.
+    pub(crate) async fn content(&self, id: &str) -> Result<Response, CliError> {
+        self.send(self.request(Method::GET, self.url(&format!("/v1/contents/{id}")))).await
     }
 
     /// Compares a topic's log with the neighbours'.

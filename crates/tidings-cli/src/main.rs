@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod out;
 mod rundir;
+mod save;
 mod sim;
 mod talk;
 mod up;

@@ -1,32 +1,35 @@
 //! `pub` and `sub`.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::body::Bytes;
+use futures_util::stream;
 use serde_json::Value;
+use tidings::proto::large::MAX_LARGE;
 
 use crate::args::{PubArgs, SubArgs};
 use crate::client::Client;
 use crate::error::CliError;
-use crate::out::{self, Paint};
+use crate::out::{self, Paint, Progress};
+use crate::save::Save;
 
-/// Most bytes read from a file or standard input; the node refuses far less, in its own words.
-const MAX_INPUT: u64 = 4 << 20;
+/// Bytes of a file read at once.
+const PIECE: usize = 256 * 1024;
 
 /// `tidings pub`.
 pub(crate) async fn publish(args: &PubArgs, json: bool) -> Result<(), CliError> {
     let client = Client::open(&args.data)?;
-    let payload = match (&args.file, args.text.as_deref()) {
-        (Some(file), _) => {
-            let opened = std::fs::File::open(file).map_err(|e| CliError::file("can't read", file, e))?;
-            whole(opened, file)?
+    let (size, answer) = match (&args.file, args.text.as_deref()) {
+        (Some(file), _) => publish_file(&client, &args.topic, file, json).await?,
+        (None, Some("-") | None) => {
+            let payload = whole(std::io::stdin().lock(), Path::new("standard input"))?;
+            (payload.len() as u64, client.publish(&args.topic, payload).await?)
         }
-        (None, Some("-") | None) => whole(std::io::stdin().lock(), Path::new("standard input"))?,
-        (None, Some(text)) => text.as_bytes().to_vec(),
+        (None, Some(text)) => (text.len() as u64, client.publish(&args.topic, text.to_owned()).await?),
     };
-    let size = payload.len();
-    let answer = client.publish(&args.topic, payload).await?;
     if json {
         return out::json(&answer);
     }
@@ -40,18 +43,55 @@ pub(crate) async fn publish(args: &PubArgs, json: bool) -> Result<(), CliError> 
     out::line(&format!("{id}: {size} bytes, number {} of epoch {}, {to}", answer["seq"], answer["epoch"]))
 }
 
+fn too_long(from: &Path) -> CliError {
+    CliError::file("can't publish", from, format!("it has more than {MAX_LARGE} bytes: split it"))
+}
+
+/// Sends a file to the node as it is read. One that is too long is not begun.
+async fn publish_file(client: &Client, topic: &str, path: &Path, json: bool) -> Result<(u64, Value), CliError> {
+    let cannot = |e: std::io::Error| CliError::file("can't read", path, e);
+    let mut file = File::open(path).map_err(cannot)?;
+    let meta = file.metadata().map_err(cannot)?;
+    if !meta.is_file() {
+        let payload = whole(file, path)?;
+        return Ok((payload.len() as u64, client.publish(topic, payload).await?));
+    }
+    let size = meta.len();
+    if size > MAX_LARGE as u64 {
+        return Err(too_long(path));
+    }
+    let mut progress = Progress::new(json);
+    let mut sent = 0;
+    let pieces = std::iter::from_fn(move || {
+        let mut piece = Vec::with_capacity(PIECE);
+        // No more than was said there would be, should it grow meanwhile.
+        let left = (size - sent).min(PIECE as u64);
+        match file.by_ref().take(left).read_to_end(&mut piece) {
+            Ok(0) => None,
+            Ok(n) => {
+                sent += n as u64;
+                progress.show(&format!("{sent} of {size} bytes handed to the node"));
+                Some(Ok(Bytes::from(piece)))
+            }
+            Err(e) => Some(Err(e)),
+        }
+    });
+    let body = reqwest::Body::wrap_stream(stream::iter(pieces));
+    Ok((size, client.publish_stream(topic, size, body).await?))
+}
+
 fn whole(input: impl Read, from: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
-    input.take(MAX_INPUT + 1).read_to_end(&mut bytes).map_err(|e| CliError::file("can't read", from, e))?;
-    if bytes.len() as u64 > MAX_INPUT {
-        let why = format!("it has more than {MAX_INPUT} bytes: split it, or send it as a file elsewhere");
-        return Err(CliError::file("can't publish", from, why));
+    input.take(MAX_LARGE as u64 + 1).read_to_end(&mut bytes).map_err(|e| CliError::file("can't read", from, e))?;
+    if bytes.len() > MAX_LARGE {
+        return Err(too_long(from));
     }
     Ok(bytes)
 }
 
 /// `tidings sub`.
 pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError> {
+    let save = args.save.as_deref().map(Save::into_dir).transpose()?;
     let client = Client::open(&args.data)?;
     let since = args.since.map(|ago| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -62,9 +102,13 @@ pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError
     let paint = Paint::stdout();
     let mut left = args.count;
     while left != Some(0) {
-        let (line, value) = lines.next_value().await?;
+        let (mut line, mut value) = lines.next_value().await?;
         if value.get("author").is_some() {
             left = left.map(|n| n - 1);
+            if let Some(save) = &save {
+                save.message(&client, &mut value, &mut Progress::new(json)).await?;
+                line = value.to_string();
+            }
         }
         if json { out::line(&line)? } else { out::line(&for_people(paint, &value))? }
     }
@@ -78,12 +122,20 @@ fn for_people(paint: Paint, line: &Value) -> String {
         let (from, to) = (&gap["from"], &gap["to"]);
         return paint.bad(&format!("messages {from} to {to} of {} could not be had", short(&gap["author"])));
     }
+    if let Some(gone) = line.get("unavailable") {
+        let (seq, size) = (&gone["seq"], &gone["size"]);
+        return paint.bad(&format!("the {size} bytes of message {seq} of {} could not be had", short(&gone["author"])));
+    }
     if let Some(missed) = line.get("lagged") {
         return paint.bad(&format!("{missed} messages missed: they came faster than they were read"));
     }
-    let text = match line["text"].as_str() {
-        Some(text) => out::harmless(text),
-        None => {
+    let text = match (line["text"].as_str(), line["saved"].as_str()) {
+        (Some(text), _) => out::harmless(text),
+        (None, Some(file)) => format!("{} bytes in {}", line["size"], out::harmless(file)),
+        (None, None) if line["content"].is_object() => {
+            format!("[{} bytes: --save DIR writes them to a file]", line["content"]["size"])
+        }
+        (None, None) => {
             let digits = line["base64"].as_str().unwrap_or_default();
             format!("[{} bytes that are not text]", digits.trim_end_matches('=').len() * 3 / 4)
         }

@@ -81,8 +81,7 @@ fn every_error_is_json_with_its_status() {
     let token = authorized(&node);
     let headers = [("Authorization", &*token)];
     let long_topic = format!("/v1/topics/{}/messages", "t".repeat(256));
-    let big = vec![0; 32 * 1024 + 1];
-    let huge = vec![0; 9 << 20];
+    let huge = vec![0; (64 << 20) + 1];
     for (method, path, body, status, says) in [
         ("GET", "/v1/nothing", &b""[..], 404, "/v1/nothing"),
         ("DELETE", "/v1/id", b"", 405, "DELETE"),
@@ -91,14 +90,15 @@ fn every_error_is_json_with_its_status() {
         ("GET", &long_topic, b"", 400, "256 bytes"),
         ("POST", &long_topic, b"x", 400, "256 bytes"),
         ("POST", "/v1/topics/t/messages?wait=x", b"x", 400, "wait"),
-        ("POST", "/v1/topics/t/messages", &big, 413, "32769 bytes, the limit is 32768"),
-        ("POST", "/v1/topics/t/messages", &huge, 413, "smaller"),
+        ("POST", "/v1/topics/t/messages", &huge, 413, "more than 67108864 bytes"),
+        ("GET", "/v1/contents/12", b"", 400, "64 hexadecimal digits"),
+        ("GET", &format!("/v1/contents/{}", "0".repeat(64)), b"", 404, "does not have"),
     ] {
         let (got, answer) = request(&node, method, path, &headers, body);
         assert_eq!(got, status, "{method} {path}: {answer}");
         assert!(answer["error"].as_str().unwrap().contains(says), "{method} {path}: {answer}");
     }
-    let (status, answer) = request(&node, "POST", "/v1/topics/t/messages", &headers, &big[1..]);
+    let (status, answer) = request(&node, "POST", "/v1/topics/t/messages", &headers, &huge[1..]);
     assert_eq!(status, 200, "the largest message is taken: {answer}");
     assert_eq!(request(&node, "POST", "/v1/topics/t/messages?wait=true", &headers, b"x").0, 200);
 }

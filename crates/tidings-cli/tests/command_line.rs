@@ -36,7 +36,7 @@ fn a_wrong_command_line_is_one_line_and_exit_2() {
         (&["demo", "--messages", "0"], "0 is not in 1..="),
         (&["demo", "--messages", "many"], "many"),
         (&["demo", "--size", "15"], "16 bytes at least"),
-        (&["demo", "--size", "32769"], "32768 bytes at most"),
+        (&["demo", "--size", "67108865"], "67108864 bytes at most"),
         (&["demo", "--rate", "0"], "or max"),
         (&["demo", "--rate", "NaN"], "or max"),
         (&["demo", "--rate", "inf"], "or max"),

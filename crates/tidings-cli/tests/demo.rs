@@ -61,7 +61,7 @@ fn all_nodes_can_publish_at_full_speed() {
 
 #[test]
 fn the_smallest_and_the_largest_message_travel() {
-    for size in ["16", "32768"] {
+    for size in ["16", "32768", "65536", "2000000"] {
         let summary =
             tidings(&["demo", "--nodes", "2", "--messages", "3", "--rate", "max", "--size", size, "--json"]).json();
         assert_eq!(summary["delivered"], 3, "{summary}");

@@ -85,9 +85,33 @@ fn sub_stops_after_count_messages() {
 fn a_message_that_is_too_long_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::up(dir.path(), &[]);
-    let text = "x".repeat(32 * 1024 + 1);
-    let ended = node.ask(&["pub", "t", &text]);
-    assert!(ended.error().contains("32769 bytes, the limit is 32768: split it"), "{ended:?}");
+    let file = dir.path().join("file");
+    std::fs::File::create(&file).unwrap().set_len((64 << 20) + 1).unwrap();
+    let ended = node.ask(&["pub", "t", "--file", file.to_str().unwrap()]);
+    assert!(ended.error().contains("more than 67108864 bytes: split it"), "{ended:?}");
+}
+
+#[test]
+fn a_file_of_megabytes_arrives_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes = three(dir.path());
+    let saved = dir.path().join("saved");
+    let data = nodes[1].dir.to_str().unwrap();
+    let mut listener = Running::start(&["sub", "t", "--json", "--save", saved.to_str().unwrap(), "--data", data]);
+    assert_eq!(listener.stderr.recv_timeout(DEADLINE).unwrap(), "listening on t");
+    let _others: Vec<Running> = [0, 2].iter().map(|n: &usize| nodes[*n].subscribe("t")).collect();
+    nodes[0].wait_for_neighbors("t", 2);
+    let content: Vec<u8> = (0..3_000_001_u32).flat_map(u32::to_le_bytes).collect();
+    let file = dir.path().join("file");
+    std::fs::write(&file, &content).unwrap();
+    let published = nodes[0].ask(&["pub", "t", "--file", file.to_str().unwrap(), "--json"]).json();
+    nodes[0].publish("t", "after it");
+    let line = listener.next();
+    assert_eq!((&line["id"], &line["seq"], &line["size"]), (&published["id"], &1.into(), &content.len().into()));
+    assert!(std::fs::read(line["saved"].as_str().unwrap()).unwrap() == content, "{line}");
+    let line = listener.next();
+    assert_eq!((&line["seq"], &line["size"]), (&2.into(), &8.into()), "{line}");
+    assert_eq!(std::fs::read(line["saved"].as_str().unwrap()).unwrap(), b"after it");
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Author {
             payloads: vec![size as u32; count],
             headers: vec![],
             apart_ms: None,
+            large: None,
         }
     }
 
@@ -81,7 +82,7 @@ impl Author {
 }
 
 fn messages(count: usize, size: usize) -> Vec<Outgoing> {
-    vec![Outgoing { payload: vec![7; size].into(), headers: Bytes::new() }; count]
+    vec![Outgoing { payload: vec![7; size].into(), ..Outgoing::default() }; count]
 }
 
 fn gossip(batch: &Batch) -> Bytes {

@@ -121,6 +121,38 @@ counters! {
     storage_failures,
     /// Authors forgotten for want of room.
     authors_forgotten,
+    /// Large messages whose payload is no manifest.
+    manifests_malformed,
+    /// Contents of large messages received.
+    contents_received,
+    /// Contents that could not be had, or had to make room before they were complete.
+    contents_lost,
+    /// Contents no longer offered, for want of room.
+    contents_evicted,
+    /// Chunks of contents sent, every copy counted.
+    chunks_sent,
+    /// Chunks received for the first time.
+    chunks_received,
+    /// Chunks received again, after a time-out.
+    chunks_duplicate,
+    /// Chunks that nobody was asked for, dropped unread.
+    chunks_unexpected,
+    /// Chunks that are not what the manifest says; who sent them is not asked again for that content.
+    chunks_forged,
+    /// Chunks that did not come in time.
+    chunks_timed_out,
+    /// Chunks that a neighbour was asked for and does not have.
+    chunks_lacked,
+    /// Requests for chunks sent.
+    wants_sent,
+    /// Chunks or contents asked for that this node does not have, or that were too many.
+    wants_refused,
+    /// Times neighbours were told which chunks this node has.
+    haves_sent,
+    /// Times neighbours told of contents this node does not know.
+    haves_unknown,
+    /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
+    uploads_stuck,
     /// Probe datagrams received.
     datagrams_in,
     /// Probe datagrams sent.

@@ -1,9 +1,12 @@
 //! What a driver hands in and what it carries out.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::config::GossipConfig;
-use crate::identity::{Addr, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use crate::identity::{Addr, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use crate::large::Content;
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
@@ -164,6 +167,8 @@ pub struct Outgoing {
     pub payload: Bytes,
     /// Encoded headers, at most [`crate::pubsub::MAX_HEADERS`] bytes; empty for none.
     pub headers: Bytes,
+    /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
+    pub content: Option<Arc<Content>>,
 }
 
 /// The answer to a [`Command`].
@@ -371,6 +376,27 @@ pub enum Event {
     CloneSeen {
         /// Whose; this node's own, if others met a node with its key that it is not.
         peer: NodeId,
+    },
+    /// A chunk of a content came that is more than [`crate::large::WHOLE`] bytes long.
+    Chunk {
+        /// Of which content.
+        content: ContentId,
+        /// Its number.
+        index: u32,
+        /// It.
+        bytes: Bytes,
+    },
+    /// A content is complete.
+    ContentComplete {
+        /// Which.
+        content: ContentId,
+        /// It, if it has [`crate::large::WHOLE`] bytes at most.
+        whole: Option<Bytes>,
+    },
+    /// A content could not be had.
+    ContentLost {
+        /// Which.
+        content: ContentId,
     },
     /// A record could not be written: messages flow on, but a restart may repeat or miss some.
     StorageFailed {

@@ -5,6 +5,7 @@
 //! The node drains both first in, first out, and routes; it holds no policy.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::config::GossipConfig;
 use crate::counters::Counters;
@@ -12,6 +13,7 @@ use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::identity::{Addr, NodeId, PeerAddr, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
+use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
 use crate::pubsub;
@@ -77,12 +79,16 @@ pub enum Signal {
 }
 
 /// Work for one layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// Membership: enter a topic's overlay.
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// Large messages: serve a content published here.
+    Offer(TopicId, Arc<Content>),
+    /// Large messages: get a content; this neighbour brought its manifest.
+    Pull(TopicId, NodeId, Box<Manifest>),
 }
 
 /// The outcome of a [`Request`].
@@ -109,6 +115,8 @@ pub enum TimerKey {
     PubSub(pubsub::Timer),
     /// The failure detector's.
     Swim(swim::Timer),
+    /// That of large messages.
+    Large(large::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -150,6 +158,8 @@ pub struct Cx<'a> {
     pub topology: &'a mut Topology,
     /// What is counted.
     pub counters: &'a mut Counters,
+    /// What waits to be sent of large messages.
+    pub uploads: &'a mut Uploads,
     pub(crate) links: &'a mut Links,
     pub(crate) deadlines: &'a mut Deadlines<TimerKey>,
     pub(crate) queues: &'a mut Queues,

@@ -11,6 +11,7 @@ pub mod crypto;
 pub mod deadlines;
 pub mod identity;
 pub mod io;
+pub mod large;
 pub mod layer;
 pub mod limits;
 pub mod links;

@@ -10,8 +10,9 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, NodeId, PeerAddr};
+use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
+use crate::large::{self, ContentView, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
@@ -109,6 +110,8 @@ pub struct Node {
     membership: Membership,
     pubsub: PubSub,
     swim: Swim,
+    large: Large,
+    uploads: Uploads,
     held: VecDeque<Input>,
     left: bool,
 }
@@ -124,6 +127,7 @@ macro_rules! cx {
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
             counters: &mut $node.counters,
+            uploads: &mut $node.uploads,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
             queues: &mut $node.queues,
@@ -141,6 +145,8 @@ impl Node {
             membership: Membership::new(id, &setup.seed, now),
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
+            large: Large::new(&setup.seed),
+            uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
             config: setup.config,
             seed: setup.seed,
@@ -202,6 +208,7 @@ impl Node {
                 if lane == Lane::Bulk {
                     self.pubsub.pump(&mut cx!(self), peer);
                 }
+                self.large.on_credit(&mut cx!(self), peer, lane);
             }
             Input::Acknowledged { peers } => self.swim.acknowledged(self.now.mono, &peers),
             Input::Command { ticket, command } => self.on_command(ticket, command),
@@ -247,7 +254,7 @@ impl Node {
         };
         let expected = match &message {
             Message::Gossip(_) => Lane::Data,
-            Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) => Lane::Bulk,
+            Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) | Message::Chunk(_) => Lane::Bulk,
             _ => Lane::Control,
         };
         if lane != expected {
@@ -268,13 +275,16 @@ impl Node {
             | Message::Same(_)
             | Message::Differ(_)
             | Message::Ranges(_)
-            | Message::Want(_)
+            | Message::Pull(_)
             | Message::AskSymbols(_)
             | Message::Symbols(_)
             | Message::WantItems(_)
             | Message::Offer(_)
             | Message::Served(_) => {
                 self.pubsub.on_frame(&mut cx!(self), from, message, payload);
+            }
+            Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
+                self.large.on_frame(&mut cx!(self), from, message, payload);
             }
             Message::Ping(_)
             | Message::Ack(_)
@@ -394,6 +404,7 @@ impl Node {
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
+                TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -410,9 +421,19 @@ impl Node {
                 self.membership.on_signal(&mut cx!(self), &signal);
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
+                self.large.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Offer(topic, content) => {
+                        self.large.on_command(&mut cx!(self), large::Command::Offer(topic, content));
+                    }
+                    Request::Pull(topic, from, manifest) => {
+                        self.large.on_command(&mut cx!(self), large::Command::Pull(topic, from, *manifest));
+                    }
                     Request::Enter(_) | Request::Exit(_) => {
+                        if let Request::Exit(topic) = request {
+                            self.large.on_command(&mut cx!(self), large::Command::Forget(topic));
+                        }
                         self.membership.on_command(&mut cx!(self), membership::Command::Request(ticket, request));
                         for (ticket, done) in self.membership.take_done() {
                             self.pubsub.on_done(&mut cx!(self), ticket, done);
@@ -496,6 +517,11 @@ impl Node {
                 None => t,
             })
             .collect()
+    }
+
+    /// The content of a large message, if it is here or on its way.
+    pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
+        self.large.content(id)
     }
 
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.

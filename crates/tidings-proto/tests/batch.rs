@@ -18,7 +18,11 @@ fn key() -> BatchKey {
 }
 
 fn out(payload: &[u8], headers: &[u8]) -> Outgoing {
-    Outgoing { payload: Bytes::copy_from_slice(payload), headers: Bytes::copy_from_slice(headers) }
+    Outgoing {
+        payload: Bytes::copy_from_slice(payload),
+        headers: Bytes::copy_from_slice(headers),
+        ..Outgoing::default()
+    }
 }
 
 fn header(messages: &[Outgoing]) -> BatchHeader {
@@ -33,6 +37,7 @@ fn header(messages: &[Outgoing]) -> BatchHeader {
         payloads: messages.iter().map(|m| m.payload.len() as u32).collect(),
         headers: if plain { vec![] } else { messages.iter().map(|m| m.headers.len() as u32).collect() },
         apart_ms: Some(2_500),
+        large: None,
     }
 }
 

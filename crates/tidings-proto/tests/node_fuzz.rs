@@ -260,7 +260,10 @@ impl Chaos {
             _ => {
                 let payload = vec![1; self.rng.below(10) * (MAX_MESSAGE / 8)];
                 let headers = vec![2; self.rng.below(3) * (MAX_HEADERS / 2 + 1)];
-                Command::Publish { topic, message: Outgoing { payload: payload.into(), headers: headers.into() } }
+                Command::Publish {
+                    topic,
+                    message: Outgoing { payload: payload.into(), headers: headers.into(), ..Outgoing::default() },
+                }
             }
         }
     }
@@ -397,13 +400,20 @@ fn random_inputs_never_panic_and_leave_a_working_node() {
 fn random_frames_from_a_neighbour_never_panic() {
     let mut c = Chaos::new(1_000_000);
     let from = c.peers[0].id;
-    for tag in [1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32, 33, 34, 40, 41, 42, 43, 44, 45, 46, 47, 0, 77] {
+    for tag in [
+        1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 30, 31, 32, 33, 34, 40, 41, 42, 43, 44, 45, 46, 47, 60, 61, 62, 63,
+        64, 0, 77,
+    ] {
         for _ in 0..500 {
             let noise =
                 |c: &mut Chaos, most| (0..c.rng.below(most)).map(|_| c.rng.next_u64() as u8).collect::<Vec<_>>();
             let (body, payload) = (noise(&mut c, 120), noise(&mut c, 200));
             let bytes = Frame::new(tag, &body, payload.into()).to_bytes();
-            let lane = if tag == 30 { Lane::Data } else { Lane::Control };
+            let lane = match tag {
+                30 => Lane::Data,
+                62 => Lane::Bulk,
+                _ => Lane::Control,
+            };
             let _ = c.d.input(Input::Frame { from, lane, bytes });
         }
     }

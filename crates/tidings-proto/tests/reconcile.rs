@@ -170,7 +170,7 @@ fn who_compares_is_told_what_it_lacks_and_asked_for_what_we_lack() {
     d.pass_ms(50);
     d.say(&friends[0], Ranges { set: set(), session: 5, from, span: 60_000, streams });
     let sent: Vec<&Message> = d.sent_to(&friends[0].id);
-    assert!(sent.iter().any(|m| matches!(m, Message::Want(w) if w.ranges[0].from == 2 && w.ranges[0].to == 3)));
+    assert!(sent.iter().any(|m| matches!(m, Message::Pull(w) if w.ranges[0].from == 2 && w.ranges[0].to == 3)));
     assert!(sent.iter().any(|m| matches!(m, Message::Bundle(b) if b.batches.len() == 1)));
     assert!(sent.iter().any(|m| matches!(m, Message::Served(s) if s.count == 1 && s.session == 5)));
 }

@@ -1,7 +1,7 @@
 //! Discrete events in integer time: nodes, the links between them, their disks, and what goes wrong.
 //!
 //! The link model: the delay is drawn once per pair, `jitter` adds up to its share per frame; lanes are first-in
-//! first-out; bandwidth is unlimited. A lost packet of a stream delays its frame, and those behind it, by a
+//! first-out; bandwidth is unlimited, but for the contents of large messages where a scenario limits a node's uplink. A lost packet of a stream delays its frame, and those behind it, by a
 //! retransmission time-out; a lost datagram is gone. A dial takes two round trips, as QUIC with a proof of the
 //! network does. A clean close takes one delay, and comes after the frames sent before it. A link whose other end
 //! falls silent breaks after the transport's idle time-out (`silence.rs`); what can go wrong is in `fault.rs`.
@@ -10,6 +10,7 @@ mod carry;
 mod directory;
 mod disk;
 mod fault;
+mod lie;
 mod link;
 mod probe;
 mod puppet;
@@ -45,6 +46,8 @@ const WALL: u64 = 1_767_225_600_000;
 const PACKET: usize = 60;
 /// Sent bytes are reported as written in pieces of this size, to save events.
 const CREDIT: usize = 32 << 10;
+
+pub use lie::Lie;
 
 /// How a node goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +95,12 @@ enum What {
     },
     Tick {
         at: u64,
+    },
+    /// Bytes left for the network, on a link of a node whose uplink is limited.
+    Credit {
+        peer: NodeId,
+        lane: Lane,
+        bytes: usize,
     },
     /// The oldest write under way reached the disk.
     Written {
@@ -144,6 +153,11 @@ struct Slot {
     node: Option<Node>,
     /// It has no core: the scenario plays it.
     puppet: bool,
+    /// What it sends of contents is a lie.
+    lie: Option<Lie>,
+    /// Bytes a second it can send of contents, and until when it is busy with those sent so far.
+    uplink: Option<u64>,
+    busy: u64,
     /// The scenario listens to its datagrams.
     overheard: bool,
     ends: BTreeMap<u32, End>,
@@ -191,7 +205,7 @@ pub(crate) struct Traffic {
     pub(crate) payload_frames: u64,
     /// Bytes on the data lane, packets included.
     pub(crate) payload_bytes: u64,
-    /// Bytes on the bulk lane, packets included.
+    /// Bytes on the bulk lane, packets included: what is fetched because logs differ, and contents of large messages.
     pub(crate) bulk_bytes: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
@@ -352,6 +366,9 @@ impl Network {
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
             puppet: false,
+            lie: None,
+            uplink: None,
+            busy: 0,
             overheard: false,
             ends: BTreeMap::new(),
             dialing: BTreeMap::new(),

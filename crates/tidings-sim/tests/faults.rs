@@ -52,7 +52,7 @@ fn delivered(net: &Network, n: u32) -> u64 {
 }
 
 fn publish(net: &mut Network, n: u32) {
-    let message = Outgoing { payload: Bytes::from_static(b"payload"), headers: Bytes::new() };
+    let message = Outgoing { payload: Bytes::from_static(b"payload"), ..Outgoing::default() };
     net.command(n, Ticket(0), Command::Publish { topic: TOPIC, message });
 }
 

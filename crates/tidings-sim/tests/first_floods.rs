@@ -38,7 +38,7 @@ impl Floods {
         let before = self.counts();
         for _ in 0..times {
             for n in 0..self.net.len() as u32 {
-                let message = Outgoing { payload: vec![1; 64].into(), headers: Default::default() };
+                let message = Outgoing { payload: vec![1; 64].into(), ..Outgoing::default() };
                 self.net.command(n, Ticket(1), Command::Publish { topic: self.topic, message });
             }
             self.net.run_for(apart);

@@ -33,7 +33,7 @@ fn network(seed: u64) -> Network {
 /// Publishes at full rate, and gives what is on its way half a second.
 fn publish_all(net: &mut Network, messages: u32) {
     for _ in 0..messages {
-        let message = Outgoing { payload: Bytes::from(vec![7; SIZE]), headers: Bytes::new() };
+        let message = Outgoing { payload: Bytes::from(vec![7; SIZE]), ..Outgoing::default() };
         net.command(PUBLISHER, Ticket(0), Command::Publish { topic: TOPIC, message });
         net.run_for(Span::from_millis(10));
     }

@@ -27,7 +27,7 @@ fn network(seed: u64) -> Network {
 }
 
 fn publish(net: &mut Network, n: u32) {
-    let message = Outgoing { payload: Bytes::from_static(b"payload"), headers: Bytes::new() };
+    let message = Outgoing { payload: Bytes::from_static(b"payload"), ..Outgoing::default() };
     net.command(n, Ticket(0), Command::Publish { topic: TOPIC, message });
 }
 

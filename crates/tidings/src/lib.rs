@@ -23,6 +23,7 @@
 mod agent;
 mod data_dir;
 pub mod gossip;
+mod large;
 mod publisher;
 pub mod store;
 mod subscription;
@@ -37,12 +38,13 @@ pub use gossip::{
     MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
     RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
+pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey, TopicError, TopicId,
+    Addr, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;

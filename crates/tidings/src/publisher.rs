@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use tidings_proto::io::{CommandError, Outgoing, Published};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::gossip::Run;
+use crate::large;
 use crate::sync::lock;
 
 /// Messages of one topic that may be unanswered: several full batches of small ones (a guess).
@@ -35,6 +37,14 @@ pub enum PublishError {
     /// The node refused the message.
     #[error(transparent)]
     Refused(#[from] CommandError),
+    /// The file cannot be read. Nothing was sent.
+    #[error("can't read {path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: String,
+    },
     /// The node stopped. Whether the message left is unknown.
     #[error("the node is not running")]
     Stopped,
@@ -51,7 +61,8 @@ pub(crate) struct Unsent {
 impl Unsent {
     /// Bytes of it that the core counts.
     pub(crate) fn size(&self) -> usize {
-        self.message.payload.len() + self.message.headers.len()
+        let content = self.message.content.as_ref().map_or(0, |c| c.manifest().size());
+        self.message.payload.len() + self.message.headers.len() + content
     }
 }
 
@@ -196,7 +207,8 @@ impl Publisher {
         &self.outbox.name
     }
 
-    /// Publishes one message and waits until it is signed and on its way.
+    /// Publishes one message, of up to 64 MiB, and waits until it is signed and on its way. The content of one over
+    /// 32 KiB follows in chunks.
     pub async fn publish(&self, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
         self.queue(payload).await?.await
     }
@@ -204,7 +216,18 @@ impl Publisher {
     /// Queues one message and waits only for room in the queue; the handle tells what became of it. Whoever does
     /// not wait for each handle before the next message lets them travel in batches: many times faster.
     pub async fn queue(&self, payload: impl Into<Bytes>) -> Result<PublishHandle, PublishError> {
-        self.queue_message(Outgoing { payload: payload.into(), headers: Bytes::new() }).await
+        self.queue_message(large::outgoing(payload.into()).await?).await
+    }
+
+    /// Queues a file's content as one message, of up to 64 MiB. It is read piece by piece and is in memory once.
+    pub async fn queue_file(&self, path: impl AsRef<Path>) -> Result<PublishHandle, PublishError> {
+        self.queue_message(large::file(path.as_ref().to_path_buf()).await?).await
+    }
+
+    /// Publishes a file's content; see [`Publisher::queue_file`]. Returns when the message is signed and on its way; the
+    /// content follows.
+    pub async fn publish_file(&self, path: impl AsRef<Path>) -> Result<Published, PublishError> {
+        self.queue_file(path).await?.await
     }
 
     /// As [`Publisher::queue`], with encoded headers.
@@ -215,6 +238,13 @@ impl Publisher {
 
     /// Queues one message if there is room, and refuses it with [`PublishError::QueueFull`] if there is not.
     pub fn try_publish(&self, payload: impl Into<Bytes>) -> Result<PublishHandle, PublishError> {
+        let payload = payload.into();
+        let size = payload.len();
+        self.try_publish_message(Outgoing::of(payload).map_err(|_| large::too_large(size))?)
+    }
+
+    /// As [`Publisher::try_publish`], of a message that is made already.
+    pub fn try_publish_message(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {
         use tokio::sync::TryAcquireError;
         if self.outbox.is_full() {
             return Err(PublishError::QueueFull);
@@ -224,7 +254,7 @@ impl Publisher {
             Err(TryAcquireError::NoPermits) => return Err(PublishError::QueueFull),
             Err(TryAcquireError::Closed) => return Err(PublishError::Stopped),
         }
-        self.push(Outgoing { payload: payload.into(), headers: Bytes::new() })
+        self.push(message)
     }
 
     fn push(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {

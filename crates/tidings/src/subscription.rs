@@ -1,6 +1,13 @@
 //! What a subscriber reads: messages in each author's order, and what was missed among them.
 //!
-//! The driver queues whole batches and never waits; the reader takes them apart. Invariants:
+//! The driver queues whole batches and never waits; the reader takes them apart.
+//!
+//! Large messages ([`tidings_proto::large`]) keep their place: up to [`WHOLE`] bytes the reader, and nobody else, waits
+//! for the content, and the program gets it as any other message; of longer ones it gets a [`Large`] at once, to read as
+//! the content comes. So neither core nor driver waits for anything, a program of small messages need not know, and
+//! nobody waits for 64 MiB to learn that they are coming.
+//!
+//! Invariants:
 //!
 //! 1. The queue is bounded by messages and bytes; only an empty queue takes a batch past the bounds.
 //! 2. What does not fit is dropped, and an [`Item::Lagged`] stands exactly where it would have stood, with the exact
@@ -16,10 +23,12 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_core::Stream;
 use tidings_proto::identity::{MessageId, NodeId, TopicId};
+use tidings_proto::large::WHOLE;
 use tidings_proto::pubsub::{Delivery, HistoryQuery, MessageView};
 use tidings_proto::time::UnixMillis;
 
 use crate::gossip::Run;
+use crate::large::Large;
 use crate::sync::lock;
 
 /// What an entry costs beside its bytes: about its size in memory.
@@ -74,6 +83,17 @@ pub enum Item {
         /// Exactly how many.
         missed: u64,
     },
+    /// A large message whose content could not be had. Its number is used up: it is no [`Item::Gap`].
+    Unavailable {
+        /// Whose.
+        author: NodeId,
+        /// In which of the author's epochs.
+        epoch: u64,
+        /// The message's sequence number.
+        seq: u64,
+        /// Length of the content; 0 if not even that is known.
+        size: usize,
+    },
 }
 
 impl Item {
@@ -81,7 +101,7 @@ impl Item {
     pub fn message(self) -> Option<Message> {
         match self {
             Item::Message(m) => Some(m),
-            Item::Gap { .. } | Item::Lagged { .. } => None,
+            Item::Gap { .. } | Item::Lagged { .. } | Item::Unavailable { .. } => None,
         }
     }
 }
@@ -110,8 +130,11 @@ pub struct Message {
     pub own: bool,
     /// Links travelled.
     pub hop: u16,
-    /// What was published. Shares memory with the batch it came in.
+    /// What was published. Shares memory with the batch it came in, or with what is served of it. Empty if it is in
+    /// `large`.
     pub payload: Bytes,
+    /// What was published, if it has more than [`WHOLE`](tidings_proto::large::WHOLE) bytes: it may still be on its way.
+    pub large: Option<Large>,
     /// Its encoded headers; empty for none.
     pub headers: Bytes,
     view: MessageView,
@@ -124,9 +147,15 @@ impl Message {
     }
 }
 
+/// The large messages of a delivery, by their place in it.
+pub(crate) type Contents = Option<Arc<[(usize, Large)]>>;
+
+/// Batches from a log, with the large messages they announce.
+pub(crate) type History = Vec<(Delivery, Contents)>;
+
 enum Entry {
-    /// A batch, without its first messages.
-    Delivery(Delivery, usize),
+    /// A batch, its large messages, and how many of its first messages are left out.
+    Delivery(Delivery, Contents, usize),
     Gap {
         author: NodeId,
         epoch: u64,
@@ -139,7 +168,10 @@ enum Entry {
 impl Entry {
     fn cost(&self) -> (usize, usize) {
         match self {
-            Entry::Delivery(d, skip) => (d.len() - skip, d.batch().bytes().len() + ENTRY_OVERHEAD),
+            Entry::Delivery(d, contents, skip) => {
+                let contents: usize = contents.iter().flat_map(|c| c.iter()).map(|(_, l)| l.size()).sum();
+                (d.len() - skip, d.batch().bytes().len() + contents + ENTRY_OVERHEAD)
+            }
             Entry::Gap { .. } => (1, ENTRY_OVERHEAD),
             Entry::Lagged(_) => (0, 0),
         }
@@ -147,7 +179,7 @@ impl Entry {
 
     fn stands_for(&self) -> u64 {
         match self {
-            Entry::Delivery(d, skip) => (d.len() - skip) as u64,
+            Entry::Delivery(d, _, skip) => (d.len() - skip) as u64,
             Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
             Entry::Lagged(missed) => *missed,
         }
@@ -190,27 +222,32 @@ impl Queue {
     }
 
     /// The history is here: it comes first, and what is delivered from now on behind it.
-    pub(crate) fn begin(&self, history: &[Delivery]) {
+    pub(crate) fn begin(&self, history: &History) {
         lock(&self.state).held = false;
-        let wanted = |d: &&Delivery| !d.own() || self.options.own;
-        let all: usize = history.iter().filter(wanted).map(Delivery::len).sum();
+        let wanted = |(d, _): &&(Delivery, Contents)| !d.own() || self.options.own;
+        let all: usize = history.iter().filter(wanted).map(|(d, _)| d.len()).sum();
         let mut surplus = self.options.history.and_then(|q| q.last).map_or(0, |last| all.saturating_sub(last));
-        for d in history.iter().filter(wanted) {
+        for (d, contents) in history.iter().filter(wanted) {
             let skip = surplus.min(d.len());
             surplus -= skip;
             if skip < d.len() {
-                self.push(Entry::Delivery(d.clone(), skip));
+                self.push(Entry::Delivery(d.clone(), contents.clone(), skip));
             }
         }
     }
 
-    /// Queues a batch, or counts its messages as missed.
-    pub(crate) fn deliver(&self, delivery: &Delivery) {
+    /// Whether it takes a batch at all.
+    pub(crate) fn wants(&self, delivery: &Delivery) -> bool {
         // Old messages that come later are for who asked for them by time.
         let by_time = |q: HistoryQuery| q.last.is_none() && q.since.is_none_or(|since| delivery.at() >= since);
         let wanted = !delivery.is_history() || self.options.history.is_some_and(by_time);
-        if wanted && (!delivery.own() || self.options.own) && !lock(&self.state).held {
-            self.push(Entry::Delivery(delivery.clone(), 0));
+        wanted && (!delivery.own() || self.options.own)
+    }
+
+    /// Queues a batch, or counts its messages as missed.
+    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
+        if self.wants(delivery) && !lock(&self.state).held {
+            self.push(Entry::Delivery(delivery.clone(), contents.clone(), 0));
         }
     }
 
@@ -286,6 +323,7 @@ impl Queue {
 
 struct Reading {
     delivery: Delivery,
+    contents: Contents,
     index: usize,
     offset: usize,
 }
@@ -333,10 +371,12 @@ impl Subscription {
         }
     }
 
-    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
         loop {
-            if let Some(item) = self.next_of_batch() {
-                return Poll::Ready(Some(item));
+            match self.next_of_batch(cx) {
+                Poll::Ready(Some(item)) => return Poll::Ready(Some(item)),
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Pending,
             }
             let entry = match self.queue.poll_pop(cx) {
                 Poll::Ready(Some(entry)) => entry,
@@ -344,8 +384,8 @@ impl Subscription {
                 Poll::Pending => return Poll::Pending,
             };
             match entry {
-                Entry::Delivery(delivery, skip) => {
-                    let mut reading = Reading { delivery, index: 0, offset: 0 };
+                Entry::Delivery(delivery, contents, skip) => {
+                    let mut reading = Reading { delivery, contents, index: 0, offset: 0 };
                     while reading.index < skip
                         && let Some((_, next)) = reading.delivery.message_at(reading.index, reading.offset)
                     {
@@ -361,24 +401,46 @@ impl Subscription {
         }
     }
 
-    fn next_of_batch(&mut self) -> Option<Item> {
-        let reading = self.reading.as_mut()?;
-        let Some((message, next)) = Message::of(&self.queue.name, &reading.delivery, reading.index, reading.offset)
-        else {
+    fn next_of_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let Some(reading) = &mut self.reading else { return Poll::Ready(None) };
+        let d = &reading.delivery;
+        let Some((mut view, next)) = d.message_at(reading.index, reading.offset) else {
             self.reading = None;
-            return None;
+            return Poll::Ready(None);
         };
-        reading.index += 1;
-        reading.offset = next;
-        Some(Item::Message(message))
+        let mut large = None;
+        if view.large {
+            let place = reading.index;
+            let content = reading.contents.iter().flat_map(|c| c.iter()).find(|(i, _)| *i == place);
+            let whole = match content {
+                Some((_, l)) if l.size() > WHOLE => {
+                    large = Some(l.clone());
+                    Some(Bytes::new())
+                }
+                // The author's next message waits for this one: the order is the author's.
+                Some((_, l)) => match l.poll_whole(cx) {
+                    Poll::Ready(whole) => whole,
+                    Poll::Pending => return Poll::Pending,
+                },
+                None => None,
+            };
+            let Some(whole) = whole else {
+                let size = content.map_or(0, |(_, l)| l.size());
+                let item = Item::Unavailable { author: d.author(), epoch: d.epoch(), seq: view.seq, size };
+                (reading.index, reading.offset) = (place + 1, next);
+                return Poll::Ready(Some(item));
+            };
+            view.payload = whole;
+        }
+        let message = Message::of(&self.queue.name, d, view, large);
+        (reading.index, reading.offset) = (reading.index + 1, next);
+        Poll::Ready(Some(Item::Message(message)))
     }
 }
 
 impl Message {
-    /// The message at `index` of a batch, and where the next one begins.
-    fn of(name: &Arc<str>, d: &Delivery, index: usize, offset: usize) -> Option<(Message, usize)> {
-        let (mut view, next) = d.message_at(index, offset)?;
-        let message = Message {
+    fn of(name: &Arc<str>, d: &Delivery, mut view: MessageView, large: Option<Large>) -> Message {
+        Message {
             topic: d.topic(),
             topic_name: name.clone(),
             author: d.author(),
@@ -390,20 +452,26 @@ impl Message {
             own: d.own(),
             hop: d.hop(),
             payload: std::mem::take(&mut view.payload),
+            large,
             headers: std::mem::take(&mut view.headers),
             view,
-        };
-        Some((message, next))
+        }
     }
 
-    /// All messages of some batches, the latest `last` of them.
-    pub(crate) fn all(name: &Arc<str>, deliveries: &[Delivery], last: Option<usize>) -> Vec<Message> {
+    /// All messages of some batches, the latest `last` of them. What is large comes as a handle.
+    pub(crate) fn all(name: &Arc<str>, history: &History, last: Option<usize>) -> Vec<Message> {
         let mut all = Vec::new();
-        for d in deliveries {
-            let mut at = (0, 0);
-            while let Some((message, next)) = Message::of(name, d, at.0, at.1) {
-                all.push(message);
-                at = (at.0 + 1, next);
+        for (d, contents) in history {
+            let (mut index, mut offset) = (0, 0);
+            while let Some((mut view, next)) = d.message_at(index, offset) {
+                let mut large = None;
+                if view.large {
+                    let mut found = contents.iter().flat_map(|c| c.iter());
+                    large = found.find(|(i, _)| *i == index).map(|(_, l)| l.clone());
+                    view.payload = Bytes::new();
+                }
+                all.push(Message::of(name, d, view, large));
+                (index, offset) = (index + 1, next);
             }
         }
         let surplus = last.map_or(0, |last| all.len().saturating_sub(last));

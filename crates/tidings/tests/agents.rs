@@ -141,8 +141,7 @@ async fn own_messages_come_back_only_when_asked_for() {
 #[tokio::test]
 async fn a_payload_too_large_is_refused_loudly() {
     let agent = memory_agent(&MemoryNetwork::new(), 1, "x").await;
-    let limit = tidings::proto::pubsub::MAX_MESSAGE;
-    agent.publish("t", vec![0; limit]).await.unwrap();
+    let limit = tidings::proto::large::MAX_LARGE;
     let refused = agent.publish("t", vec![0; limit + 1]).await;
     let expected = CommandError::PayloadTooLarge { size: limit + 1, limit };
     assert_eq!(refused, Err(PublishError::Refused(expected)));

@@ -26,6 +26,12 @@ struct MessageLine<'a> {
 enum Content<'a> {
     Text(&'a str),
     Base64(String),
+    /// A large message: where its content is, and how long.
+    #[serde(rename = "content")]
+    Apart {
+        id: String,
+        size: usize,
+    },
 }
 
 fn content(payload: &[u8]) -> Content<'_> {
@@ -48,11 +54,18 @@ pub(super) fn of(topic: &str, item: &Item) -> Option<String> {
             at: m.at.0,
             late: m.late,
             history: m.history,
-            content: content(&m.payload),
+            content: match &m.large {
+                Some(large) => Content::Apart { id: large.id().to_string(), size: large.size() },
+                None => content(&m.payload),
+            },
         })
         .ok()?,
         Item::Gap { author, epoch, from, to } => {
             json!({ "gap": { "author": author.to_string(), "epoch": epoch, "from": from, "to": to } }).to_string()
+        }
+        Item::Unavailable { author, epoch, seq, size } => {
+            let what = json!({ "author": author.to_string(), "epoch": epoch, "seq": seq, "size": size });
+            json!({ "unavailable": what }).to_string()
         }
         Item::Lagged { missed } => json!({ "lagged": missed }).to_string(),
         _ => return None,

@@ -6,8 +6,11 @@
 //! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
 //! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
+//! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
+//!
+//! A message over 1 MiB is `"content": {"id", "size"}` in a topic's lines, in the place of `text` or `base64`.
 //!
 //! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
 //! `{"error": "…"}` with a fitting status.
@@ -95,6 +98,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/status", get(routes::status))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
+        .route("/v1/contents/{id}", get(routes::content))
         .route("/v1/events", get(routes::events))
         .route("/v1/down", axum::routing::post(routes::down))
         .fallback(routes::unknown)

@@ -4,20 +4,22 @@ use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidings::{AgentError, CommandError, HistoryQuery, Item, PublishError, RuntimeError, SubscribeOptions, UnixMillis};
+use tidings::proto::large::{ContentBuilder, MAX_LARGE};
+use tidings::{
+    AgentError, CommandError, ContentId, HistoryQuery, Item, Outgoing, PublishError, RuntimeError, SubscribeOptions,
+    UnixMillis,
+};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Refusal, Shared, lines, views};
 
-/// Longest body read before it is judged (a guess: a request this long is a mistake, not a message).
-const MAX_BODY: usize = 8 << 20;
-/// Longest body read at all (a guess).
-const MAX_DRAINED: usize = 64 << 20;
+/// Longest body read at all: one that is too long is read so far, so that the answer is not lost (a guess).
+const MAX_DRAINED: usize = 2 * MAX_LARGE;
 
 type Answer = Result<Json<Value>, Refusal>;
 
@@ -53,25 +55,24 @@ fn topic_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal
     })
 }
 
-/// The whole body. One that is too long is read to its end all the same, up to a point: an answer sent before that
-/// would be lost with the connection.
-async fn read(body: Body) -> Result<Bytes, Refusal> {
+/// The whole body, hashed as it comes. One that is too long is read to its end all the same, up to a point: an answer
+/// sent before that would be lost with the connection.
+async fn read(headers: &HeaderMap, body: Body) -> Result<Outgoing, Refusal> {
+    let expected = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let mut chunks = body.into_data_stream();
-    let (mut kept, mut seen) = (Vec::new(), 0);
+    let (mut message, mut seen) = (Ok(ContentBuilder::new(expected)), 0);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the request's body is cut short"))?;
         seen += chunk.len();
-        if seen <= MAX_BODY {
-            kept.extend_from_slice(&chunk);
-        } else if seen > MAX_DRAINED {
+        message = message.and_then(|mut m| m.push(&chunk).map(|()| m));
+        if message.is_err() && seen > MAX_DRAINED {
             break;
         }
     }
-    if seen > MAX_BODY {
-        let why = format!("the request's body is longer than {MAX_BODY} bytes: send a smaller message");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why));
-    }
-    Ok(kept.into())
+    message.and_then(ContentBuilder::finish).map_err(|_| {
+        let why = format!("the request's body has more than {MAX_LARGE} bytes: send a smaller message");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, why)
+    })
 }
 
 /// What a caller may choose when it publishes.
@@ -85,17 +86,18 @@ pub(super) async fn publish(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
     choice: Result<Query<Choice>, QueryRejection>,
+    headers: HeaderMap,
     body: Body,
 ) -> Answer {
     let topic = topic_of(path)?;
     let Query(choice) =
         choice.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "wait is true or false, such as ?wait=true"))?;
-    let payload = read(body).await?;
+    let message = read(&headers, body).await?;
     let publisher = shared.agent.publisher(&topic).await.map_err(refuse_publish)?;
     // A queue that is full is the caller's to know, unless it asked to wait.
     let handle = match choice.wait {
-        true => publisher.queue(payload).await,
-        false => publisher.try_publish(payload),
+        true => publisher.queue_message(message).await,
+        false => publisher.try_publish_message(message),
     };
     let handle = handle.map_err(refuse_publish)?;
     let published = handle.await.map_err(refuse_publish)?;
@@ -158,6 +160,27 @@ fn stream_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
     shared.streams.clone().try_acquire_owned().map_err(|_| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams are open on this node: close one first")
     })
+}
+
+/// The content of a large message that the node has, or is getting. If it cannot be had, the answer breaks off.
+pub(super) async fn content(
+    State(shared): State<Shared>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Response, Refusal> {
+    let id = path.ok().and_then(|Path(id)| id.parse::<ContentId>().ok());
+    let id = id.ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, "a content's id has 64 hexadecimal digits"))?;
+    let permit = stream_permit(&shared)?;
+    let found = shared.agent.pubsub().content(id).await.map_err(|e| refuse(e.into()))?;
+    let Some(large) = found else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, "this node does not have that content, or no longer"));
+    };
+    let size =
+        [(header::CONTENT_TYPE, "application/octet-stream".into()), (header::CONTENT_LENGTH, large.size().to_string())];
+    let chunks = large.chunks().map(move |chunk| {
+        let _held = &permit;
+        chunk
+    });
+    Ok((size, Body::from_stream(chunks)).into_response())
 }
 
 pub(super) async fn events(State(shared): State<Shared>) -> Result<Response, Refusal> {

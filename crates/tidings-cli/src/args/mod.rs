@@ -133,8 +133,8 @@ pub(crate) enum Publishers {
     Rotating,
 }
 
-/// Longest message that the network carries in one piece.
-pub(crate) const MAX_SIZE: usize = tidings::proto::pubsub::MAX_MESSAGE;
+/// Longest message.
+pub(crate) const MAX_SIZE: usize = tidings::proto::large::MAX_LARGE;
 
 fn parse_size(text: &str) -> Result<usize, String> {
     let size: usize = text.parse().map_err(|_| "a number of bytes, such as 256".to_owned())?;
@@ -199,7 +199,7 @@ pub(crate) struct UpArgs {
 /// `tidings pub`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Standard input and files are sent whole, as one message, bytes unchanged.
+Standard input and files are sent whole, as one message of up to 64 MiB, bytes unchanged.
 
 Examples:
   tidings pub news \"hello\"
@@ -223,12 +223,15 @@ pub(crate) struct PubArgs {
 #[command(after_help = "\
 Says \"listening on TOPIC\" on standard error once nothing published from now on is missed. The node's own messages
 are shown too. With --json each line is a message {topic, author, agent, epoch, seq, id, at, late, text or base64}
-(at: the author's clock, in milliseconds since 1970), or {\"gap\":…} or {\"lagged\":N} where something was missed.
+(at: the author's clock, in milliseconds since 1970), or {\"gap\":…}, {\"lagged\":N} or {\"unavailable\":…} where something
+was missed. A message over 1 MiB has \"content\":{id, size} in the place of its text. With --save each message is written
+to DIR/AUTHOR-EPOCH-SEQ as it comes, and its line has \"saved\", the file's name, in the place of its text.
 
 Examples:
   tidings sub news
   tidings sub news --since 10m
-  tidings sub news --last 20 --count 20 --json")]
+  tidings sub news --last 20 --count 20 --json
+  tidings sub pictures --save received")]
 pub(crate) struct SubArgs {
     /// The topic's name
     pub(crate) topic: String,
@@ -241,6 +244,9 @@ pub(crate) struct SubArgs {
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Write each message to a file of its own in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

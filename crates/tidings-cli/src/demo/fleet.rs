@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tidings::transport::{QuicConfig, QuicTransport};
 use tidings::{Agent, Counters, Item, Network, NodeId, Publisher, SubscribeOptions, Subscription, new_secret};
@@ -189,13 +190,25 @@ impl Fleet {
                 while let Some(item) = subscription.recv().await {
                     match item {
                         Item::Message(m) => {
+                            // Of a long one the length and the first chunk say enough: each chunk was checked.
+                            let (len, payload) = match &m.large {
+                                None => (m.payload.len(), m.payload),
+                                Some(large) => match (large.finished().await, large.chunks().next().await) {
+                                    (Ok(()), Some(Ok(first))) => (large.size(), first),
+                                    _ => {
+                                        tally.missed(1);
+                                        continue;
+                                    }
+                                },
+                            };
                             let now_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                            if tally.count(m.author.0, m.epoch, m.seq, &m.payload, now_ns) {
+                            if tally.count(m.author.0, m.epoch, m.seq, len, &payload, now_ns) {
                                 desk.delivered();
                             }
                         }
                         Item::Gap { from, to, .. } => tally.missed(to.saturating_sub(from).saturating_add(1)),
                         Item::Lagged { missed } => tally.missed(missed),
+                        Item::Unavailable { .. } => tally.missed(1),
                         _ => {}
                     }
                 }

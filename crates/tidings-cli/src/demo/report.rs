@@ -41,6 +41,8 @@ pub(super) struct Summary {
     missed: u64,
     latency_ms: Latency,
     deliveries_per_s: f64,
+    /// Payload bytes delivered a second, over all receivers.
+    goodput_mb_per_s: Option<f64>,
     cpu_s: f64,
     cpu_us_per_delivery: Option<f64>,
     peak_rss_mb: Option<f64>,
@@ -93,6 +95,7 @@ impl Summary {
                 max: ms(totals.latency.max_us()),
             },
             deliveries_per_s: ratio(delivered, elapsed).map_or(0.0, |r| round(r, 0)),
+            goodput_mb_per_s: ratio(delivered * args.size as f64 / MB, elapsed),
             cpu_s: round(watch.cpu_s, 4),
             cpu_us_per_delivery: ratio(watch.cpu_s * 1e6, delivered),
             peak_rss_mb: meters::peak_rss_bytes().map(|b| round(b / MB, 1)),
@@ -131,7 +134,10 @@ impl Summary {
             ),
             ("messages", format!("{} of {} bytes", self.messages, self.size_bytes)),
             ("latency", format!("p50 {}, p99 {}, max {}", latency[0], latency[1], latency[2])),
-            ("deliveries", format!("{} a second", self.deliveries_per_s)),
+            (
+                "deliveries",
+                format!("{} a second, {}", self.deliveries_per_s, figure(self.goodput_mb_per_s, " MB/s of payload")),
+            ),
             ("cpu", format!("{} s, {} a delivery", self.cpu_s, figure(self.cpu_us_per_delivery, " µs"))),
             (
                 "memory",

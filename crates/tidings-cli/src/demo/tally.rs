@@ -52,8 +52,17 @@ impl Tally {
     }
 
     /// Counts one message, read at `now_ns`. True if it is one of the run's and the first of its kind.
-    pub(super) fn count(&mut self, author: [u8; 32], epoch: u64, seq: u64, payload: &[u8], now_ns: u64) -> bool {
-        let stamp = Stamp::read(payload).filter(|s| s.number < self.messages && payload.len() == self.size);
+    /// `payload` is the beginning of a message of `len` bytes.
+    pub(super) fn count(
+        &mut self,
+        author: [u8; 32],
+        epoch: u64,
+        seq: u64,
+        len: usize,
+        payload: &[u8],
+        now_ns: u64,
+    ) -> bool {
+        let stamp = Stamp::read(payload).filter(|s| s.number < self.messages && len == self.size);
         // A sequence number past the run's length is nothing this run published, and must not grow the bitmap.
         let Some(stamp) = stamp.filter(|_| (1..=self.messages).contains(&seq)) else {
             self.foreign += 1;
@@ -120,21 +129,21 @@ mod tests {
     #[test]
     fn a_message_counts_once_however_it_comes_again() {
         let mut t = Tally::new(10, 32);
-        assert!(t.count([1; 32], 1, 1, &payload(0), 2_000));
-        assert!(!t.count([1; 32], 1, 1, &payload(0), 2_000), "the same place");
-        assert!(!t.count([1; 32], 1, 2, &payload(0), 2_000), "the same content under another number");
-        assert!(!t.count([1; 32], 2, 1, &payload(0), 2_000), "the same content in another epoch");
-        assert!(t.count([2; 32], 1, 1, &payload(1), 2_000), "another author's");
+        assert!(t.count([1; 32], 1, 1, 32, &payload(0), 2_000));
+        assert!(!t.count([1; 32], 1, 1, 32, &payload(0), 2_000), "the same place");
+        assert!(!t.count([1; 32], 1, 2, 32, &payload(0), 2_000), "the same content under another number");
+        assert!(!t.count([1; 32], 2, 1, 32, &payload(0), 2_000), "the same content in another epoch");
+        assert!(t.count([2; 32], 1, 1, 32, &payload(1), 2_000), "another author's");
         assert_eq!(totals(&t), (2, 3, 0));
     }
 
     #[test]
     fn what_nobody_published_is_not_counted_as_delivered() {
         let mut t = Tally::new(10, 32);
-        assert!(!t.count([1; 32], 1, 1, b"short", 0));
-        assert!(!t.count([1; 32], 1, 1, &payload(10), 0), "a number past the run");
-        assert!(!t.count([1; 32], 1, u64::MAX, &payload(0), 0), "a sequence number past the run");
-        assert!(!t.count([1; 32], 1, 1, &payload(0)[..31], 0), "cut short");
+        assert!(!t.count([1; 32], 1, 1, 5, b"short", 0));
+        assert!(!t.count([1; 32], 1, 1, 32, &payload(10), 0), "a number past the run");
+        assert!(!t.count([1; 32], 1, u64::MAX, 32, &payload(0), 0), "a sequence number past the run");
+        assert!(!t.count([1; 32], 1, 1, 31, &payload(0)[..31], 0), "cut short");
         assert_eq!(totals(&t), (0, 0, 4));
     }
 }

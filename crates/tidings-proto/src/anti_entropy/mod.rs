@@ -11,10 +11,10 @@
 //! Compare{from, until, digest, count}  ──▶  equal:  Same                                    61 bytes for both, and the end
 //!                                      ◀──  else:   Differ{from, digest, count, streams}    from: the span that both keep
 //!   few streams, or a large difference:
-//! Ranges{what I have, author by author} ─▶  serves what I lack; Want{what it lacks}         one round trip
+//! Ranges{what I have, author by author} ─▶  serves what I lack; Pull{what it lacks}         one round trip
 //!   else:
 //! AskSymbols{first, count}             ◀─▶  Symbols{key, items}, until they decode
-//! WantItems{what I lack}, Offer        ◀──  Want{} if it has time for what it lacks
+//! WantItems{what I lack}, Offer        ◀──  Pull{} if it has time for what it lacks
 //!                                           Bundle…, Served                                 on the bulk lane
 //! ```
 //!

@@ -69,6 +69,10 @@ id32! {
     /// One message: `BLAKE3(domain ‖ batch id ‖ index)`.
     MessageId
 }
+id32! {
+    /// The content of a large message: the hash of its manifest.
+    ContentId
+}
 
 /// Why a text is not a 32-byte id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

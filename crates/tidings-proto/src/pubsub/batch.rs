@@ -67,6 +67,10 @@ pub struct BatchHeader {
     /// own clock; absent for the first. It tells who comes to the topic whether what came before is history to it.
     #[n(8)]
     pub apart_ms: Option<u64>,
+    /// Which of the messages are large, by their place in the batch, ascending: their payload is the manifest of a
+    /// content that travels apart ([`crate::large`]).
+    #[n(9)]
+    pub large: Option<Vec<u16>>,
 }
 
 /// A place in an author's stream of messages.
@@ -85,6 +89,11 @@ impl BatchHeader {
     /// How many messages.
     pub fn count(&self) -> u64 {
         self.payloads.len() as u64
+    }
+
+    /// The places of the large messages.
+    pub fn large(&self) -> &[u16] {
+        self.large.as_deref().unwrap_or_default()
     }
 
     /// Sequence number of the last message.
@@ -169,7 +178,10 @@ impl Batch {
         {
             return Err(BatchError::Limit);
         }
+        let large = header.large();
         if !(header.headers.is_empty() || header.headers.len() == header.payloads.len())
+            || !large.is_sorted_by(|a, b| a < b)
+            || large.last().is_some_and(|i| usize::from(*i) >= header.payloads.len())
             || sum(&header.payloads) + sum(&header.headers) != bytes.len() - body_at
         {
             return Err(BatchError::Malformed);
@@ -222,11 +234,25 @@ impl Batch {
         message_id(&self.id, index)
     }
 
+    /// The payloads of the large messages: manifests, if their author keeps to the rules.
+    pub(super) fn manifests(&self) -> Vec<Bytes> {
+        let (mut offset, mut found) = (0, Vec::new());
+        if !self.header.large().is_empty() {
+            for i in 0..self.header.payloads.len() {
+                let m = self.message(i, offset);
+                offset += m.headers.len() + m.payload.len();
+                found.extend(m.large.then_some(m.payload));
+            }
+        }
+        found
+    }
+
     fn message(&self, index: usize, offset: usize) -> MessageView {
         let headers = self.header.headers.get(index).map_or(0, |l| *l as usize);
         let payload = self.header.payloads[index] as usize;
         MessageView {
             seq: self.header.first_seq + index as u64,
+            large: self.header.large().binary_search_by_key(&index, |i| usize::from(*i)).is_ok(),
             index,
             batch_id: self.id,
             headers: self.body.slice(offset..offset + headers),
@@ -276,8 +302,10 @@ pub struct MessageView {
     pub seq: u64,
     /// Its encoded headers.
     pub headers: Bytes,
-    /// What the author published.
+    /// What the author published; of a large message, the manifest.
     pub payload: Bytes,
+    /// Whether it is a large message.
+    pub large: bool,
     index: usize,
     batch_id: BatchId,
 }

@@ -51,6 +51,7 @@ use bytes::Bytes;
 
 use crate::identity::{Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
+use crate::large::Manifest;
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::Message;
@@ -348,7 +349,7 @@ impl Layer for PubSub {
             Message::Same(m) => self.on_same(cx, from, &m),
             Message::Differ(m) => self.on_differ(cx, from, &m),
             Message::Ranges(m) => self.on_ranges(cx, from, &m),
-            Message::Want(m) => self.on_want(cx, from, &m),
+            Message::Pull(m) => self.on_pull(cx, from, &m),
             Message::AskSymbols(m) => self.on_ask_symbols(cx, from, &m),
             Message::WantItems(m) => self.on_want_items(cx, from, &m),
             Message::Offer(m) => self.on_offer(cx, from, &m),
@@ -452,6 +453,16 @@ impl Topic {
             // Once a second is enough; the size limits hold at all times.
             let at = at.max(cx.now.mono + Span::from_secs(1));
             cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);
+        }
+    }
+
+    /// Asks for the contents of a batch's large messages.
+    fn pull_contents(&self, cx: &mut Cx<'_>, from: NodeId, batch: &Batch) {
+        for payload in batch.manifests() {
+            match Manifest::decode(&payload) {
+                Ok(manifest) => drop(cx.request(Request::Pull(self.id, from, Box::new(manifest)))),
+                Err(_) => cx.counters.manifests_malformed += 1,
+            }
         }
     }
 

@@ -365,6 +365,7 @@ impl Topic {
             }
         }
         self.disseminate(cx, batch, hop.saturating_add(1), Some(from));
+        self.pull_contents(cx, from, batch);
     }
 
     /// Logs what was fetched. The tree has no part in it: whoever lacks it fetches it as well.

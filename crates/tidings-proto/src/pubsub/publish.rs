@@ -9,7 +9,8 @@ use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
 use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
-use crate::layer::{Cx, TimerKey};
+use crate::large::MAX_OWED;
+use crate::layer::{Cx, Request, TimerKey};
 use crate::links::REPAIR;
 use crate::time::{Span, Time};
 use crate::wire::Lane;
@@ -41,6 +42,8 @@ pub(super) struct Outbox {
     /// Batches signed while there was no neighbour.
     unsent: VecDeque<Arc<Batch>>,
     unsent_bytes: usize,
+    /// A large message was refused in this turn.
+    behind_large: bool,
 }
 
 impl Outbox {
@@ -107,6 +110,12 @@ impl PubSub {
         let o = &mut t.outbox;
         // Whether there is room does not depend on the message: a small one never overtakes a large one that waits.
         let bytes = o.bytes + o.unsent_bytes;
+        // A large message waits until earlier ones are out, and what comes behind it in this turn with it.
+        o.behind_large |= message.content.is_some() && cx.uploads.owed >= MAX_OWED;
+        if o.behind_large {
+            let waiting = usize::try_from(cx.uploads.owed).unwrap_or(usize::MAX);
+            return refuse(cx, CommandError::QueueFull { waiting, limit: MAX_OWED as usize });
+        }
         if bytes >= MAX_WAITING_BYTES || o.waiting.len() + o.unsent.len() >= MAX_WAITING_MESSAGES {
             return refuse(cx, CommandError::QueueFull { waiting: bytes, limit: MAX_WAITING_BYTES });
         }
@@ -131,6 +140,7 @@ impl PubSub {
     /// Signs and sends what waits; called when the node has nothing else to do. Returns whether anything was done.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
         let mut did = false;
+        self.topics.values_mut().for_each(|t| t.outbox.behind_large = false);
         self.persist.renew_epoch(cx);
         if let Some(epoch) = self.persist.epoch() {
             let ready: Vec<TopicId> =
@@ -165,7 +175,11 @@ impl PubSub {
                 messages.iter().map(|m| m.headers.len() as u32).collect()
             },
             apart_ms: used.map(|u| cx.now.wall.0.saturating_sub(u.wall_ms)),
+            large: large_places(&messages),
         };
+        for content in messages.iter().filter_map(|m| m.content.as_ref()) {
+            cx.request(Request::Offer(id, content.clone()));
+        }
         let last = Used { seq: first_seq + messages.len() as u64 - 1, wall_ms: cx.now.wall.0 };
         self.persist.publish(&id, epoch, last);
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
@@ -192,6 +206,12 @@ impl PubSub {
             cx.event(Event::Delivered(Delivery::new(batch, false, true, 0)));
         }
     }
+}
+
+/// Which messages are large; a place fits, as a batch holds [`MAX_MESSAGES`] at most.
+fn large_places(messages: &[Outgoing]) -> Option<Vec<u16>> {
+    let places: Vec<u16> = (0..).zip(messages).filter(|(_, m)| m.content.is_some()).map(|(i, _)| i).collect();
+    (!places.is_empty()).then_some(places)
 }
 
 impl Topic {

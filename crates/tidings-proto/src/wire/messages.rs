@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
-use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Ranges, Same, Served, Symbols, Want, WantItems};
+use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -434,12 +435,17 @@ messages! {
     51 Same |_| true;
     52 Differ |_| true;
     53 Ranges |m| m.streams.valid();
-    54 Want |m| m.ranges.len() <= MAX_WANTED;
+    54 Pull |m| m.ranges.len() <= MAX_WANTED;
     55 AskSymbols |m| m.count as usize <= MAX_SYMBOLS;
     56 Symbols |_| true;
     57 WantItems |m| m.items.len() <= MAX_ITEMS;
     58 Offer |_| true;
     59 Served |_| true;
+    60 Want |m| asks_ok(&m.asks);
+    61 Have |m| m.chunks.within();
+    62 Chunk |_| true;
+    63 Lack |m| asks_ok(&m.asks);
+    64 Unwant |m| asks_ok(&m.asks);
 }
 
 impl Message {

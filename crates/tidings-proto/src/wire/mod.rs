@@ -13,11 +13,13 @@
 //! peer's frame is read with the missing fields at their defaults.
 
 mod frame;
+mod large;
 mod messages;
 mod probes;
 mod reconcile;
 
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
+pub use large::*;
 pub use messages::*;
 pub use probes::*;
 pub use reconcile::*;

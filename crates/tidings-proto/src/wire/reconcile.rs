@@ -74,7 +74,7 @@ pub struct Differ {
     pub streams: u64,
 }
 
-/// "This is what I have; send what I lack": answered by batches and [`Served`], perhaps by a [`Want`].
+/// "This is what I have; send what I lack": answered by batches and [`Served`], perhaps by a [`Pull`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Ranges {
@@ -113,7 +113,7 @@ pub struct Wanted {
 /// "You have what I lack: send these", or with no ranges: what was offered. Answered by batches and [`Served`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Want {
+pub struct Pull {
     /// Which set.
     #[n(0)]
     pub set: SetTag,
@@ -193,7 +193,7 @@ pub struct WantItems {
     pub items: Vec<u64>,
 }
 
-/// "I found so much that you lack": answered by an empty [`Want`], or not at all.
+/// "I found so much that you lack": answered by an empty [`Pull`], or not at all.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Offer {

@@ -39,7 +39,7 @@ pub(crate) fn addr(n: u8) -> Addr {
 
 /// A message without headers.
 pub(crate) fn out(payload: &[u8]) -> Outgoing {
-    Outgoing { payload: Bytes::copy_from_slice(payload), headers: Bytes::new() }
+    Outgoing { payload: Bytes::copy_from_slice(payload), ..Outgoing::default() }
 }
 
 /// A peer that the test plays.
@@ -68,6 +68,7 @@ impl Fake {
             payloads: payloads.iter().map(|p| p.len() as u32).collect(),
             headers: vec![],
             apart_ms: None,
+            large: None,
         }
     }
 

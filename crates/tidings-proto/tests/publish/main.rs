@@ -11,7 +11,7 @@ use tidings_proto::time::Span;
 use tidings_proto::wire::*;
 
 fn publish(payload: Vec<u8>) -> Command {
-    Command::Publish { topic: news(), message: Outgoing { payload: payload.into(), headers: Bytes::new() } }
+    Command::Publish { topic: news(), message: Outgoing { payload: payload.into(), ..Outgoing::default() } }
 }
 
 fn refused(d: &Driven, ticket: Ticket) -> &CommandError {
@@ -138,7 +138,11 @@ fn a_publisher_that_did_not_subscribe_gets_nothing() {
 #[test]
 fn headers_travel_with_their_message() {
     let mut d = Driven::on_topic();
-    let message = |h: &'static [u8]| Outgoing { payload: Bytes::from_static(b"p"), headers: Bytes::from_static(h) };
+    let message = |h: &'static [u8]| Outgoing {
+        payload: Bytes::from_static(b"p"),
+        headers: Bytes::from_static(h),
+        ..Outgoing::default()
+    };
     for h in [&b"a=1"[..], b"", b"b=2"] {
         d.hand_in_command(Command::Publish { topic: news(), message: message(h) });
     }

@@ -307,8 +307,8 @@ fn of_ranges() {
 }
 
 #[test]
-fn of_want() {
-    insta::assert_snapshot!(wire("Want"), @r"
+fn of_pull() {
+    insta::assert_snapshot!(wire("Pull"), @r"
     0136250000000000
     a3001baaaaaaaaaaaaaaaa0107028183821b03030303030303031b0000018bcf
     e568000409
@@ -387,4 +387,50 @@ fn every_tag_has_an_example() {
     let known: Vec<u8> = (0..=255).filter(|t| !matches!(parse(*t, &[0xa0]), Ok(None))).collect();
     let shown: Vec<u8> = examples().iter().map(Message::tag).collect();
     assert_eq!(known, shown);
+}
+
+#[test]
+fn of_want() {
+    insta::assert_snapshot!(wire("Want"), @r"
+    013c4e0000000000
+    a10082825820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
+    e1e1e1e1e1e1420102825820e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2e2
+    e2e2e2e2e2e2e2e2e2e2e2e24102
+    ");
+}
+
+#[test]
+fn of_have() {
+    insta::assert_snapshot!(wire("Have"), @r"
+    013d280000000000
+    a2005820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
+    e1e1e1e101420704
+    ");
+}
+
+#[test]
+fn of_chunk() {
+    insta::assert_snapshot!(wire("Chunk"), @r"
+    013e280000000000
+    a2005820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
+    e1e1e1e10119012c
+    ");
+}
+
+#[test]
+fn of_lack() {
+    insta::assert_snapshot!(wire("Lack"), @r"
+    013f280000000000
+    a10081825820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
+    e1e1e1e1e1e14180
+    ");
+}
+
+#[test]
+fn of_unwant() {
+    insta::assert_snapshot!(wire("Unwant"), @r"
+    0140270000000000
+    a10081825820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
+    e1e1e1e1e1e140
+    ");
 }

@@ -76,7 +76,7 @@ fn of_announcements_requests_and_ranges() {
 #[test]
 fn of_what_reconciles() {
     let wanted = Wanted { stream: stream(1), from: 1, to: 2 };
-    at_and_past(|n| Want { set: SET, session: 1, ranges: vec![wanted; n] }.into(), MAX_WANTED);
+    at_and_past(|n| Pull { set: SET, session: 1, ranges: vec![wanted; n] }.into(), MAX_WANTED);
     let bundled = Bundled { len: 1, hop: 1, held: 1 };
     at_and_past(|n| Bundle { batches: vec![bundled; n] }.into(), MAX_BUNDLE);
     at_and_past(|n| WantItems { set: SET, session: 1, key: 1, items: vec![1; n] }.into(), MAX_ITEMS);
@@ -124,7 +124,7 @@ fn the_fullest_message_fits_a_body() {
         Topics { fresh: true, add: vec![topic(1); MAX_TOPICS], remove: vec![topic(2); MAX_TOPICS] }.into(),
         TopicPeers { topic: topic(1), peers: vec![full.clone(); MAX_PEERS] }.into(),
         Neighbors { incarnation: u64::MAX, peers: vec![full; MAX_PEERS] }.into(),
-        Want {
+        Pull {
             set: SetTag(u64::MAX),
             session: u32::MAX,
             ranges: vec![
@@ -141,4 +141,25 @@ fn the_fullest_message_fits_a_body() {
         assert!(f.len() - HEADER_LEN <= MAX_BODY, "{}", m.name());
         assert_eq!(Message::parse(f), Ok(Some((m, Bytes::new()))));
     }
+}
+
+#[test]
+fn of_contents_asked_for_at_once() {
+    let asks = |n| vec![ask(1, &[0]); n];
+    at_and_past(|n| Want { asks: asks(n) }.into(), MAX_ASKS);
+    at_and_past(|n| Lack { asks: asks(n) }.into(), MAX_ASKS);
+    at_and_past(|n| Unwant { asks: asks(n) }.into(), MAX_ASKS);
+}
+
+#[test]
+fn of_chunk_numbers() {
+    let last = Have { content: ContentId([1; 32]), chunks: chunks(&[MAX_CHUNKS as u32 - 1]) };
+    let body = body_of(&last.clone().into());
+    assert_eq!(parse(61, &body), Ok(Some(last.into())));
+    // A byte more says that there are chunks past the last.
+    let mut all = fields(&body);
+    let mut longer = vec![0; MAX_CHUNKS / 8];
+    longer.push(1);
+    all[1].1 = minicbor::to_vec(minicbor::bytes::ByteVec::from(longer)).unwrap();
+    assert_eq!(parse(61, &map_of(&all)), Err(WireError::Limit(61)));
 }

@@ -7,7 +7,7 @@ use minicbor::{Decoder, Encoder};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tidings_proto::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED, StreamTag, Streams};
-use tidings_proto::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId, hex};
+use tidings_proto::identity::{Addr, ContentId, MAX_ADDRS, NodeId, PeerAddr, TopicId, hex};
 use tidings_proto::wire::*;
 
 fn node(n: u8) -> NodeId {
@@ -54,6 +54,14 @@ fn announced(n: u8) -> Announced {
 
 fn range(n: u8) -> Range {
     Range { author: node(n), epoch: 1_700_000_000_000, from: 4, to: 9 }
+}
+
+fn chunks(numbers: &[u32]) -> ChunkSet {
+    numbers.iter().copied().collect()
+}
+
+fn ask(n: u8, numbers: &[u32]) -> Ask {
+    Ask { content: ContentId([n; 32]), chunks: chunks(numbers) }
 }
 
 /// One of each, in the order of their tags, with every field set.
@@ -104,12 +112,17 @@ fn examples() -> Vec<Message> {
         Same { session: 7 }.into(),
         Differ { session: 7, from: WALL + 5, sum: 0x0102_0304_0506_0708, count: 2_400, streams: 12 }.into(),
         Ranges { set: SET, session: 7, from: WALL, span: 299_000, streams: streams() }.into(),
-        Want { set: SET, session: 7, ranges: vec![Wanted { stream: stream(3), from: 4, to: 9 }] }.into(),
+        Pull { set: SET, session: 7, ranges: vec![Wanted { stream: stream(3), from: 4, to: 9 }] }.into(),
         AskSymbols { set: SET, session: 7, from: WALL, first: 48, count: 96, as_of: Some(2) }.into(),
         Symbols { set: SET, session: 7, key: 0x0102_0304_0506_0708, items: 2_400, as_of: 2, first: 48 }.into(),
         WantItems { set: SET, session: 7, key: 0x0102_0304_0506_0708, items: vec![1, u64::MAX] }.into(),
         Offer { set: SET, session: 7, count: 3 }.into(),
         Served { set: SET, session: 7, count: 3, more: true }.into(),
+        Want { asks: vec![ask(0xe1, &[0, 9]), ask(0xe2, &[1])] }.into(),
+        Have { content: ContentId([0xe1; 32]), chunks: chunks(&[0, 1, 2, 10]) }.into(),
+        Chunk { content: ContentId([0xe1; 32]), index: 300 }.into(),
+        Lack { asks: vec![ask(0xe1, &[7])] }.into(),
+        Unwant { asks: vec![ask(0xe1, &[])] }.into(),
     ]
 }
 
@@ -202,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_of_known_tags_never_panic(which in 0usize..35, body in vec(any::<u8>(), 0..200)) {
+    fn random_bodies_of_known_tags_never_panic(which in 0usize..40, body in vec(any::<u8>(), 0..200)) {
         let tag = examples()[which].tag();
         if let Ok(Some(m)) = parse(tag, &body) {
             prop_assert_eq!(m.tag(), tag);

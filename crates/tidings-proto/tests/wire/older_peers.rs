@@ -44,7 +44,13 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Graft(m) => missing!(m, 1 ids, 2 eager),
         Message::Ping(m) => missing!(m, 2 suspected),
         Message::Neighbors(m) => missing!(m, 1 peers),
-        Message::Ack(_)
+        // Nothing of these may be missing.
+        Message::Want(_)
+        | Message::Have(_)
+        | Message::Chunk(_)
+        | Message::Lack(_)
+        | Message::Unwant(_)
+        | Message::Ack(_)
         | Message::PingReq(_)
         | Message::Nack(_)
         | Message::RelayedPing(_)
@@ -57,7 +63,7 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         | Message::WantItems(_)
         | Message::Offer(_)
         | Message::Suspect(_) => {}
-        Message::Want(m) => missing!(m, 2 ranges),
+        Message::Pull(m) => missing!(m, 2 ranges),
         Message::AskSymbols(m) => missing!(m, 3 first, 5 as_of),
         Message::Served(m) => missing!(m, 3 more),
     }

@@ -59,6 +59,20 @@ fn detection() -> impl Strategy<Value = Message> {
     ]
 }
 
+/// Those about the contents of large messages.
+fn contents() -> impl Strategy<Value = Message> {
+    let content = || any::<[u8; 32]>().prop_map(ContentId);
+    let chunks = || vec(0..MAX_CHUNKS as u32, 0..40).prop_map(|numbers| numbers.into_iter().collect::<ChunkSet>());
+    let asks = move || vec((content(), chunks()).prop_map(|(content, chunks)| Ask { content, chunks }), 0..=MAX_ASKS);
+    prop_oneof![
+        asks().prop_map(|asks| Want { asks }.into()),
+        (content(), chunks()).prop_map(|(content, chunks)| Have { content, chunks }.into()),
+        (content(), any::<u32>()).prop_map(|(content, index)| Chunk { content, index }.into()),
+        asks().prop_map(|asks| Lack { asks }.into()),
+        asks().prop_map(|asks| Unwant { asks }.into()),
+    ]
+}
+
 pub(super) fn message() -> impl Strategy<Value = Message> {
     let peers = || vec(peer_addr(), 0..=MAX_PEERS);
     let path = || vec(node_id(), 0..=MAX_PATH);
@@ -127,6 +141,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
         detection(),
         reconciliation(),
+        contents(),
     ]
 }
 
@@ -171,7 +186,7 @@ fn reconciliation() -> impl Strategy<Value = Message> {
             streams
         }
         .into()),
-        (id(), vec(wanted, 0..40)).prop_map(|((set, session), ranges)| Want { set, session, ranges }.into()),
+        (id(), vec(wanted, 0..40)).prop_map(|((set, session), ranges)| Pull { set, session, ranges }.into()),
         (id(), n(), asks).prop_map(|((set, session), from, (first, count, as_of))| {
             AskSymbols { set, session, from, first, count, as_of }.into()
         }),

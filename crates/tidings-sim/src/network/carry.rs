@@ -94,6 +94,7 @@ impl Network {
                 self.trace.note(self.now, n, 4, &peer.0);
                 self.turn(n, Input::DialFailed { peer, reason: LinkRefusal::Timeout });
             }
+            What::Credit { peer, lane, bytes } => self.turn(n, Input::SendCredit { peer, lane, bytes }),
             What::Written { start } => self.written(n, start),
             What::Late(_) | What::Wake { .. } | What::Flap { .. } => {}
         }

@@ -45,6 +45,11 @@ impl Network {
         }
     }
 
+    /// Limits what a node can send of large messages' contents, to so many bytes a second.
+    pub fn limit_uplink(&mut self, n: u32, bytes_per_s: u64) {
+        self.slots[n as usize].uplink = Some(bytes_per_s);
+    }
+
     /// From now on `to` gets nothing that `from` sends; the other direction works.
     pub fn cut_way(&mut self, from: u32, to: u32) {
         self.hush(from, to);

@@ -64,6 +64,7 @@ impl Network {
             self.break_run(format!("node {n} sent a frame on the lane of datagrams"));
             return;
         }
+        let Some(frame) = self.lied(n, lane, frame) else { return };
         let mut delay = self.latency.of(self.seed, n, p);
         let rto = delay * 3 + 25_000;
         if self.jitter > 0.0 {
@@ -94,13 +95,23 @@ impl Network {
                 self.traffic.comparing_bytes += if compares { (len + PACKET) as u64 } else { 0 };
             }
         }
+        let slot = &mut self.slots[n as usize];
+        let uplink = slot.uplink.filter(|_| lane == Lane::Bulk);
+        if let Some(rate) = uplink {
+            slot.busy = slot.busy.max(self.now) + (len + PACKET) as u64 * 1_000_000 / rate;
+            let gone = slot.busy;
+            delay += gone - self.now;
+            self.schedule(gone, n, What::Credit { peer, lane, bytes: len });
+        }
         let cut = self.cut(n, p) || self.slots[p as usize].deaf;
         let Some(end) = self.slots[n as usize].ends.get_mut(&p) else { return };
         let at = (self.now + delay).max(end.last[lane as usize]);
         end.last[lane as usize] = at;
         end.drained = end.drained.max(at);
         let unreported = &mut end.unreported[lane as usize];
-        *unreported += len;
+        if uplink.is_none() {
+            *unreported += len;
+        }
         // Nothing is acknowledged across a cut, and nothing taken by who does not read, so nothing makes room.
         if *unreported >= CREDIT && !cut {
             inputs.push(Input::SendCredit { peer, lane, bytes: std::mem::take(unreported) });

@@ -150,7 +150,7 @@ impl Stage {
 
     pub(super) fn publish(&mut self, by: u32, measured: bool) {
         let payload = self.ledger.publish(by, self.net.now(), SIZE, measured);
-        let message = Outgoing { payload: payload.into(), headers: Default::default() };
+        let message = Outgoing { payload: payload.into(), ..Outgoing::default() };
         self.net.command(by, Ticket(1), Command::Publish { topic: self.topic, message });
     }
 

@@ -127,8 +127,8 @@ impl Agent {
         Ok(self.handle().anti_entropy().reconcile(topic).await?)
     }
 
-    /// Publishes one message and waits until it is signed and on its way; while the queue of the topic is full, because
-    /// no neighbour takes more, it waits for room. For more than a few, see
+    /// Publishes one message, of up to 64 MiB, and waits until it is signed and on its way; while the queue of the topic is
+    /// full, because no neighbour takes more, it waits for room. For more than a few, see
     /// [`Agent::publisher`].
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
         self.pubsub().publish(topic, payload).await
@@ -138,6 +138,12 @@ impl Agent {
     /// tells what became of the message.
     pub fn try_publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<PublishHandle, PublishError> {
         self.pubsub().publisher(topic)?.try_publish(payload)
+    }
+
+    /// Publishes a file's content as one message, of up to 64 MiB. Returns when the message is signed and on its way; the
+    /// content follows, in chunks that neighbours pass on to each other.
+    pub async fn publish_file(&self, topic: &str, path: impl AsRef<Path>) -> Result<Published, PublishError> {
+        self.pubsub().publish_file(topic, path).await
     }
 
     /// A publisher on a topic: pipelines messages, so that they travel in batches.

@@ -18,17 +18,20 @@ use tidings_proto::Node;
 use tidings_proto::identity::Addr;
 use tidings_proto::io::{Command, Event, Input, Output, Reply};
 use tidings_proto::node::Reason;
+use tidings_proto::pubsub::Delivery;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::Lane;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Sleep;
 
 use super::disk::Disk;
+use super::downloads::Downloads;
 use super::events::AgentEvent;
 use super::pending::{Pending, Waiting};
 use super::publishing::Publishing;
 use super::run::{Control, Run};
 use super::subscribers::Subscribers;
+use crate::subscription::History;
 use crate::transport::{Inbound, Inbox, Transport};
 
 /// Inputs from links in one turn: enough that a busy node's batches form, few enough that publishes get their turn
@@ -92,6 +95,7 @@ pub(crate) struct Driver {
     pending: Pending,
     publishing: Publishing,
     subscribers: Subscribers,
+    downloads: Downloads,
     clock: Clock,
     timer: Pin<Box<Sleep>>,
     armed: Option<Time>,
@@ -129,6 +133,7 @@ impl Driver {
             pending: Pending::default(),
             publishing: Publishing::default(),
             subscribers: Subscribers::default(),
+            downloads: Downloads::default(),
             clock,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
@@ -245,6 +250,7 @@ impl Driver {
                     self.subscribers.end(&topic);
                     self.command(now, Command::Unsubscribe { topic }, Waiting::Done(done));
                 }
+                Control::Content(id, done) => drop(done.send(self.downloads.find(&self.node, &id))),
                 Control::Inspect(look) => look(&View {
                     node: &self.node,
                     subscribers: &self.subscribers,
@@ -323,16 +329,9 @@ impl Driver {
                 Output::Reply { ticket, reply } => match self.pending.take(ticket) {
                     Some(Waiting::Publish(outbox, unsent)) => self.publishing.answered(outbox, unsent, reply),
                     Some(Waiting::Subscribe(topic)) => self.subscribers.answered(&topic, &reply),
-                    Some(Waiting::Beginning(queue)) => match reply {
-                        Reply::History(history) => queue.begin(&history),
-                        _ => queue.begin(&[]),
-                    },
+                    Some(Waiting::Beginning(queue)) => queue.begin(&self.history(reply)),
                     // Whoever asked may have gone meanwhile.
-                    Some(Waiting::History(asked)) => {
-                        if let Reply::History(history) = reply {
-                            let _ = asked.send(history);
-                        }
-                    }
+                    Some(Waiting::History(asked)) => drop(asked.send(self.history(reply))),
                     Some(Waiting::Reconcile(asked)) => {
                         if let Reply::Reconciled(stats) = reply {
                             let _ = asked.send(stats);
@@ -353,10 +352,26 @@ impl Driver {
         }
     }
 
+    fn history(&mut self, reply: Reply) -> History {
+        let Reply::History(batches) = reply else { return Vec::new() };
+        let with_contents = |d: Delivery| {
+            let contents = self.downloads.of(&self.node, &d);
+            (d, contents)
+        };
+        batches.into_iter().map(with_contents).collect()
+    }
+
     fn event(&mut self, event: Event) {
         // No observer is no failure.
         match event {
-            Event::Delivered(delivery) => self.subscribers.deliver(&delivery),
+            Event::Delivered(delivery) => {
+                let wanted = self.subscribers.queues(&delivery.topic()).iter().any(|q| q.wants(&delivery));
+                let contents = if wanted { self.downloads.of(&self.node, &delivery) } else { None };
+                self.subscribers.deliver(&delivery, &contents);
+            }
+            Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
+            Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
+            Event::ContentLost { content } => self.downloads.lost(&content),
             Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
             Event::PeerJoined { peer, overlay } => drop(self.events.send(AgentEvent::PeerJoined { peer, overlay })),
             Event::PeerLeft { peer, overlay, reason } => {
@@ -428,6 +443,7 @@ impl Drop for Driver {
     /// Whatever ended the driver, nobody waits for it any longer.
     fn drop(&mut self) {
         self.subscribers.end_all();
+        self.downloads.end();
         self.run.end();
     }
 }

@@ -1,17 +1,20 @@
 //! Thin handles on the running node.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tidings_proto::identity::{NodeId, PeerAddr, TopicId};
+use tidings_proto::identity::{ContentId, NodeId, PeerAddr, TopicId};
 use tidings_proto::io::{Command, Overlay, Published};
 use tidings_proto::node::PeerInfo;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
+use tokio::sync::oneshot;
 
 use super::events::{Events, MembershipEvents};
 use super::run::{Control, Run};
 use super::runtime::RuntimeError;
 use super::status::{NodeStatus, TopicStatus};
+use crate::large::Large;
 use crate::publisher::{PublishError, Publisher};
 use crate::subscription::{Message, Queue, SubscribeOptions, Subscription};
 use crate::sync::lock;
@@ -145,6 +148,18 @@ impl PubSubManager {
     /// Publishes one message; see [`Publisher::publish`].
     pub async fn publish(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
         self.publisher(topic)?.publish(payload).await
+    }
+
+    /// Publishes a file's content as one message; see [`Publisher::publish_file`].
+    pub async fn publish_file(&self, topic: &str, path: impl AsRef<Path>) -> Result<Published, PublishError> {
+        self.publisher(topic)?.publish_file(path).await
+    }
+
+    /// The content of a large message, while the node has it or is getting it.
+    pub async fn content(&self, id: ContentId) -> Result<Option<Large>, RuntimeError> {
+        let (found, answer) = oneshot::channel();
+        self.handle.run()?.ask(Control::Content(id, found)).await?;
+        answer.await.map_err(|_| RuntimeError::Stopped)
     }
 
     /// A publisher on a topic, for more than one message.

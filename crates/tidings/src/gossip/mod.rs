@@ -1,6 +1,7 @@
 //! The running node: the core, driven by tokio, over a transport and a store.
 
 mod disk;
+mod downloads;
 mod driver;
 mod events;
 mod handle;

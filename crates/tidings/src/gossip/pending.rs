@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
-use tidings_proto::pubsub::{Delivery, ReconciliationStats};
+use tidings_proto::pubsub::ReconciliationStats;
 
 use super::run::{Asked, Done};
 use crate::publisher::{Outbox, Unsent};
-use crate::subscription::Queue;
+use crate::subscription::{History, Queue};
 
 /// Who waits for an answer.
 pub(crate) enum Waiting {
@@ -19,7 +19,7 @@ pub(crate) enum Waiting {
     /// A subscription that begins with history.
     Beginning(Arc<Queue>),
     /// Somebody who asked for history.
-    History(Asked<Vec<Delivery>>),
+    History(Asked<History>),
     /// Somebody who had logs compared.
     Reconcile(Asked<ReconciliationStats>),
     /// Somebody who wants to know whether it was done.

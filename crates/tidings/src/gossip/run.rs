@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tidings_proto::identity::{NodeId, TopicId};
+use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
-use tidings_proto::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
+use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::RuntimeError;
 use super::driver::View;
 use super::events::{AgentEvent, Events};
+use crate::large::Large;
 use crate::publisher::Outbox;
-use crate::subscription::Queue;
+use crate::subscription::{History, Queue};
 use crate::sync::{Signal, lock};
 
 /// Requests other than publishing that may wait for the driver (a guess: more than a program has tasks that ask).
@@ -38,9 +39,11 @@ pub(crate) enum Control {
     /// End all subscriptions of a topic.
     Unsubscribe(TopicId, Done),
     /// Give a topic's history.
-    History(TopicId, HistoryQuery, Asked<Vec<Delivery>>),
+    History(TopicId, HistoryQuery, Asked<History>),
     /// Compare a topic's log with the neighbours'.
     Reconcile(TopicId, Asked<ReconciliationStats>),
+    /// Find the content of a large message.
+    Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.
     Inspect(Box<dyn FnOnce(&View<'_>) + Send>),
 }

@@ -9,7 +9,7 @@ use tidings_proto::pubsub::Delivery;
 
 use super::pending;
 use super::run::Done;
-use crate::subscription::Queue;
+use crate::subscription::{Contents, Queue};
 
 #[derive(Default)]
 struct Topic {
@@ -53,9 +53,9 @@ impl Subscribers {
     }
 
     /// Hands out a batch.
-    pub(crate) fn deliver(&self, delivery: &Delivery) {
+    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
         for queue in self.queues(&delivery.topic()) {
-            queue.deliver(delivery);
+            queue.deliver(delivery, contents);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::identity::{NodeId, TopicId};
 use crate::layer::{Cx, TimerKey};
 use crate::pubsub::{PubSub, Timer, Topic};
 use crate::wire::{
-    AskSymbols, Compare, Differ, Lane, Message, Offer, Ranges, Same, SetTag, ShortId, Symbols, Want, WantItems, Wanted,
+    AskSymbols, Compare, Differ, Lane, Message, Offer, Pull, Ranges, Same, SetTag, ShortId, Symbols, WantItems, Wanted,
 };
 
 /// Symbols served for each item, and at least: what a decoder with the same number of items may take.
@@ -113,7 +113,7 @@ impl PubSub {
         self.serve_later(cx, from, topic, m.session, ids);
     }
 
-    pub(in crate::pubsub) fn on_want(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Want) {
+    pub(in crate::pubsub) fn on_pull(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Pull) {
         let Some(t) = self.set(&m.set, &from) else {
             cx.counters.frames_unexpected += 1;
             return;
@@ -205,7 +205,7 @@ impl Topic {
 
     /// The neighbour that asked has what we lack.
     fn fetch(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u32, ranges: Vec<Wanted>) {
-        if cx.send_counted(from, Want { set: SetTag::new(&self.id), session, ranges }).is_some() {
+        if cx.send_counted(from, Pull { set: SetTag::new(&self.id), session, ranges }).is_some() {
             cx.counters.reconcile_sessions += 1;
             self.sync.active = Some(Session::wanting(from, session, cx.now.mono));
         }

@@ -132,8 +132,9 @@ impl Rogues {
             payloads: vec![payload.len() as u32],
             headers: Vec::new(),
             apart_ms: None,
+            large: None,
         };
-        let message = Outgoing { payload, headers: Bytes::new() };
+        let message = Outgoing { payload, ..Outgoing::default() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);
         let frame = Message::Gossip(Gossip { hop: 1, pulled: false }).frame_with(batch.bytes().clone());
         net.inject(n, to, Lane::Data, frame);

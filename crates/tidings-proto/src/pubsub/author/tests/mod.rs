@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
@@ -32,11 +31,12 @@ fn header(epoch: u64, first_seq: u64, count: u64, previous: Option<Position>) ->
         payloads: vec![0; count as usize],
         headers: vec![],
         apart_ms: None,
+        large: None,
     }
 }
 
 fn sealed(header: BatchHeader, size: usize) -> Arc<Batch> {
-    let payload = |len: &u32| Outgoing { payload: vec![0; *len as usize].into(), headers: Bytes::new() };
+    let payload = |len: &u32| Outgoing { payload: vec![0; *len as usize].into(), ..Outgoing::default() };
     let header = BatchHeader { payloads: vec![size as u32; header.payloads.len()], ..header };
     let messages: Vec<Outgoing> = header.payloads.iter().map(payload).collect();
     let network = BatchKey::new(&Network::from_key([0; 32]));
