@@ -13,7 +13,7 @@
 //!   something goes wrong. Larger ones are fetched in an order of each node's own, so that neighbours soon have
 //!   different parts and serve each other; whom the manifest came from is asked last for what others have.
 //! - *No choking, no tit for tat*: members of a topic want the same. A server sends to each asker what fits its lane.
-//! - *The window follows the delay*: a neighbour is asked for as much as it sends within some [`QUICK`] beyond the
+//! - *The window follows the delay*: a neighbour is asked for as much as it sends within some 100 ms beyond the
 //!   round trip, as LEDBAT (RFC 6817) does it, so that a slow one holds little and another can be asked.
 //! - *What goes wrong costs the one who did it*: wrong bytes, and chunks claimed and not had, are never forgiven for
 //!   that content; silence is for a while.

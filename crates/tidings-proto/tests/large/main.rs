@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::*;
-use tidings_proto::identity::ContentId;
+use tidings_proto::identity::{ContentId, TopicId};
 use tidings_proto::io::*;
 use tidings_proto::large::{Content, ContentBuilder, MAX_LARGE, Manifest, ManifestError, WHOLE};
 use tidings_proto::pubsub::{Batch, BatchHeader, MAX_MESSAGE};

@@ -136,3 +136,20 @@ fn contents_that_nobody_has_hold_no_other_up() {
     d.bring(&b, &manifest(&b, 1, &c));
     assert_eq!(asked(&d, &b), [0, 1, 2, 3]);
 }
+
+#[test]
+fn neighbours_on_another_topic_are_refused() {
+    let (mut d, a, _) = three();
+    let other = TopicId::from_name("other").unwrap();
+    d.command(Command::Subscribe { topic: other });
+    let outsider = Fake::new(9);
+    d.link(&outsider);
+    d.befriend(&outsider, Overlay::Topic(other));
+    let c = content(100_000);
+    d.bring(&a, &manifest(&a, 1, &c));
+    bring_chunk(&mut d, &a, &c, 0);
+    want(&mut d, &outsider, &c, [0]);
+    have(&mut d, &outsider, &c, 0..4);
+    assert_eq!((served(&d, &outsider), lacked(&d, &outsider)), (vec![], 1));
+    assert_eq!((d.counters().wants_refused, d.counters().frames_unexpected), (1, 1));
+}
