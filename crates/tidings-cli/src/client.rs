@@ -96,14 +96,20 @@ impl Client {
     }
 
     /// Publishes one message.
-    pub(crate) async fn publish(&self, topic: &str, payload: Vec<u8>) -> Result<Value, CliError> {
-        let url = self.messages_url(topic)?;
+    pub(crate) async fn publish(&self, topic: &str, payload: Vec<u8>, durable: bool) -> Result<Value, CliError> {
+        let mut url = self.messages_url(topic)?;
+        if durable {
+            url.query_pairs_mut().append_pair("durable", "true");
+        }
         self.value(self.request(Method::POST, url).body(payload)).await
     }
 
     /// Subscribes; the node listens by the time this returns.
-    pub(crate) async fn messages(&self, topic: &str, count: Option<u64>) -> Result<Lines, CliError> {
+    pub(crate) async fn messages(&self, topic: &str, count: Option<u64>, durable: bool) -> Result<Lines, CliError> {
         let mut url = self.messages_url(topic)?;
+        if durable {
+            url.query_pairs_mut().append_pair("durable", "true");
+        }
         if let Some(count) = count {
             url.query_pairs_mut().append_pair("count", &count.to_string());
         }

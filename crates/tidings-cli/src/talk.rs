@@ -25,7 +25,7 @@ pub(crate) async fn publish(args: &PubArgs, json: bool) -> Result<(), CliError> 
         (None, Some(text)) => text.as_bytes().to_vec(),
     };
     let size = payload.len();
-    let answer = client.publish(&args.topic, payload).await?;
+    let answer = client.publish(&args.topic, payload, args.durable).await?;
     if json {
         return out::json(&answer);
     }
@@ -52,7 +52,7 @@ fn whole(input: impl Read, from: &Path) -> Result<Vec<u8>, CliError> {
 /// `tidings sub`.
 pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError> {
     let client = Client::open(&args.data)?;
-    let mut lines = client.messages(&args.topic, args.count).await?;
+    let mut lines = client.messages(&args.topic, args.count, args.durable).await?;
     out::note(&format!("listening on {}", out::harmless(&args.topic)));
     let paint = Paint::stdout();
     let mut left = args.count;

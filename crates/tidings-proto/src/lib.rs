@@ -13,6 +13,7 @@ pub mod identity;
 pub mod io;
 pub mod layer;
 pub mod links;
+pub mod log;
 pub mod membership;
 pub mod node;
 pub mod pubsub;

@@ -11,6 +11,7 @@ mod directory;
 mod disk;
 mod fault;
 mod link;
+mod log;
 mod probe;
 mod puppet;
 mod silence;
@@ -95,6 +96,10 @@ enum What {
     },
     /// The oldest write under way reached the disk.
     Written {
+        start: u64,
+    },
+    /// The oldest append under way reached the disk.
+    Appended {
         start: u64,
     },
     /// Something a slow node only gets to now.

@@ -30,6 +30,9 @@ const ENTRY_OVERHEAD: usize = 128;
 pub struct SubscribeOptions {
     /// Whether this node's own messages are delivered back. Default: no.
     pub own: bool,
+    /// Whether every message of the topic is kept on this node's disk from now on, as long as this subscription is
+    /// there. They are on the disk within about a second; nothing waits for that. Default: no.
+    pub durable: bool,
     /// Messages that may wait unread. Default: 65 536.
     pub capacity_messages: usize,
     /// Bytes that may wait unread. Default: 64 MiB.
@@ -39,7 +42,7 @@ pub struct SubscribeOptions {
 impl Default for SubscribeOptions {
     /// Room for some seconds at full speed (both bounds are guesses).
     fn default() -> Self {
-        SubscribeOptions { own: false, capacity_messages: 65_536, capacity_bytes: 64 << 20 }
+        SubscribeOptions { own: false, durable: false, capacity_messages: 65_536, capacity_bytes: 64 << 20 }
     }
 }
 
@@ -167,6 +170,11 @@ impl Queue {
     /// An empty queue.
     pub(crate) fn new(topic: TopicId, name: Arc<str>, options: SubscribeOptions) -> Queue {
         Queue { topic, name, options, state: Mutex::default(), abandoned: false.into(), lagged: 0.into() }
+    }
+
+    /// Whether the topic is to be kept on disk.
+    pub(crate) fn durable(&self) -> bool {
+        self.options.durable
     }
 
     /// Queues a batch, or counts its messages as missed.

@@ -3,8 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
-//! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
-//! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line |
+//! | `POST /v1/topics/{topic}/messages?durable=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk |
+//! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; durable: kept on the disk meanwhile |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
 //!

@@ -74,15 +74,25 @@ async fn read(body: Body) -> Result<Bytes, Refusal> {
     Ok(kept.into())
 }
 
+#[derive(Deserialize)]
+pub(super) struct HowToPublish {
+    #[serde(default)]
+    durable: bool,
+}
+
 pub(super) async fn publish(
     State(shared): State<Shared>,
     path: Result<Path<String>, PathRejection>,
+    how: Result<Query<HowToPublish>, QueryRejection>,
     body: Body,
 ) -> Answer {
     let topic = topic_of(path)?;
+    let Query(how) =
+        how.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "durable is true or false, such as ?durable=true"))?;
     let payload = read(body).await?;
     // A queue that is full is the caller's to know: waiting here would only hide it.
     let publisher = shared.agent.publisher(&topic).await.map_err(refuse_publish)?;
+    let publisher = if how.durable { publisher.durable() } else { publisher };
     let handle = publisher.try_publish(payload).map_err(refuse_publish)?;
     let published = handle.await.map_err(refuse_publish)?;
     Ok(Json(json!({
@@ -96,6 +106,8 @@ pub(super) async fn publish(
 #[derive(Deserialize)]
 pub(super) struct Limits {
     count: Option<u64>,
+    #[serde(default)]
+    durable: bool,
 }
 
 pub(super) async fn subscribe(
@@ -104,10 +116,14 @@ pub(super) async fn subscribe(
     limits: Result<Query<Limits>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let topic = topic_of(path)?;
-    let Query(limits) = limits
-        .map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "count is a number of messages, such as ?count=10"))?;
+    let Query(limits) = limits.map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "count is a number of messages, such as ?count=10, durable is true or false",
+        )
+    })?;
     let permit = stream_permit(&shared)?;
-    let options = SubscribeOptions { own: true, ..SubscribeOptions::default() };
+    let options = SubscribeOptions { own: true, durable: limits.durable, ..SubscribeOptions::default() };
     let subscription = shared.agent.subscribe_with(&topic, options).await.map_err(refuse)?;
     let left = limits.count.unwrap_or(u64::MAX);
     let lines = stream::unfold((subscription, left, permit), move |(mut subscription, left, permit)| {
@@ -183,6 +199,7 @@ fn refused_by_core(e: &CommandError) -> StatusCode {
         CommandError::PayloadTooLarge { .. } | CommandError::HeadersTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         CommandError::TooManyTopics { .. } => StatusCode::CONFLICT,
+        CommandError::NotStored(_) => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -195,6 +195,7 @@ Standard input and files are sent whole, as one message, bytes unchanged.
 Examples:
   tidings pub news \"hello\"
   date | tidings pub news -
+  tidings pub orders \"one more\" --durable
   tidings pub news --file picture.png --json")]
 pub(crate) struct PubArgs {
     /// The topic's name
@@ -205,6 +206,9 @@ pub(crate) struct PubArgs {
     /// Send this file's content as the message
     #[arg(long, value_name = "F", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
+    /// Wait until the message is on the node's disk; if it cannot be stored, it is not sent
+    #[arg(long)]
+    pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
@@ -225,6 +229,9 @@ pub(crate) struct SubArgs {
     /// Stop after this many messages
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+    /// Keep the topic's messages on the node's disk while this listens
+    #[arg(long)]
+    pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -233,7 +233,8 @@ impl PubSub {
             cx.send(peer, Prune { topic });
         }
         t.send_unsent(cx);
-        let since = cx.now.mono - RECENT;
+        // What was read from the disk is from before time began, and no news.
+        let since = (cx.now.mono - RECENT).max(Time(1));
         let recent: Vec<Queued> = t
             .log
             .recent(since, RECENT_MOST)
@@ -308,6 +309,7 @@ impl Topic {
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
         self.log.add(cx.config, Entry { batch: batch.clone(), hop, received: now }, known);
+        self.durable.note(batch);
         self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {

@@ -95,6 +95,7 @@ impl Network {
                 self.turn(n, Input::DialFailed { peer, reason: LinkRefusal::Timeout });
             }
             What::Written { start } => self.written(n, start),
+            What::Appended { start } => self.appended(n, start),
             What::Late(_) | What::Wake { .. } | What::Flap { .. } => {}
         }
     }

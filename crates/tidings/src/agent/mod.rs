@@ -122,6 +122,12 @@ impl Agent {
         self.pubsub().publish(topic, payload).await
     }
 
+    /// As [`Agent::publish`], and waits until the message is on this node's disk: it survives a crash of the machine.
+    /// If it cannot be stored, it is refused with [`tidings_proto::io::CommandError::NotStored`] and sent to nobody.
+    pub async fn publish_durable(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
+        self.pubsub().publisher(topic)?.durable().publish(payload).await
+    }
+
     /// A publisher on a topic: pipelines messages, so that they travel in batches.
     pub async fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
         self.pubsub().publisher(topic)

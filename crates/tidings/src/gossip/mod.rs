@@ -4,6 +4,7 @@ mod disk;
 mod driver;
 mod events;
 mod handle;
+mod log;
 mod pending;
 mod publishing;
 mod run;
