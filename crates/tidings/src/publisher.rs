@@ -142,13 +142,14 @@ impl Outbox {
         self.handed_in.fetch_sub(size, Ordering::Relaxed);
     }
 
-    /// The core has signed it. Without a neighbour it goes on holding it, until there is one.
-    pub(crate) fn published(&self, size: usize, neighbors: usize) {
+    /// The core has signed it. Without a neighbour it goes on holding it, until there is one; one that is on the
+    /// disk it need not hold.
+    pub(crate) fn published(&self, size: usize, neighbors: usize, durable: bool) {
         self.refused(size);
-        if neighbors == 0 {
-            self.lonely.fetch_add(size, Ordering::Relaxed);
-        } else {
+        if neighbors > 0 {
             self.lonely.store(0, Ordering::Relaxed);
+        } else if !durable {
+            self.lonely.fetch_add(size, Ordering::Relaxed);
         }
     }
 

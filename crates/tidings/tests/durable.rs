@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use support::*;
 use tidings::proto::config::GossipConfig;
@@ -147,18 +148,41 @@ async fn a_damaged_file_is_named_and_the_rest_of_the_node_runs() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 1000, "touched");
 }
 
-/// A disk that is full, until it is told that there is room.
-struct Full(std::sync::Arc<std::sync::atomic::AtomicBool>);
+/// A disk that is full or worn out when told to, and counts.
+#[derive(Clone, Default)]
+struct Disk(Arc<Mutex<State>>);
 
-impl Log for Full {
-    fn append(&mut self, _: &TopicId, _: &[LogRecord]) -> Result<(), LogError> {
-        match self.0.load(std::sync::atomic::Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err(LogError::Failed("no space left".into())),
-        }
+#[derive(Default)]
+struct State {
+    full: bool,
+    worn: bool,
+    appended: usize,
+    syncs: usize,
+}
+
+impl Disk {
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    async fn agent(&self) -> Agent {
+        let transport = memory_transport(&MemoryNetwork::new(), 1, "x");
+        let builder = Agent::builder().secret(secret(1)).network(network("x")).transport(transport);
+        builder.log(self.clone()).build().await.unwrap()
+    }
+}
+
+impl Log for Disk {
+    fn append(&mut self, _: &TopicId, records: &[LogRecord]) -> Result<(), LogError> {
+        let mut state = self.0.lock().unwrap();
+        state.appended += records.len();
+        if state.full { Err(LogError::Failed("no space left".into())) } else { Ok(()) }
     }
     fn sync(&mut self, topics: &[TopicId]) -> Vec<Result<(), LogError>> {
-        topics.iter().map(|_| Ok(())).collect()
+        let mut state = self.0.lock().unwrap();
+        state.syncs += 1;
+        let result = if state.worn { Err(LogError::Doubtful("worn out".into())) } else { Ok(()) };
+        topics.iter().map(|_| result.clone()).collect()
     }
     fn read(&mut self, _: &TopicId, _: &LogQuery) -> Result<LogPage, LogError> {
         Ok(LogPage::default())
@@ -166,18 +190,52 @@ impl Log for Full {
     fn trim(&mut self, _: tidings::UnixMillis) {}
 }
 
+fn not_stored(refused: PublishError) -> LogError {
+    match refused {
+        PublishError::Refused(CommandError::NotStored(why)) => why,
+        other => panic!("{other}"),
+    }
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_durable_messages_until_there_is_room() {
-    let room = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
-    let transport = memory_transport(&MemoryNetwork::new(), 1, "x");
-    let builder = Agent::builder().secret(secret(1)).network(network("x")).transport(transport);
-    let agent = builder.log(Full(room.clone())).build().await.unwrap();
+    let disk = Disk::default();
+    let agent = disk.agent().await;
     let durable = agent.publisher("t").await.unwrap().durable();
-    let refused = durable.publish("x").await.unwrap_err();
-    assert!(matches!(refused, PublishError::Refused(CommandError::NotStored(LogError::Failed(_)))), "{refused}");
+    disk.set(|d| d.full = true);
+    let refused = not_stored(durable.publish("x").await.unwrap_err());
+    assert_eq!(refused.to_string(), "no space left; nothing already stored is lost");
     agent.publish("t", "only sent").await.unwrap();
-    room.store(true, std::sync::atomic::Ordering::Relaxed);
+    disk.set(|d| d.full = false);
     assert_eq!(durable.publish("y").await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_answered_as_stored_that_was_not_forced_to_the_medium() {
+    let disk = Disk::default();
+    let agent = disk.agent().await;
+    let durable = agent.publisher("t").await.unwrap().durable();
+    let before = durable.publish("x").await.unwrap();
+    disk.set(|d| d.worn = true);
+    assert!(matches!(not_stored(durable.publish("y").await.unwrap_err()), LogError::Doubtful(_)));
+    disk.set(|d| d.worn = false);
+    let after = durable.publish("z").await.unwrap();
+    assert!(after.epoch > before.epoch && after.seq == 1, "{before:?}, {after:?}");
+}
+
+#[tokio::test]
+async fn one_sync_covers_what_waited() {
+    let disk = Disk::default();
+    let agent = disk.agent().await;
+    let durable = agent.publisher("t").await.unwrap().durable();
+    let mut handles = Vec::new();
+    for _ in 0..1000 {
+        handles.push(durable.queue(vec![7; 1000]).await.unwrap());
+    }
+    for handle in handles {
+        handle.await.unwrap();
+    }
+    disk.set(|d| assert!(d.appended > d.syncs && d.syncs < 100, "{} batches, {} syncs", d.appended, d.syncs));
 }
 
 /// What this test's child does: publishes as fast as it can and says what was answered, until it is killed.

@@ -205,7 +205,7 @@ impl PubSub {
             let Some(round) = t.durable.round.as_mut() else { break };
             round.bytes -= size;
             if let Some(sealed) = round.batches.pop_front() {
-                self.send_out(cx, id, sealed);
+                self.send_out(cx, id, sealed, true);
                 did = true;
             }
         }

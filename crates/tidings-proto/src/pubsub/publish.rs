@@ -73,6 +73,12 @@ impl Outbox {
         !self.unsent.is_empty()
     }
 
+    /// Whether a batch on the disk may wait for the first neighbour as well. Where many do, the others are asked for:
+    /// nothing of them is lost, and a node alone can go on storing.
+    fn is_patient(&self) -> bool {
+        self.unsent_bytes < MAX_WAITING_BYTES / 2 && self.unsent.len() < MAX_WAITING_MESSAGES / 2
+    }
+
     /// No neighbour will come.
     pub(super) fn drop_unsent(&mut self, cx: &mut Cx<'_>) {
         cx.counters.batches_unsent += self.unsent.len() as u64;
@@ -179,7 +185,7 @@ impl PubSub {
         if let Some(t) = self.topics.get_mut(&id) {
             t.durable.note(&sealed.batch);
         }
-        self.send_out(cx, id, sealed);
+        self.send_out(cx, id, sealed, false);
     }
 
     /// Signs the messages in front of a topic's queue; our stream on it stands at `used`.
@@ -206,8 +212,8 @@ impl PubSub {
         Some(Sealed { batch, tickets })
     }
 
-    /// Logs and sends a batch of ours, and answers who published it.
-    pub(super) fn send_out(&mut self, cx: &mut Cx<'_>, id: TopicId, sealed: Sealed) {
+    /// Logs and sends a batch of ours, and answers who published it. `stored`: it is on the disk.
+    pub(super) fn send_out(&mut self, cx: &mut Cx<'_>, id: TopicId, sealed: Sealed, stored: bool) {
         let Some(t) = self.topics.get_mut(&id) else { return };
         let Sealed { batch, tickets } = sealed;
         cx.counters.published += tickets.len() as u64;
@@ -219,11 +225,11 @@ impl PubSub {
         if !t.built {
             t.outbox.hold_until(cx.now.mono + t.flood_span(cx));
         }
-        if t.peers.is_empty() {
+        if !t.peers.is_empty() {
+            t.built = true;
+        } else if !stored || t.outbox.is_patient() {
             t.outbox.unsent_bytes += batch.bytes().len();
             t.outbox.unsent.push_back(batch.clone());
-        } else {
-            t.built = true;
         }
         let (epoch, first_seq) = (batch.header().epoch, batch.header().first_seq);
         for (i, ticket) in tickets.into_iter().enumerate() {

@@ -283,3 +283,17 @@ fn a_topic_left_before_it_is_stored_refuses_it_and_does_not_use_its_numbers_agai
     let t = d.publish(b"y");
     assert!(d.published(t).epoch > epoch);
 }
+
+#[test]
+fn a_node_alone_goes_on_storing() {
+    let mut d = Driven::on_topic();
+    let message = || Outgoing { payload: vec![0; MAX_MESSAGE].into(), headers: Bytes::new() };
+    for _ in 0..2 * MAX_WAITING_BYTES / MAX_MESSAGE {
+        let t = d.command(Command::PublishDurable { topic: news(), message: message() });
+        d.published(t);
+    }
+    let friend = Fake::new(1);
+    d.neighbor(&friend);
+    let sent: usize = d.batches_to(&friend.id).iter().map(|b| b.bytes().len()).sum();
+    assert!((MAX_WAITING_BYTES / 4..MAX_WAITING_BYTES).contains(&sent), "{sent} bytes sent to the first neighbour");
+}

@@ -59,7 +59,7 @@ impl Publishing {
             }
             Reply::Published(published) => {
                 outbox.set_full(false);
-                outbox.published(size, published.neighbors);
+                outbox.published(size, published.neighbors, unsent.durable);
                 Ok(published)
             }
             Reply::Refused(error) => {
