@@ -422,7 +422,7 @@ proptest! {
 fn a_batch_of_the_longest_kind_fits() {
     let (_dir, mut log) = fresh();
     let long = LogRecord { at: UnixMillis(1), messages: 1, bytes: Bytes::from(vec![1; 100 << 10]) };
-    stored(&mut log, &[long.clone()]);
+    stored(&mut log, std::slice::from_ref(&long));
     let round: Vec<LogRecord> = (0..50).map(|_| long.clone()).collect();
     stored(&mut log, &round);
     assert_eq!(all(&mut log, LogQuery::default()).len(), 51);
