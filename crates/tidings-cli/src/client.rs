@@ -100,9 +100,22 @@ impl Client {
     }
 
     /// Publishes one message.
-    pub(crate) async fn publish(&self, topic: &str, payload: impl Into<reqwest::Body>) -> Result<Value, CliError> {
-        let url = self.messages_url(topic)?;
+    pub(crate) async fn publish(
+        &self,
+        topic: &str,
+        payload: impl Into<reqwest::Body>,
+        durable: bool,
+    ) -> Result<Value, CliError> {
+        let url = self.publish_url(topic, durable)?;
         self.value(self.request(Method::POST, url).body(payload)).await
+    }
+
+    fn publish_url(&self, topic: &str, durable: bool) -> Result<Url, CliError> {
+        let mut url = self.messages_url(topic)?;
+        if durable {
+            url.query_pairs_mut().append_pair("durable", "true");
+        }
+        Ok(url)
     }
 
     /// Publishes one message of `size` bytes, which is sent to the node as it is read.
@@ -111,8 +124,9 @@ impl Client {
         topic: &str,
         size: u64,
         payload: reqwest::Body,
+        durable: bool,
     ) -> Result<Value, CliError> {
-        let request = self.request(Method::POST, self.messages_url(topic)?);
+        let request = self.request(Method::POST, self.publish_url(topic, durable)?);
         self.value(request.header(reqwest::header::CONTENT_LENGTH, size).body(payload)).await
     }
 
@@ -134,6 +148,7 @@ impl Client {
             ("count", args.count.map(|n| n.to_string())),
             ("since", since.map(|ms| ms.to_string())),
             ("last", args.last.map(|n| n.to_string())),
+            ("durable", args.durable.then(|| "true".to_owned())),
         ];
         for (name, value) in asked.into_iter().filter_map(|(n, v)| Some((n, v?))) {
             url.query_pairs_mut().append_pair(name, &value);

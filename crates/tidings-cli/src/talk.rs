@@ -23,12 +23,12 @@ const PIECE: usize = 256 * 1024;
 pub(crate) async fn publish(args: &PubArgs, json: bool) -> Result<(), CliError> {
     let client = Client::open(&args.data)?;
     let (size, answer) = match (&args.file, args.text.as_deref()) {
-        (Some(file), _) => publish_file(&client, &args.topic, file, json).await?,
+        (Some(file), _) => publish_file(&client, args, file, json).await?,
         (None, Some("-") | None) => {
             let payload = whole(std::io::stdin().lock(), Path::new("standard input"))?;
-            (payload.len() as u64, client.publish(&args.topic, payload).await?)
+            (payload.len() as u64, client.publish(&args.topic, payload, args.durable).await?)
         }
-        (None, Some(text)) => (text.len() as u64, client.publish(&args.topic, text.to_owned()).await?),
+        (None, Some(text)) => (text.len() as u64, client.publish(&args.topic, text.to_owned(), args.durable).await?),
     };
     if json {
         return out::json(&answer);
@@ -48,13 +48,13 @@ fn too_long(from: &Path) -> CliError {
 }
 
 /// Sends a file to the node as it is read. One that is too long is not begun.
-async fn publish_file(client: &Client, topic: &str, path: &Path, json: bool) -> Result<(u64, Value), CliError> {
+async fn publish_file(client: &Client, args: &PubArgs, path: &Path, json: bool) -> Result<(u64, Value), CliError> {
     let cannot = |e: std::io::Error| CliError::file("can't read", path, e);
     let mut file = File::open(path).map_err(cannot)?;
     let meta = file.metadata().map_err(cannot)?;
     if !meta.is_file() {
         let payload = whole(file, path)?;
-        return Ok((payload.len() as u64, client.publish(topic, payload).await?));
+        return Ok((payload.len() as u64, client.publish(&args.topic, payload, args.durable).await?));
     }
     let size = meta.len();
     if size > MAX_LARGE as u64 {
@@ -77,7 +77,7 @@ async fn publish_file(client: &Client, topic: &str, path: &Path, json: bool) -> 
         }
     });
     let body = reqwest::Body::wrap_stream(stream::iter(pieces));
-    Ok((size, client.publish_stream(topic, size, body).await?))
+    Ok((size, client.publish_stream(&args.topic, size, body, args.durable).await?))
 }
 
 fn whole(input: impl Read, from: &Path) -> Result<Vec<u8>, CliError> {

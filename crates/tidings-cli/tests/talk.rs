@@ -174,3 +174,31 @@ fn a_killed_subscriber_gets_nothing_a_second_time() {
         expect(&mut listener, &a, &published, text);
     }
 }
+
+#[test]
+fn a_durable_message_is_there_after_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::up(dir.path(), &[]);
+    let stored = node.ask(&["pub", "orders", "one", "--durable", "--json"]).json();
+    assert_eq!(stored["seq"], 1);
+    node.kill();
+    let node = Node::up(dir.path(), &[]);
+    let _listener = node.subscribe("orders");
+    node.wait_for("orders", "cached_messages", 1);
+}
+
+#[test]
+fn what_cannot_be_stored_is_refused_with_the_file_that_is_to_blame() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Node::up(dir.path(), &[]);
+    node.ask(&["pub", "orders", "one", "--durable", "--json"]).json();
+    node.kill();
+    let topic = std::fs::read_dir(dir.path().join("log")).unwrap().next().unwrap().unwrap().path();
+    let file = topic.join("0000000000000001.log");
+    std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(1000).unwrap();
+    let node = Node::up(dir.path(), &[]);
+    let refused = node.ask(&["pub", "orders", "two", "--durable"]);
+    assert!(refused.error().contains("not stored: ") && refused.error().contains(file.to_str().unwrap()));
+    assert!(node.ask(&["sub", "orders", "--durable"]).error().contains(file.to_str().unwrap()));
+    node.publish("orders", "three");
+}

@@ -47,10 +47,10 @@ pub struct GossipConfig {
     /// How long they are kept: 1 s to 24 h.
     #[serde(with = "text_duration")]
     pub message_cache_ttl: Duration,
-    /// Batches older than this are refused: 1 min to 30 days.
+    /// Batches older than this are refused, and deleted from the disk where they are kept there: 1 min to 30 days.
     #[serde(with = "text_duration")]
     pub history_max_age: Duration,
-    /// Bytes kept in memory per topic: 1 MiB to 16 GiB.
+    /// Bytes kept in memory per topic, and at most as many on the disk of what is kept there: 1 MiB to 16 GiB.
     pub history_max_bytes: u64,
     /// How long delivery waits for a missing message of the same author before it reports a gap: 0 s to 10 min.
     #[serde(with = "text_duration")]

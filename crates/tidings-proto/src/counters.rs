@@ -119,6 +119,10 @@ counters! {
     batches_unsent,
     /// Records that could not be written.
     storage_failures,
+    /// Requests to the durable log that it refused.
+    log_failures,
+    /// Batches put back into memory from the durable log.
+    batches_restored,
     /// Authors forgotten for want of room.
     authors_forgotten,
     /// Large messages whose payload is no manifest.

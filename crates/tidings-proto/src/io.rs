@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::config::GossipConfig;
 use crate::identity::{Addr, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
+use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
@@ -99,6 +100,20 @@ pub enum Input {
         /// What was found, in key order.
         result: Result<Vec<(Bytes, Bytes)>, StoreError>,
     },
+    /// A [`Output::Append`] was carried out, or failed.
+    Appended {
+        /// Which.
+        ticket: StoreTicket,
+        /// How it went.
+        result: Result<(), LogError>,
+    },
+    /// A [`Output::ReadLog`] was carried out, or failed.
+    LogRead {
+        /// Which.
+        ticket: StoreTicket,
+        /// A page of what was found.
+        result: Result<LogPage, LogError>,
+    },
     /// The deadline passed. Late, early and spurious ticks do no harm.
     Tick,
 }
@@ -155,6 +170,22 @@ pub enum Command {
     Reconcile {
         /// Which.
         topic: TopicId,
+    },
+    /// Publish one message once it is stored: it is answered, and sent, when it is on the medium. If it cannot be
+    /// stored, it is refused and never sent. What is published on the topic behind it waits for it.
+    PublishDurable {
+        /// On which topic.
+        topic: TopicId,
+        /// What.
+        message: Outgoing,
+    },
+    /// Append every batch of a topic from now on to the durable log, or no longer. The node must be in the topic.
+    /// Nothing waits for these: they are on the medium within about a second.
+    KeepLog {
+        /// Which topic.
+        topic: TopicId,
+        /// Whether.
+        keep: bool,
     },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
@@ -238,6 +269,15 @@ pub enum CommandError {
     /// The topic was left while the message waited to be sent.
     #[error("the topic was left before the message could be sent: publish it again if it still matters")]
     TopicLeft,
+    /// What is stored is a message of this many bytes at most.
+    #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
+    TooLargeToStore {
+        /// The longest that is stored.
+        limit: usize,
+    },
+    /// The durable log did not take it. It was not sent either.
+    #[error("not stored: {0}")]
+    NotStored(LogError),
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,
@@ -298,6 +338,26 @@ pub enum Output {
         ticket: StoreTicket,
         /// The prefix.
         prefix: Bytes,
+    },
+    /// Append batches to a topic's durable log; answered by `Appended`.
+    Append {
+        /// Names the answer.
+        ticket: StoreTicket,
+        /// To which topic's.
+        topic: TopicId,
+        /// What. Nothing: only whether the topic's log can be used, and everything before this is on the medium.
+        records: Vec<LogRecord>,
+        /// Whether the answer waits until they are on the medium. All requests at hand share one sync.
+        sync: bool,
+    },
+    /// Read a page of a topic's durable log; answered by `LogRead`.
+    ReadLog {
+        /// Names the answer.
+        ticket: StoreTicket,
+        /// Of which topic.
+        topic: TopicId,
+        /// What.
+        query: LogQuery,
     },
 }
 

@@ -15,6 +15,7 @@ pub mod large;
 pub mod layer;
 pub mod limits;
 pub mod links;
+pub mod log;
 pub mod membership;
 pub mod node;
 pub mod pubsub;

@@ -230,6 +230,8 @@ impl Node {
                     let _ = self.take(held);
                 }
             }
+            Input::Appended { ticket, result } => self.pubsub.on_appended(&mut cx!(self), ticket, result),
+            Input::LogRead { ticket, result } => self.pubsub.on_log_read(&mut cx!(self), ticket, result),
             Input::Tick => {}
         }
         Ok(())
@@ -375,6 +377,14 @@ impl Node {
             }
             Command::Reconcile { topic } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Reconcile(ticket, topic));
+                done = false;
+            }
+            Command::PublishDurable { topic, message } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::PublishDurable(ticket, topic, message));
+                done = false;
+            }
+            Command::KeepLog { topic, keep } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
             Command::Leave => {

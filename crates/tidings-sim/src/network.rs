@@ -12,6 +12,7 @@ mod disk;
 mod fault;
 mod lie;
 mod link;
+mod log;
 mod probe;
 mod puppet;
 mod silence;
@@ -104,6 +105,10 @@ enum What {
     },
     /// The oldest write under way reached the disk.
     Written {
+        start: u64,
+    },
+    /// The oldest append under way reached the disk.
+    Appended {
         start: u64,
     },
     /// Something a slow node only gets to now.

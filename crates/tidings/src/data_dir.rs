@@ -1,4 +1,4 @@
-//! A node's directory: its key, its network, its settings, and its journal.
+//! A node's directory: its key, its network, its settings, its journal and its message log.
 //!
 //! One process at a time holds it, by a lock that ends with the process. Secrets are readable by their owner only.
 //! Small files are replaced whole: written beside, forced to the medium, renamed.
@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use tidings_proto::config::{ConfigError, GossipConfig};
 use tidings_proto::identity::{Network, NodeId, SecretKey, hex};
 
-use crate::store::{Journal, JournalError};
+use crate::store::{Journal, JournalError, LogLimits, SegmentLog};
 
 /// The layout this version makes, and the newest it understands.
 const VERSION: u32 = 1;
@@ -91,7 +91,7 @@ pub enum DataDirError {
     Journal(#[from] JournalError),
 }
 
-/// An open data directory. The lock is held until this and the journals opened from it are dropped.
+/// An open data directory. The lock is held until this, the journals and the logs opened from it are dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
@@ -168,6 +168,11 @@ impl DataDir {
     /// The journal.
     pub fn journal(&self) -> Result<Journal, DataDirError> {
         Ok(Journal::open_guarded(&self.path.join("journal"), Some(self.lock.clone()))?)
+    }
+
+    /// The durable message log, in the directory `log`.
+    pub fn log(&self, config: &GossipConfig) -> SegmentLog {
+        SegmentLog::guarded(&self.path.join("log"), LogLimits::from(config), Some(self.lock.clone()))
     }
 
     /// 32 secret bytes in a file of their own, drawn the first time.

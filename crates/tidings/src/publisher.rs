@@ -55,6 +55,8 @@ pub(crate) type Answer = Result<Published, PublishError>;
 /// One message waiting for the driver.
 pub(crate) struct Unsent {
     pub(crate) message: Outgoing,
+    /// Whether it is to be stored first.
+    pub(crate) durable: bool,
     pub(crate) answer: oneshot::Sender<Answer>,
 }
 
@@ -151,13 +153,14 @@ impl Outbox {
         self.handed_in.fetch_sub(size, Ordering::Relaxed);
     }
 
-    /// The core has signed it. Without a neighbour it goes on holding it, until there is one.
-    pub(crate) fn published(&self, size: usize, neighbors: usize) {
+    /// The core has signed it. Without a neighbour it goes on holding it, until there is one; one that is on the
+    /// disk it need not hold.
+    pub(crate) fn published(&self, size: usize, neighbors: usize, durable: bool) {
         self.refused(size);
-        if neighbors == 0 {
-            self.lonely.fetch_add(size, Ordering::Relaxed);
-        } else {
+        if neighbors > 0 {
             self.lonely.store(0, Ordering::Relaxed);
+        } else if !durable {
+            self.lonely.fetch_add(size, Ordering::Relaxed);
         }
     }
 
@@ -190,11 +193,20 @@ impl Outbox {
 pub struct Publisher {
     outbox: Arc<Outbox>,
     run: Arc<Run>,
+    durable: bool,
 }
 
 impl Publisher {
     pub(crate) fn new(outbox: Arc<Outbox>, run: Arc<Run>) -> Publisher {
-        Publisher { outbox, run }
+        Publisher { outbox, run, durable: false }
+    }
+
+    /// A publisher whose messages are on this node's disk when they are answered; they are sent then. A message that
+    /// cannot be stored is refused, and sent to nobody. Messages published on the topic behind one wait for it, whoever
+    /// published them. One sync of the disk covers many messages: do not wait for each before the next.
+    #[must_use]
+    pub fn durable(self) -> Publisher {
+        Publisher { durable: true, ..self }
     }
 
     /// The topic.
@@ -259,7 +271,7 @@ impl Publisher {
 
     fn push(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {
         let (answer, handle) = oneshot::channel();
-        if self.outbox.push(Unsent { message, answer })? {
+        if self.outbox.push(Unsent { message, durable: self.durable, answer })? {
             self.run.schedule(self.outbox.clone());
         }
         Ok(PublishHandle { answer: handle })

@@ -39,6 +39,9 @@ const ENTRY_OVERHEAD: usize = 128;
 pub struct SubscribeOptions {
     /// Whether this node's own messages are delivered back. Default: no.
     pub own: bool,
+    /// Whether every message of the topic is kept on this node's disk from now on, as long as this subscription is
+    /// there. They are on the disk within about a second; nothing waits for that. Default: no.
+    pub durable: bool,
     /// Messages that may wait unread. Default: 65 536.
     pub capacity_messages: usize,
     /// Bytes that may wait unread. Default: 64 MiB.
@@ -52,7 +55,13 @@ pub struct SubscribeOptions {
 impl Default for SubscribeOptions {
     /// Room for some seconds at full speed (both bounds are guesses).
     fn default() -> Self {
-        SubscribeOptions { own: false, capacity_messages: 65_536, capacity_bytes: 64 << 20, history: None }
+        SubscribeOptions {
+            own: false,
+            durable: false,
+            capacity_messages: 65_536,
+            capacity_bytes: 64 << 20,
+            history: None,
+        }
     }
 }
 
@@ -242,6 +251,11 @@ impl Queue {
         let by_time = |q: HistoryQuery| q.last.is_none() && q.since.is_none_or(|since| delivery.at() >= since);
         let wanted = !delivery.is_history() || self.options.history.is_some_and(by_time);
         wanted && (!delivery.own() || self.options.own)
+    }
+
+    /// Whether the topic is to be kept on disk.
+    pub(crate) fn durable(&self) -> bool {
+        self.options.durable
     }
 
     /// Queues a batch, or counts its messages as missed.

@@ -3,8 +3,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
-//! | `POST /v1/topics/{topic}/messages` | the body, published as it is: `{id, epoch, seq, neighbors}` |
-//! | `GET /v1/topics/{topic}/messages?count=N` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first |
+//! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
+//! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |

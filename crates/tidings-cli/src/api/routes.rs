@@ -80,6 +80,8 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Outgoing, Refusal> {
 pub(super) struct Choice {
     #[serde(default)]
     wait: bool,
+    #[serde(default)]
+    durable: bool,
 }
 
 pub(super) async fn publish(
@@ -90,10 +92,12 @@ pub(super) async fn publish(
     body: Body,
 ) -> Answer {
     let topic = topic_of(path)?;
-    let Query(choice) =
-        choice.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "wait is true or false, such as ?wait=true"))?;
+    let Query(choice) = choice.map_err(|_| {
+        Refusal::new(StatusCode::BAD_REQUEST, "wait and durable are true or false, such as ?wait=true&durable=true")
+    })?;
     let message = read(&headers, body).await?;
     let publisher = shared.agent.publisher(&topic).await.map_err(refuse_publish)?;
+    let publisher = if choice.durable { publisher.durable() } else { publisher };
     // A queue that is full is the caller's to know, unless it asked to wait.
     let handle = match choice.wait {
         true => publisher.queue_message(message).await,
@@ -115,6 +119,8 @@ pub(super) struct Limits {
     /// Milliseconds since 1970.
     since: Option<u64>,
     last: Option<usize>,
+    #[serde(default)]
+    durable: bool,
 }
 
 pub(super) async fn subscribe(
@@ -126,13 +132,14 @@ pub(super) async fn subscribe(
     let Query(limits) = limits.map_err(|_| {
         Refusal::new(
             StatusCode::BAD_REQUEST,
-            "count and last are numbers of messages, such as ?count=10, and since is in milliseconds since 1970",
+            "count and last are numbers of messages, such as ?count=10, since is in milliseconds since 1970, and durable \
+             is true or false",
         )
     })?;
     let permit = stream_permit(&shared)?;
     let since = limits.since.map(UnixMillis);
     let history = (since.is_some() || limits.last.is_some()).then_some(HistoryQuery { since, last: limits.last });
-    let options = SubscribeOptions { own: true, history, ..SubscribeOptions::default() };
+    let options = SubscribeOptions { own: true, history, durable: limits.durable, ..SubscribeOptions::default() };
     let subscription = shared.agent.subscribe_with(&topic, options).await.map_err(refuse)?;
     let left = limits.count.unwrap_or(u64::MAX);
     let lines = stream::unfold((subscription, left, permit), move |(mut subscription, left, permit)| {
@@ -232,9 +239,12 @@ fn refuse_publish(e: PublishError) -> Refusal {
 
 fn refused_by_core(e: &CommandError) -> StatusCode {
     match e {
-        CommandError::PayloadTooLarge { .. } | CommandError::HeadersTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        CommandError::PayloadTooLarge { .. }
+        | CommandError::HeadersTooLarge { .. }
+        | CommandError::TooLargeToStore { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         CommandError::TooManyTopics { .. } => StatusCode::CONFLICT,
+        CommandError::NotStored(_) => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

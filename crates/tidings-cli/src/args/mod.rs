@@ -204,6 +204,7 @@ Standard input and files are sent whole, as one message of up to 64 MiB, bytes u
 Examples:
   tidings pub news \"hello\"
   date | tidings pub news -
+  tidings pub orders \"one more\" --durable
   tidings pub news --file picture.png --json")]
 pub(crate) struct PubArgs {
     /// The topic's name
@@ -214,6 +215,9 @@ pub(crate) struct PubArgs {
     /// Send this file's content as the message
     #[arg(long, value_name = "F", conflicts_with = "text")]
     pub(crate) file: Option<PathBuf>,
+    /// Wait until the message is on the node's disk; if it cannot be stored, it is not sent
+    #[arg(long)]
+    pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }
@@ -247,6 +251,9 @@ pub(crate) struct SubArgs {
     /// Write each message to a file of its own in this directory
     #[arg(long, value_name = "DIR")]
     pub(crate) save: Option<PathBuf>,
+    /// Keep the topic's messages on the node's disk while this listens
+    #[arg(long)]
+    pub(crate) durable: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

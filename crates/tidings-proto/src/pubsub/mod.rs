@@ -27,6 +27,7 @@
 mod announce;
 mod author;
 mod batch;
+mod durable;
 mod intervals;
 mod message_log;
 mod persist;
@@ -131,6 +132,10 @@ pub enum Command {
     History(Ticket, TopicId, HistoryQuery),
     /// Compare a topic's log with all neighbours' now.
     Reconcile(Ticket, TopicId),
+    /// Publish a message once it is stored.
+    PublishDurable(Ticket, TopicId, Outgoing),
+    /// Keep a topic's batches in the durable log, or no longer.
+    KeepLog(Ticket, TopicId, bool),
     /// The node says goodbye.
     Leave,
 }
@@ -174,6 +179,7 @@ struct Topic {
     /// What waits behind the authors' gaps.
     waiting: repair::Waits,
     log: MessageLog,
+    durable: durable::TopicLog,
     repair: repair::Repair,
     patience: Patience,
     outbox: publish::Outbox,
@@ -197,6 +203,7 @@ pub struct PubSub {
     topics: BTreeMap<TopicId, Topic>,
     key: KeyBox,
     persist: persist::Persist,
+    durable: durable::Durable,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
@@ -220,6 +227,7 @@ impl PubSub {
             topics: BTreeMap::new(),
             key: KeyBox(BatchKey::new(network)),
             persist: persist::Persist::default(),
+            durable: durable::Durable::default(),
             leaving: false,
             entering: BTreeMap::new(),
             serving: serving::Serving::default(),
@@ -282,6 +290,7 @@ impl PubSub {
                 authors: self.persist.authors(&id, cx.now.mono),
                 waiting: repair::Waits::default(),
                 log: MessageLog::new(horizon, *blake3::keyed_hash(cx.seed, id.as_bytes()).as_bytes()),
+                durable: durable::TopicLog::default(),
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
@@ -295,6 +304,7 @@ impl PubSub {
                 last_published: cx.now.mono,
             };
             self.topics.insert(id, topic);
+            self.durable.restore(cx, id);
         }
         self.topics.entry(id).or_insert_with(|| unreachable!("inserted above"))
     }
@@ -305,6 +315,7 @@ impl PubSub {
         t.outbox.drop_unsent(cx);
         Self::refuse_history(cx, &mut t);
         self.serving.forget_topic(&id);
+        self.drop_round(cx, &mut t, &CommandError::TopicLeft);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in [
             Timer::Announce(id),
@@ -375,8 +386,9 @@ impl Layer for PubSub {
                 cx.counters.deliveries_unwanted += self.persist.forget_deliveries(&id);
                 match self.topics.get_mut(&id) {
                     // What was promised to the first neighbour is kept for it a while, as when one only publishes.
-                    Some(t) if t.outbox.has_unsent() => {
+                    Some(t) if t.outbox.has_unsent() || t.durable.is_storing() => {
                         t.subscribed = false;
+                        t.durable.keep_no_more();
                         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
                         cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), t.last_published + IDLE);
                     }
@@ -384,7 +396,9 @@ impl Layer for PubSub {
                 }
                 cx.reply(ticket, Reply::Done);
             }
-            Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message),
+            Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message, false),
+            Command::PublishDurable(ticket, id, message) => self.publish(cx, ticket, id, message, true),
+            Command::KeepLog(ticket, id, keep) => self.keep_log(cx, ticket, id, keep),
             Command::History(ticket, id, query) => self.history(cx, ticket, id, query),
             Command::Reconcile(ticket, id) => self.reconcile_now(cx, ticket, id),
             Command::Leave => {
@@ -414,8 +428,10 @@ impl Layer for PubSub {
             && let Some(mut t) = self.topics.remove(&id)
         {
             let limit = crate::membership::MAX_TOPICS;
-            t.outbox.refuse_all(cx, &CommandError::TooManyTopics { limit });
+            let why = CommandError::TooManyTopics { limit };
+            t.outbox.refuse_all(cx, &why);
             t.outbox.drop_unsent(cx);
+            self.drop_round(cx, &mut t, &why);
         }
     }
 

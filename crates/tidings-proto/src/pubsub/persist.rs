@@ -142,7 +142,16 @@ impl Persist {
 
     /// Goes on in a new epoch when streams of more topics than are remembered would belong to this one.
     pub(super) fn renew_epoch(&mut self, cx: &mut Cx<'_>) {
-        let Some(epoch) = self.epoch.filter(|_| self.used.len() >= STREAMS) else { return };
+        if let Some(epoch) = self.epoch.filter(|_| self.used.len() >= STREAMS) {
+            self.abandon(cx, epoch);
+        }
+    }
+
+    /// Goes on in a new epoch if `epoch` is the present one.
+    pub(super) fn abandon(&mut self, cx: &mut Cx<'_>, epoch: u64) {
+        if self.epoch != Some(epoch) {
+            return;
+        }
         for (topic, u) in std::mem::take(&mut self.used) {
             self.own.insert(topic, Stood { epoch, seq: u.seq, wall_ms: u.wall_ms });
         }
@@ -269,6 +278,15 @@ impl Persist {
         let done = minicbor::encode(stood, &mut value);
         debug_assert!(done.is_ok());
         self.dirty.insert(stream_key(topic), value.into());
+    }
+
+    /// As [`Persist::publish`], for what was signed in an epoch that may have ended since.
+    pub(super) fn confirm(&mut self, topic: &TopicId, epoch: u64, last: Used) {
+        self.publish(topic, epoch, last);
+        if self.epoch != Some(epoch) {
+            self.used.remove(topic);
+            self.own.insert(*topic, Stood { epoch, seq: last.seq, wall_ms: last.wall_ms });
+        }
     }
 
     /// An author's deliveries, and its record to be stored before the program sees them.

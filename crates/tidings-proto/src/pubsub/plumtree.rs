@@ -347,6 +347,7 @@ impl Topic {
         let id = batch.short_id();
         let known = Known { received: now, from: Some(from), pulled };
         self.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop, received: now }, known);
+        self.durable.note(batch);
         self.trim(cx);
         let announcers = self.repair.arrived(&id);
         if !pulled {
@@ -374,6 +375,7 @@ impl Topic {
         let known = Known { received: now, from: Some(from), pulled: true };
         self.repair.arrived(&batch.short_id());
         self.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop, received: now }, known);
+        self.durable.note(batch);
         self.trim(cx);
     }
 

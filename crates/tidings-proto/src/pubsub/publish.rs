@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::batch::{Batch, BatchHeader, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES};
+use super::durable::Sealed;
 use super::message_log::{Entry, Known};
 use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
@@ -29,10 +30,18 @@ const SO_SOON: Span = Span::from_micros(1_000);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
+/// A message that is not signed yet.
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    message: Outgoing,
+    durable: bool,
+}
+
 /// What waits to be published on a topic.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    waiting: VecDeque<(Ticket, Outgoing)>,
+    waiting: VecDeque<Waiting>,
     bytes: usize,
     since: Time,
     /// When the last batch was signed.
@@ -57,8 +66,8 @@ impl Outbox {
     }
 
     pub(super) fn refuse_all(&mut self, cx: &mut Cx<'_>, why: &CommandError) {
-        for (ticket, _) in self.waiting.drain(..) {
-            cx.reply(ticket, Reply::Refused(why.clone()));
+        for w in self.waiting.drain(..) {
+            cx.reply(w.ticket, Reply::Refused(why.clone()));
         }
         self.bytes = 0;
     }
@@ -68,6 +77,12 @@ impl Outbox {
         !self.unsent.is_empty()
     }
 
+    /// Whether a batch on the disk may wait for the first neighbour as well. Where many do, the others are asked for:
+    /// nothing of them is lost, and a node alone can go on storing.
+    fn is_patient(&self) -> bool {
+        self.unsent_bytes < MAX_WAITING_BYTES / 2 && self.unsent.len() < MAX_WAITING_MESSAGES / 2
+    }
+
     /// No neighbour will come.
     pub(super) fn drop_unsent(&mut self, cx: &mut Cx<'_>) {
         cx.counters.batches_unsent += self.unsent.len() as u64;
@@ -75,17 +90,24 @@ impl Outbox {
         self.unsent_bytes = 0;
     }
 
+    /// Whether the message in front is to be stored first.
+    pub(super) fn durable_next(&self) -> bool {
+        self.waiting.front().is_some_and(|w| w.durable)
+    }
+
+    /// The next batch's messages: all durable, or none.
     fn take(&mut self) -> (Vec<Ticket>, Vec<Outgoing>) {
         let (mut tickets, mut messages, mut len) = (Vec::new(), Vec::new(), 0);
-        while let Some((_, m)) = self.waiting.front() {
+        let durable = self.durable_next();
+        while let Some(Waiting { message: m, .. }) = self.waiting.front().filter(|w| w.durable == durable) {
             let size = m.payload.len() + m.headers.len();
             if !messages.is_empty() && (len + size > MAX_BODY || messages.len() == MAX_MESSAGES) {
                 break;
             }
             len += size;
-            if let Some((ticket, m)) = self.waiting.pop_front() {
-                tickets.push(ticket);
-                messages.push(m);
+            if let Some(w) = self.waiting.pop_front() {
+                tickets.push(w.ticket);
+                messages.push(w.message);
             }
         }
         self.bytes -= len;
@@ -94,7 +116,7 @@ impl Outbox {
 }
 
 impl PubSub {
-    pub(super) fn publish(&mut self, cx: &mut Cx<'_>, ticket: Ticket, id: TopicId, message: Outgoing) {
+    pub(super) fn publish(&mut self, cx: &mut Cx<'_>, ticket: Ticket, id: TopicId, message: Outgoing, durable: bool) {
         let refuse = |cx: &mut Cx<'_>, why| cx.reply(ticket, Reply::Refused(why));
         if self.leaving {
             return refuse(cx, CommandError::Leaving);
@@ -106,10 +128,13 @@ impl PubSub {
         if headers > MAX_HEADERS {
             return refuse(cx, CommandError::HeadersTooLarge { size: headers, limit: MAX_HEADERS });
         }
+        if durable && message.content.is_some() {
+            return refuse(cx, CommandError::TooLargeToStore { limit: MAX_MESSAGE });
+        }
         let t = self.topic(cx, id);
         let o = &mut t.outbox;
         // Whether there is room does not depend on the message: a small one never overtakes a large one that waits.
-        let bytes = o.bytes + o.unsent_bytes;
+        let bytes = o.bytes + o.unsent_bytes + t.durable.waiting_bytes();
         // A large message waits until earlier ones are out, and what comes behind it in this turn with it.
         o.behind_large |= message.content.is_some() && cx.uploads.owed >= MAX_OWED;
         if o.behind_large {
@@ -123,7 +148,7 @@ impl PubSub {
             o.since = cx.now.mono;
         }
         o.bytes += size + headers;
-        o.waiting.push_back((ticket, message));
+        o.waiting.push_back(Waiting { ticket, message, durable });
         t.last_published = cx.now.mono;
         if !t.subscribed {
             cx.deadlines.set(TimerKey::PubSub(Timer::Idle(id)), cx.now.mono + IDLE);
@@ -142,30 +167,51 @@ impl PubSub {
         let mut did = false;
         self.topics.values_mut().for_each(|t| t.outbox.behind_large = false);
         self.persist.renew_epoch(cx);
-        if let Some(epoch) = self.persist.epoch() {
-            let ready: Vec<TopicId> =
-                self.topics.values().filter(|t| !t.outbox.waiting.is_empty()).map(|t| t.id).collect();
-            for id in ready {
-                while self.topics.get_mut(&id).is_some_and(|t| t.may_seal(cx)) {
-                    self.seal(cx, id, epoch);
-                    did = true;
+        let ready: Vec<TopicId> = self
+            .topics
+            .values()
+            .filter(|t| !t.outbox.waiting.is_empty() || t.durable.has_work())
+            .map(|t| t.id)
+            .collect();
+        for id in &ready {
+            did |= self.send_stored(cx, *id);
+            while let Some(epoch) = self.persist.epoch()
+                && let Some(t) = self.topics.get_mut(id)
+                && t.may_seal(cx)
+            {
+                if t.outbox.durable_next() {
+                    self.begin_round(cx, *id, epoch);
+                } else {
+                    self.seal(cx, *id, epoch);
                 }
+                did = true;
             }
+        }
+        if !ready.is_empty() {
+            did |= self.append_fresh(cx);
         }
         self.persist.write(cx) || did
     }
 
     fn seal(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64) {
-        let Some(t) = self.topics.get_mut(&id) else { return };
+        let Some(sealed) = self.sign(cx, id, epoch, self.persist.used(&id)) else { return };
+        self.persist.publish(&id, epoch, sealed.last());
+        if let Some(t) = self.topics.get_mut(&id) {
+            t.durable.note(&sealed.batch);
+        }
+        self.send_out(cx, id, sealed, false);
+    }
+
+    /// Signs the messages in front of a topic's queue; our stream on it stands at `used`.
+    pub(super) fn sign(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64, used: Option<Used>) -> Option<Sealed> {
+        let t = self.topics.get_mut(&id)?;
         let (tickets, messages) = t.outbox.take();
         t.outbox.sealed = cx.now.mono;
-        let used = self.persist.used(&id);
-        let first_seq = used.map_or(0, |u| u.seq) + 1;
         let header = BatchHeader {
             topic: id,
             author: cx.me,
             epoch,
-            first_seq,
+            first_seq: used.map_or(0, |u| u.seq) + 1,
             wall_ms: cx.now.wall.0,
             previous: self.persist.own(&id),
             payloads: messages.iter().map(|m| m.payload.len() as u32).collect(),
@@ -180,10 +226,15 @@ impl PubSub {
         for content in messages.iter().filter_map(|m| m.content.as_ref()) {
             cx.request(Request::Offer(id, content.clone()));
         }
-        let last = Used { seq: first_seq + messages.len() as u64 - 1, wall_ms: cx.now.wall.0 };
-        self.persist.publish(&id, epoch, last);
         let batch = Arc::new(Batch::seal(header, &messages, &self.key.0, cx.crypto));
-        cx.counters.published += messages.len() as u64;
+        Some(Sealed { batch, tickets })
+    }
+
+    /// Logs and sends a batch of ours, and answers who published it. `stored`: it is on the disk.
+    pub(super) fn send_out(&mut self, cx: &mut Cx<'_>, id: TopicId, sealed: Sealed, stored: bool) {
+        let Some(t) = self.topics.get_mut(&id) else { return };
+        let Sealed { batch, tickets } = sealed;
+        cx.counters.published += tickets.len() as u64;
         let known = Known { received: cx.now.mono, from: None, pulled: false };
         t.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop: 0, received: cx.now.mono }, known);
         t.trim(cx);
@@ -192,12 +243,13 @@ impl PubSub {
         if !t.built {
             t.outbox.hold_until(cx.now.mono + t.flood_span(cx));
         }
-        if t.peers.is_empty() {
+        if !t.peers.is_empty() {
+            t.built = true;
+        } else if !stored || t.outbox.is_patient() {
             t.outbox.unsent_bytes += batch.bytes().len();
             t.outbox.unsent.push_back(batch.clone());
-        } else {
-            t.built = true;
         }
+        let (epoch, first_seq) = (batch.header().epoch, batch.header().first_seq);
         for (i, ticket) in tickets.into_iter().enumerate() {
             let seq = first_seq + i as u64;
             cx.reply(ticket, Reply::Published(Published { id: batch.message_id(i), epoch, seq, neighbors }));
@@ -219,34 +271,17 @@ impl Topic {
     /// batches, and without a limit while most of them can take no more: that is how a fast publisher is slowed down.
     /// Slow neighbours count only where there are no others.
     fn may_seal(&mut self, cx: &mut Cx<'_>) -> bool {
-        if self.outbox.waiting.is_empty() {
+        if self.outbox.waiting.is_empty() || self.durable.is_storing() {
+            return false;
+        }
+        let need = self.outbox.bytes.min(MAX_BODY) + self.outbox.waiting.len().min(MAX_MESSAGES) * 6;
+        if !self.may_send(cx, need) {
             return false;
         }
         if self.peers.is_empty() {
             return true;
         }
-        if cx.now.mono < self.outbox.hold {
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Seal(self.id)), self.outbox.hold);
-            return false;
-        }
-        let need = self.outbox.bytes.min(MAX_BODY) + 4096 + self.outbox.waiting.len().min(MAX_MESSAGES) * 6 + REPAIR;
-        if self.all_eager_slow(cx) {
-            self.graft_best(cx);
-            if self.all_eager_slow(cx) {
-                return false;
-            }
-        }
-        let eager: Vec<usize> = self
-            .peers
-            .iter()
-            .filter(|p| p.eager && !cx.links().is_slow(&p.id))
-            .map(|p| cx.links().credit(&p.id, Lane::Data))
-            .collect();
-        let able = eager.iter().filter(|c| **c >= need).count();
-        if able * 2 < eager.len() {
-            return false;
-        }
-        let busy = eager.iter().any(|c| *c + BUSY < Lane::Data.budget());
+        let busy = self.eager_credit(cx).any(|c| c + BUSY < Lane::Data.budget());
         let brisk = self.outbox.waiting.len() > 1 && cx.now.mono < self.outbox.sealed + SO_SOON;
         let due = if busy { self.outbox.since + COMPANY } else { self.outbox.sealed + SO_SOON };
         if !(busy || brisk) || self.outbox.bytes >= FULL_ENOUGH || due <= cx.now.mono {
@@ -260,6 +295,34 @@ impl Topic {
     fn all_eager_slow(&self, cx: &Cx<'_>) -> bool {
         let mut eager = self.peers.iter().filter(|p| p.eager).peekable();
         eager.peek().is_some() && eager.all(|p| cx.links().is_slow(&p.id))
+    }
+
+    /// Whether a batch of `size` bytes should be sent now: the tree is not being built, and half of it has room.
+    pub(super) fn may_send(&mut self, cx: &mut Cx<'_>, size: usize) -> bool {
+        if self.peers.is_empty() {
+            return true;
+        }
+        if cx.now.mono < self.outbox.hold {
+            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Seal(self.id)), self.outbox.hold);
+            return false;
+        }
+        if self.all_eager_slow(cx) {
+            self.graft_best(cx);
+            if self.all_eager_slow(cx) {
+                return false;
+            }
+        }
+        let (mut eager, mut able) = (0, 0);
+        for credit in self.eager_credit(cx) {
+            eager += 1;
+            able += usize::from(credit >= size + 4096 + REPAIR);
+        }
+        able * 2 >= eager
+    }
+
+    fn eager_credit<'a>(&'a self, cx: &'a Cx<'_>) -> impl Iterator<Item = usize> + 'a {
+        let eager = self.peers.iter().filter(|p| p.eager && !cx.links().is_slow(&p.id));
+        eager.map(|p| cx.links().credit(&p.id, Lane::Data))
     }
 
     /// The first neighbour is here: what was published before goes out.

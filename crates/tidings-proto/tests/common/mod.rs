@@ -11,6 +11,7 @@ use tidings_proto::counters::Counters;
 use tidings_proto::crypto::{Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use tidings_proto::io::*;
+use tidings_proto::log::*;
 use tidings_proto::node::{Error, Node};
 use tidings_proto::pubsub::{Batch, BatchHeader, BatchKey, Delivery, Position};
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
@@ -117,6 +118,15 @@ pub(crate) enum Did {
 /// What waits to be written.
 pub(crate) type Records = Vec<(Bytes, Option<Bytes>)>;
 
+/// What waits to be appended.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) ticket: StoreTicket,
+    pub(crate) topic: TopicId,
+    pub(crate) records: Vec<LogRecord>,
+    pub(crate) sync: bool,
+}
+
 /// A node with a driver that keeps a disk and records everything.
 pub(crate) struct Driven {
     pub(crate) node: Node,
@@ -135,6 +145,13 @@ pub(crate) struct Driven {
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
     pub(crate) writes: Vec<(StoreTicket, Records)>,
+    /// The durable log, as it was appended.
+    pub(crate) log: Vec<(TopicId, LogRecord)>,
+    /// Answers `Append` at once; otherwise it is left in `appends`.
+    pub(crate) auto_append: bool,
+    /// What the log says.
+    pub(crate) log_result: Result<(), LogError>,
+    pub(crate) appends: Vec<Append>,
     pub(crate) did: Vec<Did>,
     next_ticket: u64,
 }
@@ -165,6 +182,10 @@ impl Driven {
             mute: BTreeSet::new(),
             auto_link: false,
             writes: Vec::new(),
+            log: Vec::new(),
+            auto_append: true,
+            log_result: Ok(()),
+            appends: Vec::new(),
             did: Vec::new(),
             next_ticket: 0,
         }
@@ -200,6 +221,7 @@ impl Driven {
     pub(crate) fn restart(self, after: Span) -> Driven {
         let mut d = Driven::unloaded(GossipConfig::default());
         d.disk = self.disk;
+        d.log = self.log;
         d.now.wall = UnixMillis(self.now.wall.0 + after.as_millis());
         d.run();
         d.command(Command::SetAddrs { addrs: vec![addr(200)] });
@@ -273,8 +295,47 @@ impl Driven {
                     let result = Ok(found.map(|(k, v)| (k.clone(), v.clone())).collect());
                     self.node.handle(self.now, Input::Loaded { ticket, result }).unwrap();
                 }
+                Output::Append { ticket, topic, records, sync } => {
+                    self.appends.push(Append { ticket, topic, records, sync });
+                    if self.auto_append {
+                        self.append_all();
+                    }
+                }
+                Output::ReadLog { ticket, topic, query } => {
+                    let result = match &self.log_result {
+                        Ok(()) => Ok(self.read_log(&topic, &query)),
+                        Err(e) => Err(e.clone()),
+                    };
+                    self.node.handle(self.now, Input::LogRead { ticket, result }).unwrap();
+                }
             }
         }
+    }
+
+    /// One batch a page, as it was appended.
+    fn read_log(&self, topic: &TopicId, query: &LogQuery) -> LogPage {
+        let from = query.after.map_or(0, |p| p.offset as usize);
+        let log: Vec<_> = self.log.iter().filter(|(t, r)| t == topic && r.at >= query.since).collect();
+        let records = log.get(from).map(|(_, r)| r.clone()).into_iter().collect();
+        let next = (from + 1 < log.len()).then_some(LogPlace { part: 0, offset: from as u64 + 1 });
+        LogPage { records, next }
+    }
+
+    /// Answers the appends that wait, without polling.
+    fn append_all(&mut self) {
+        for a in std::mem::take(&mut self.appends) {
+            let result = self.log_result.clone();
+            if result.is_ok() {
+                self.log.extend(a.records.into_iter().map(|r| (a.topic, r)));
+            }
+            self.node.handle(self.now, Input::Appended { ticket: a.ticket, result }).unwrap();
+        }
+    }
+
+    /// Answers the appends that wait.
+    pub(crate) fn append(&mut self) {
+        self.append_all();
+        self.run();
     }
 
     /// Whether the node is the end of its link with `peer` that probes.

@@ -21,6 +21,8 @@ fn refused(d: &Driven, ticket: Ticket) -> &CommandError {
     }
 }
 
+mod durable;
+
 mod refusals;
 
 mod without_a_neighbour;

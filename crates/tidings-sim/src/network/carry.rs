@@ -96,6 +96,7 @@ impl Network {
             }
             What::Credit { peer, lane, bytes } => self.turn(n, Input::SendCredit { peer, lane, bytes }),
             What::Written { start } => self.written(n, start),
+            What::Appended { start } => self.appended(n, start),
             What::Late(_) | What::Wake { .. } | What::Flap { .. } => {}
         }
     }

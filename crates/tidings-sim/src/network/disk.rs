@@ -18,14 +18,15 @@ pub(super) struct Disk {
     records: BTreeMap<Bytes, Bytes>,
     /// Writes not yet confirmed, oldest first.
     under_way: VecDeque<(StoreTicket, Records)>,
-    fails: bool,
-    barred: bool,
-    delay: Span,
+    pub(super) log: super::log::DiskLog,
+    pub(super) fails: bool,
+    pub(super) barred: bool,
+    pub(super) delay: Span,
 }
 
 impl Disk {
     pub(super) fn copy(&self) -> Disk {
-        Disk { records: self.records.clone(), ..Disk::default() }
+        Disk { records: self.records.clone(), log: self.log.copy(), ..Disk::default() }
     }
 
     fn write(&mut self, records: Records) {
@@ -39,6 +40,7 @@ impl Disk {
 
     /// The process dies: of the writes under way the oldest few were made, each as a whole, and the others never.
     pub(super) fn crash(&mut self, rng: &mut Rng) {
+        self.log.crash(rng);
         if self.under_way.is_empty() {
             return;
         }

@@ -45,6 +45,8 @@ impl Network {
             Output::Reply { .. } => self.told.push((n, Told::Reply)),
             Output::Store { ticket, records } => self.store(n, ticket, records, inputs),
             Output::Load { ticket, prefix } => self.load(n, ticket, &prefix, inputs),
+            Output::Append { ticket, topic, records, sync } => self.append(n, ticket, topic, records, sync, inputs),
+            Output::ReadLog { ticket, topic, query } => self.read_log(n, ticket, &topic, &query, inputs),
         }
     }
 }

@@ -10,7 +10,7 @@ use tidings_proto::identity::{Network, SecretKey};
 use super::{Agent, AgentError, Inner};
 use crate::data_dir::DataDir;
 use crate::gossip::{GossipRuntime, RuntimeOptions};
-use crate::store::{MemoryStore, Store};
+use crate::store::{Log, MemoryStore, Store};
 use crate::transport::{QuicConfig, QuicTransport, Transport};
 
 /// What an agent is made from. Everything has a default.
@@ -24,6 +24,7 @@ pub struct AgentBuilder {
     data_dir: Option<PathBuf>,
     transport: Option<Arc<dyn Transport>>,
     store: Option<Box<dyn Store>>,
+    log: Option<Box<dyn Log>>,
 }
 
 impl AgentBuilder {
@@ -86,6 +87,13 @@ impl AgentBuilder {
         self
     }
 
+    /// A durable message log instead of the one in the data directory. Without either, durable messages are refused.
+    #[must_use]
+    pub fn log(mut self, log: impl Log) -> Self {
+        self.log = Some(Box::new(log));
+        self
+    }
+
     /// Makes the agent and starts it. Must be called within a tokio runtime.
     pub async fn build(self) -> Result<Agent, AgentError> {
         if self.store.is_some() && self.data_dir.is_some() {
@@ -115,6 +123,7 @@ impl AgentBuilder {
             (None, Some(dir)) => Box::new(dir.journal()?),
             (None, None) => Box::new(MemoryStore::default()),
         };
+        let log = self.log.or_else(|| Some(Box::new(dir.as_ref()?.log(&config)) as Box<dyn Log>));
 
         let transport = match self.transport {
             Some(transport) => transport,
@@ -125,7 +134,7 @@ impl AgentBuilder {
                 QuicTransport::bind(quic).await?
             }
         };
-        let options = RuntimeOptions::new(secret, network).boxed_store(store);
+        let options = RuntimeOptions::new(secret, network).boxed_store(store).boxed_log(log);
         let runtime = GossipRuntime::new(config, transport.clone(), options)?;
         runtime.start().await?;
         Ok(Agent { inner: Arc::new(Inner::new(runtime, transport, dir)) })

@@ -146,6 +146,13 @@ impl Agent {
         self.pubsub().publish_file(topic, path).await
     }
 
+    /// As [`Agent::publish`], and waits until the message is on this node's disk: it survives a crash of the machine.
+    /// If it cannot be stored, it is refused with [`tidings_proto::io::CommandError::NotStored`] and sent to nobody;
+    /// so is a message of more than 32 KiB.
+    pub async fn publish_durable(&self, topic: &str, payload: impl Into<Bytes>) -> Result<Published, PublishError> {
+        self.pubsub().publisher(topic)?.durable().publish(payload).await
+    }
+
     /// A publisher on a topic: pipelines messages, so that they travel in batches.
     pub async fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
         self.pubsub().publisher(topic)

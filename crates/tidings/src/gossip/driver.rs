@@ -27,6 +27,7 @@ use tokio::time::Sleep;
 use super::disk::Disk;
 use super::downloads::Downloads;
 use super::events::AgentEvent;
+use super::log::LogPort;
 use super::pending::{Pending, Waiting};
 use super::publishing::Publishing;
 use super::run::{Control, Run};
@@ -46,6 +47,8 @@ const TURNS: u32 = 4;
 const ADDRS_EVERY: Span = Span::from_secs(5);
 /// How often the transport is asked at most who acknowledged packets: that is how much older than said the news may be.
 const ACKNOWLEDGED_EVERY: Span = Span::from_millis(100);
+/// Time for what is being stored to be stored, and answered, before a goodbye.
+const LAST_ROUND: Duration = Duration::from_millis(75);
 /// Time for the transport to say goodbye, and for the store to reach the medium, within the second a shutdown has.
 const DETACH: Duration = Duration::from_millis(650);
 const LAST_SYNC: Duration = Duration::from_millis(250);
@@ -92,6 +95,7 @@ pub(crate) struct Driver {
     controls: mpsc::Receiver<Control>,
     events: broadcast::Sender<AgentEvent>,
     disk: Disk,
+    log: LogPort,
     pending: Pending,
     publishing: Publishing,
     subscribers: Subscribers,
@@ -115,6 +119,7 @@ pub(crate) struct Parts {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) inbox: Inbox,
     pub(crate) disk: Disk,
+    pub(crate) log: LogPort,
 }
 
 impl Driver {
@@ -130,6 +135,7 @@ impl Driver {
             controls: parts.controls,
             events: parts.events,
             disk: parts.disk,
+            log: parts.log,
             pending: Pending::default(),
             publishing: Publishing::default(),
             subscribers: Subscribers::default(),
@@ -183,6 +189,9 @@ impl Driver {
         if let Err(error) = self.disk.turn(now.mono) {
             self.storage_failed(error.0);
         }
+        for answer in self.log.answers() {
+            hand_in(&mut self.node, now, answer);
+        }
         self.check_addrs(now);
         if let Some((_, reason)) = self.node.deadline().filter(|(at, _)| *at <= now.mono) {
             // Asking every connection is not cheap, and only the detector wants to know.
@@ -223,14 +232,25 @@ impl Driver {
 
     fn take_controls(&mut self, now: Now) -> bool {
         if self.run.take_reap() {
-            for topic in self.subscribers.reap() {
+            let reaped = self.subscribers.reap();
+            for topic in reaped.left {
                 self.command(now, Command::Unsubscribe { topic }, Waiting::Nobody);
+            }
+            for topic in reaped.unkept {
+                self.command(now, Command::KeepLog { topic, keep: false }, Waiting::Nobody);
             }
         }
         for _ in 0..CONTROL_BURST {
             let Ok(control) = self.controls.try_recv() else { return false };
             match control {
                 Control::Command(command, done) => self.command(now, command, Waiting::Done(done)),
+                Control::Subscribe(queue, done) if queue.durable() => {
+                    let topic = queue.topic;
+                    if self.subscribers.add_durable(queue) {
+                        self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
+                    }
+                    self.command(now, Command::KeepLog { topic, keep: true }, Waiting::Done(done));
+                }
                 Control::Subscribe(queue, done) => {
                     let topic = queue.topic;
                     if self.subscribers.add(queue.clone(), done) {
@@ -348,6 +368,16 @@ impl Driver {
                     let loaded = self.disk.load(ticket, &prefix);
                     hand_in(&mut self.node, now, loaded);
                 }
+                Output::Append { ticket, topic, records, sync } => {
+                    if let Some(refused) = self.log.append(ticket, topic, records, sync) {
+                        hand_in(&mut self.node, now, refused);
+                    }
+                }
+                Output::ReadLog { ticket, topic, query } => {
+                    if let Some(refused) = self.log.read(ticket, topic, query) {
+                        hand_in(&mut self.node, now, refused);
+                    }
+                }
             }
         }
     }
@@ -425,6 +455,8 @@ impl Driver {
 
     /// Leaves, flushes, detaches, and forces what was written to the medium.
     async fn goodbye(mut self) {
+        // Late answers find nobody.
+        let _ = tokio::time::timeout(LAST_ROUND, self.settle_log()).await;
         let now = self.clock.now();
         self.command(now, Command::Leave, Waiting::Nobody);
         self.carry_out(now);
@@ -435,6 +467,19 @@ impl Driver {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the last sync failed"),
             Err(_) => tracing::warn!("the last sync goes on behind the shutdown"),
+        }
+    }
+}
+
+impl Driver {
+    async fn settle_log(&mut self) {
+        while self.log.is_storing() {
+            poll_fn(|cx| if self.run.work.poll(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+            let now = self.clock.now();
+            for answer in self.log.answers() {
+                hand_in(&mut self.node, now, answer);
+            }
+            self.carry_out(now);
         }
     }
 }

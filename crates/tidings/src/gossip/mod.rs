@@ -5,6 +5,7 @@ mod downloads;
 mod driver;
 mod events;
 mod handle;
+mod log;
 mod pending;
 mod publishing;
 mod run;

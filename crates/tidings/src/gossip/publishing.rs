@@ -34,10 +34,14 @@ impl Publishing {
             let room = if outbox.is_full() { 0 } else { CAREFUL.saturating_sub(outbox.held()) };
             let left = outbox.take(room, &mut self.taken);
             for unsent in self.taken.drain(..) {
-                let (topic, size) = (outbox.topic, unsent.size());
+                let (topic, size, durable) = (outbox.topic, unsent.size(), unsent.durable);
                 let (waiting, message) = Waiting::publish(outbox.clone(), unsent);
                 outbox.handed_in(size);
-                hand_in(pending.add(waiting), Command::Publish { topic, message });
+                let command = match durable {
+                    true => Command::PublishDurable { topic, message },
+                    false => Command::Publish { topic, message },
+                };
+                hand_in(pending.add(waiting), command);
             }
             left
         });
@@ -55,7 +59,7 @@ impl Publishing {
             }
             Reply::Published(published) => {
                 outbox.set_full(false);
-                outbox.published(size, published.neighbors);
+                outbox.published(size, published.neighbors, unsent.durable);
                 Ok(published)
             }
             Reply::Refused(error) => {

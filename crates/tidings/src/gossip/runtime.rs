@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 use super::disk::{Disk, SharedStore};
 use super::driver::{Driver, Parts};
 use super::handle::{MembershipManager, PubSubManager, RuntimeHandle};
+use super::log::{LogPort, LogThread};
 use super::run::Run;
-use crate::store::{MemoryStore, Store};
+use crate::store::{Log, MemoryStore, Store};
 use crate::sync::lock;
 use crate::transport::{LinkLimits, Transport};
 
@@ -41,6 +42,9 @@ pub enum RuntimeError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Random(String),
+    /// The operating system started no thread for the message log.
+    #[error("cannot start a thread for the message log: {0}")]
+    Thread(String),
     /// The topic's name cannot be one.
     #[error(transparent)]
     Topic(#[from] TopicError),
@@ -57,18 +61,29 @@ pub struct RuntimeOptions {
     secret: SecretKey,
     network: Network,
     store: Box<dyn Store>,
+    log: Option<Box<dyn Log>>,
 }
 
 impl RuntimeOptions {
     /// A node of `network` with the key `secret`, which forgets everything with its process.
     pub fn new(secret: SecretKey, network: Network) -> RuntimeOptions {
-        RuntimeOptions { secret, network, store: Box::new(MemoryStore::default()) }
+        RuntimeOptions { secret, network, store: Box::new(MemoryStore::default()), log: None }
     }
 
     /// Where it keeps its records instead.
     #[must_use]
     pub fn store(self, store: impl Store) -> RuntimeOptions {
         self.boxed_store(Box::new(store))
+    }
+
+    /// Where it keeps batches. Default: nowhere; what is published as durable is refused.
+    #[must_use]
+    pub fn log(self, log: impl Log) -> RuntimeOptions {
+        self.boxed_log(Some(Box::new(log)))
+    }
+
+    pub(crate) fn boxed_log(self, log: Option<Box<dyn Log>>) -> RuntimeOptions {
+        RuntimeOptions { log, ..self }
     }
 
     pub(crate) fn boxed_store(self, store: Box<dyn Store>) -> RuntimeOptions {
@@ -87,6 +102,7 @@ pub struct GossipRuntime {
     network: Network,
     crypto: Arc<dyn Crypto>,
     store: SharedStore,
+    log: Mutex<Option<LogThread>>,
     handle: RuntimeHandle,
     /// Held while starting or stopping: one at a time.
     changing: tokio::sync::Mutex<()>,
@@ -113,6 +129,7 @@ impl GossipRuntime {
             network: options.network,
             crypto: Arc::new(crypto),
             store: Arc::new(Mutex::new(options.store)),
+            log: Mutex::new(options.log.map(LogThread::new).transpose()?),
             handle: RuntimeHandle::new(id),
             changing: tokio::sync::Mutex::default(),
             task: Mutex::default(),
@@ -135,8 +152,9 @@ impl GossipRuntime {
         let limits = LinkLimits { max_links: self.config.max_links + SPARE_LINKS, ..LinkLimits::default() };
         let inbox = self.transport.attach(limits);
         let disk = Disk::new(self.store.clone(), run.work.clone());
+        let log = LogPort::new(lock(&self.log).as_ref(), run.work.clone());
         let transport = self.transport.clone();
-        let parts = Parts { run: run.clone(), controls, events, transport, inbox, disk };
+        let parts = Parts { run: run.clone(), controls, events, transport, inbox, disk, log };
         let crypto = self.crypto.clone();
         let driver = Driver::new(parts, |now| Node::new(setup, crypto, now));
         *lock(&self.task) = Some(tokio::spawn(driver.run()));
@@ -201,6 +219,10 @@ impl GossipRuntime {
     pub(crate) fn close_store(&self) {
         let old = std::mem::replace(&mut *lock(&self.store), Box::new(MemoryStore::default()));
         drop(old);
+        let log = lock(&self.log).take();
+        if let Some(log) = log {
+            log.close();
+        }
     }
 }
 

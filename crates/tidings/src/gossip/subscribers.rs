@@ -15,7 +15,18 @@ use crate::subscription::{Contents, Queue};
 struct Topic {
     queues: Vec<Arc<Queue>>,
     confirmed: bool,
+    /// The core was told to keep it on disk.
+    kept: bool,
     waiting: Vec<Done>,
+}
+
+/// What the core is to be told of subscriptions that went.
+#[derive(Default)]
+pub(crate) struct Reaped {
+    /// Nobody is left on these.
+    pub(crate) left: Vec<TopicId>,
+    /// Nobody wants these kept on disk any longer.
+    pub(crate) unkept: Vec<TopicId>,
 }
 
 /// The subscriptions of a node. The core is subscribed to a topic while it is in here.
@@ -36,6 +47,15 @@ impl Subscribers {
         } else {
             topic.waiting.push(done);
         }
+        new
+    }
+
+    /// As [`Subscribers::add`], of one that wants the topic kept on disk; the core answers that.
+    pub(crate) fn add_durable(&mut self, queue: Arc<Queue>) -> bool {
+        let new = !self.topics.contains_key(&queue.topic);
+        let topic = self.topics.entry(queue.topic).or_default();
+        topic.queues.push(queue);
+        topic.kept = true;
         new
     }
 
@@ -71,17 +91,20 @@ impl Subscribers {
         self.topics.get(topic).map_or(&[], |t| &t.queues)
     }
 
-    /// Drops the queues whose readers are gone. The topics that nobody is left on.
-    pub(crate) fn reap(&mut self) -> Vec<TopicId> {
-        let mut left = Vec::new();
+    /// Drops the queues whose readers are gone.
+    pub(crate) fn reap(&mut self) -> Reaped {
+        let mut reaped = Reaped::default();
         self.topics.retain(|id, topic| {
             topic.queues.retain(|q| !q.is_abandoned());
             if topic.queues.is_empty() {
-                left.push(*id);
+                reaped.left.push(*id);
+            } else if topic.kept && !topic.queues.iter().any(|q| q.durable()) {
+                topic.kept = false;
+                reaped.unkept.push(*id);
             }
             !topic.queues.is_empty()
         });
-        left
+        reaped
     }
 
     /// Ends a topic's subscriptions.

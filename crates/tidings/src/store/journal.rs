@@ -136,7 +136,7 @@ impl Journal {
         if bytes.is_empty() {
             return Journal::create(path, guard).map_err(fail);
         }
-        let salt = record::read_header(&bytes).map_err(|bad| match bad {
+        let salt = record::read_header(&bytes, record::MAGIC).map_err(|bad| match bad {
             BadHeader::Foreign => JournalError::Foreign { path: path.to_path_buf() },
             BadHeader::Newer(found) => JournalError::Newer { path: path.to_path_buf(), found, newest: record::VERSION },
             BadHeader::Damaged => JournalError::Corrupt { path: path.to_path_buf(), offset: 0 },
@@ -169,7 +169,7 @@ impl Journal {
 
     fn create(path: &Path, guard: Option<Arc<File>>) -> io::Result<Journal> {
         let salt = Salt(crate::os_random().map_err(io::Error::other)?);
-        let header = salt.file_header();
+        let header = salt.file_header(record::MAGIC);
         let file = replace_file(path, &header, 0o600)?;
         Ok(Journal::empty(path, file, salt, header.len() as u64, guard))
     }
@@ -357,7 +357,7 @@ struct Rewritten {
 
 fn rewrite(path: &Path, live: &BTreeMap<Bytes, Bytes>) -> io::Result<Rewritten> {
     let salt = Salt(crate::os_random().map_err(io::Error::other)?);
-    let mut out = salt.file_header();
+    let mut out = salt.file_header(record::MAGIC);
     let mut records = live.iter().peekable();
     while records.peek().is_some() {
         let mut size = 0;

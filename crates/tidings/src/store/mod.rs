@@ -5,6 +5,7 @@
 
 mod file;
 mod journal;
+mod log;
 mod memory;
 mod record;
 
@@ -13,8 +14,10 @@ use std::any::Any;
 use bytes::Bytes;
 pub(crate) use file::replace_file;
 pub use journal::{Journal, JournalError, JournalStats};
+pub use log::{Log, LogFileError, LogLimits, SegmentLog};
 pub use memory::MemoryStore;
 pub use tidings_proto::io::StoreError;
+pub use tidings_proto::log::{LogError, LogPage, LogPlace, LogQuery, LogRecord};
 
 /// A group's keys and values; `None` deletes.
 type Records = Vec<(Bytes, Option<Bytes>)>;

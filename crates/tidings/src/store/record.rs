@@ -1,7 +1,7 @@
-//! The journal's bytes.
+//! The bytes of the journal, and of a segment of the message log.
 //!
 //! ```text
-//! file    magic     16  "tidings journal\n"
+//! file    magic     16  "tidings journal\n", or "tidings msg log\n"
 //!         version    4  u32 little endian
 //!         salt      32  drawn for this file; keys every check below
 //!         check     16  BLAKE3-keyed(salt, magic ‖ version)
@@ -19,6 +19,8 @@
 
 use bytes::{BufMut, Bytes};
 
+/// Opens every segment of a message log.
+pub(super) const LOG_MAGIC: &[u8; 16] = b"tidings msg log\n";
 /// Opens every journal.
 pub(super) const MAGIC: &[u8; 16] = b"tidings journal\n";
 /// The version this crate writes, and the newest it reads.
@@ -29,7 +31,8 @@ pub(super) const FILE_HEADER: usize = 16 + 4 + 32 + 16;
 pub(super) const MAX_GROUP: usize = 64 << 20;
 
 const MARK: &[u8; 4] = b"grp:";
-const GROUP_HEADER: usize = 4 + 4 + 8 + 16;
+/// What a group takes up beside its records.
+pub(super) const GROUP_HEADER: usize = 4 + 4 + 8 + 16;
 const RECORD_HEADER: usize = 8;
 const DELETED: u32 = u32::MAX;
 
@@ -44,12 +47,12 @@ pub(super) struct Salt(pub(super) [u8; 32]);
 
 impl Salt {
     /// The header of a new file.
-    pub(super) fn file_header(&self) -> Vec<u8> {
+    pub(super) fn file_header(&self, magic: &[u8; 16]) -> Vec<u8> {
         let mut out = Vec::with_capacity(FILE_HEADER);
-        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(magic);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.0);
-        out.extend_from_slice(&self.check(&[MAGIC, &VERSION.to_le_bytes()]));
+        out.extend_from_slice(&self.check(&[magic, &VERSION.to_le_bytes()]));
         out
     }
 
@@ -100,13 +103,18 @@ impl Salt {
 
     /// The group at `offset` of `file`, if there is a good one.
     pub(super) fn group_at<'a>(&self, file: &'a [u8], offset: usize) -> Option<Group<'a>> {
-        let (head, rest) = file.get(offset..)?.split_at_checked(GROUP_HEADER)?;
+        self.group_in(file, 0, offset)
+    }
+
+    /// As [`Salt::group_at`], where `part` is the file from `start` on, and `offset` a place in it.
+    pub(super) fn group_in<'a>(&self, part: &'a [u8], start: u64, offset: usize) -> Option<Group<'a>> {
+        let (head, rest) = part.get(offset..)?.split_at_checked(GROUP_HEADER)?;
         let length = u32_at(head, 4)? as usize;
         if &head[..4] != MARK || length > MAX_GROUP {
             return None;
         }
         let body = rest.get(..length)?;
-        let check = self.check(&[&(offset as u64).to_le_bytes(), &head[..16], body]);
+        let check = self.check(&[&(start + offset as u64).to_le_bytes(), &head[..16], body]);
         if check != head[16..] {
             return None;
         }
@@ -143,8 +151,8 @@ pub(super) enum BadHeader {
 }
 
 /// Reads a file's header.
-pub(super) fn read_header(file: &[u8]) -> Result<Salt, BadHeader> {
-    if !file.starts_with(MAGIC) {
+pub(super) fn read_header(file: &[u8], magic: &[u8; 16]) -> Result<Salt, BadHeader> {
+    if !file.starts_with(magic) {
         return Err(BadHeader::Foreign);
     }
     let version = u32_at(file, 16).ok_or(BadHeader::Damaged)?;
@@ -156,7 +164,7 @@ pub(super) fn read_header(file: &[u8]) -> Result<Salt, BadHeader> {
         .and_then(|rest| Some((*rest.first_chunk::<32>()?, rest.get(32..)?)))
         .ok_or(BadHeader::Damaged)?;
     let salt = Salt(salt);
-    if version == 0 || salt.check(&[MAGIC, &version.to_le_bytes()]) != check {
+    if version == 0 || salt.check(&[magic, &version.to_le_bytes()]) != check {
         return Err(BadHeader::Damaged);
     }
     Ok(salt)
