@@ -52,6 +52,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)
         }
+        SimScenario::Reconcile(a) => (Scenario::Reconcile { items: a.items, diff: a.diff }, &a.network),
         SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
     let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();

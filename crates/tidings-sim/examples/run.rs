@@ -17,6 +17,9 @@ fn main() {
         Some("partition") => {
             Scenario::Partition { split: num("--split", 0.5), seconds: num("--for", 120.0), rate: num("--rate", 20.0) }
         }
+        Some("reconcile") => {
+            Scenario::Reconcile { items: num("--items", 10_000.0) as usize, diff: num("--diff", 1_000.0) as usize }
+        }
         Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
         Some("hostile") => Scenario::Hostile {
             attackers: num("--attackers", 0.05),

@@ -117,6 +117,7 @@ fn one(options: &Options, seed: u64) -> Outcome {
         Scenario::Crash { .. } => scenario::crash::run(options, seed),
         Scenario::Detect { .. } => scenario::detect::run(options, seed),
         Scenario::Partition { .. } => scenario::partition::run(options, seed),
+        Scenario::Reconcile { .. } => scenario::reconcile::run(options, seed),
         Scenario::Churn { .. } => scenario::churn::run(options, seed),
         Scenario::Hostile { .. } => scenario::hostile::run(options, seed),
     };

@@ -16,6 +16,8 @@ pub(crate) enum SimScenario {
     Detect(DetectArgs),
     /// The network is cut in two for a while
     Partition(PartitionArgs),
+    /// Two sets find out how they differ: what coded symbols cost
+    Reconcile(ReconcileArgs),
     /// Nodes leave and others come, all the time
     Churn(ChurnArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
@@ -102,6 +104,27 @@ pub(crate) struct PartitionArgs {
     /// Messages published a second meanwhile, on both sides
     #[arg(long, value_name = "N", default_value_t = 20.0)]
     pub(crate) rate: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim reconcile`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Two sets and the messages two nodes would exchange, without a network between them: nodes, delays and losses do not
+matter here. overhead is the coded symbols it takes until the difference is known, over its size; overhead_sent those
+that were asked for; bytes all there was to say, without the items themselves.
+
+Examples:
+  tidings sim reconcile --items 10000 --diff 1000
+  tidings sim reconcile --items 1000000 --diff 8 --seeds 1..10 --json")]
+pub(crate) struct ReconcileArgs {
+    /// Items in each set
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) items: usize,
+    /// Items that only one of them has, half of them each
+    #[arg(long, value_name = "D", default_value_t = 1_000)]
+    pub(crate) diff: usize,
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -11,6 +11,8 @@ const SYMBOL: usize = 14;
 const MOST: usize = 1 << 18;
 /// The least worth asking for: one packet's worth.
 const LEAST: usize = 48;
+/// Symbols from which the size of a difference is known to a tenth or so.
+const ROUGH: usize = 256;
 /// Streams that are always said rather than looked for in symbols: no more than one packet.
 const FEW: usize = 24;
 
@@ -71,7 +73,10 @@ impl Decoding {
     /// How many symbols to ask for next: as many as the difference seems to need, then a few at a time.
     pub fn next(&self) -> usize {
         let taken = self.taken();
-        let seems = self.decoder.estimate().saturating_mul(5) / 4;
+        // A few symbols tell the size only roughly (a third more or less from fifty): what is asked for on their word is
+        // less than is likely to be needed.
+        let share = if taken < ROUGH { 3 } else { 5 };
+        let seems = self.decoder.estimate().saturating_mul(share) / 4;
         let next = seems.saturating_sub(taken).max(taken / 16).max(LEAST);
         next.min(MAX_SYMBOLS).min(self.most.saturating_sub(taken))
     }
@@ -80,7 +85,7 @@ impl Decoding {
     pub fn take(&mut self, symbols: &[Symbol]) -> Result<Option<Difference>, RibltError> {
         let mut rest = symbols;
         while !rest.is_empty() {
-            let (part, behind) = rest.split_at((self.taken() / 128).clamp(1, rest.len()));
+            let (part, behind) = rest.split_at((self.taken() / 512).clamp(1, rest.len()));
             rest = behind;
             let taken = self.taken() + part.len();
             self.ours.sketch(taken.max(64).next_power_of_two());

@@ -129,14 +129,34 @@ fn without_a_log_it_is_refused_and_says_what_to_do() {
 #[test]
 fn it_counts_against_what_may_wait() {
     let (mut d, _friend) = storing();
-    let mut refusals = 0;
+    let message = || Outgoing { payload: vec![0; MAX_MESSAGE].into(), ..Outgoing::default() };
     for _ in 0..200 {
-        let message = Outgoing { payload: vec![0; MAX_MESSAGE].into(), ..Outgoing::default() };
-        let t = d.command(Command::PublishDurable { topic: news(), message });
-        refusals += usize::from(matches!(d.reply(t), Some(Reply::Refused(CommandError::QueueFull { .. }))));
+        d.command(Command::PublishDurable { topic: news(), message: message() });
     }
-    let stored: usize = d.appends.iter().flat_map(|a| &a.records).map(|r| r.bytes.len()).sum();
-    assert!(refusals > 0 && stored <= MAX_WAITING_BYTES, "{refusals} refused, {stored} bytes under way");
+    // The first was alone; now the others are under way, and these come on top.
+    d.append();
+    d.pass_ms(500);
+    let under_way: usize = d.appends.iter().flat_map(|a| &a.records).map(|r| r.bytes.len()).sum();
+    let more: Vec<Ticket> =
+        (0..200).map(|_| d.command(Command::PublishDurable { topic: news(), message: message() })).collect();
+    let taken = more.iter().filter(|t| d.reply(**t).is_none()).count() * MAX_MESSAGE;
+    assert!(under_way > MAX_WAITING_BYTES / 2 && taken < 200 * MAX_MESSAGE);
+    assert!(under_way + taken <= MAX_WAITING_BYTES + 2 * MAX_MESSAGE, "{under_way} under way, {taken} taken besides");
+}
+
+#[test]
+fn of_what_waits_together_only_the_durable_is_stored_and_refused() {
+    let (mut d, friend) = storing();
+    d.log_result = full();
+    let stored = d.hand_in_command(Command::PublishDurable { topic: news(), message: out(b"durable") });
+    let sent = d.hand_in_command(publish(b"ordinary".to_vec()));
+    d.run();
+    assert_eq!(d.appends[0].records[0].messages, 1);
+    d.append();
+    d.pass_ms(500);
+    refused(&d, stored);
+    assert_eq!(d.published(sent).seq, 1);
+    assert_eq!(d.batches_to(&friend.id).len(), 1);
 }
 
 #[test]

@@ -39,6 +39,13 @@ pub enum Scenario {
         /// Messages published a second meanwhile.
         rate: f64,
     },
+    /// Two sets find out how they differ, without a network.
+    Reconcile {
+        /// Items of each set.
+        items: usize,
+        /// Items that only one of them has.
+        diff: usize,
+    },
     /// Nodes leave and others come, all the time.
     Churn {
         /// Share of the nodes replaced in an hour.
@@ -68,6 +75,7 @@ impl Scenario {
             Scenario::Crash { .. } => "crash",
             Scenario::Detect { .. } => "detect",
             Scenario::Partition { .. } => "partition",
+            Scenario::Reconcile { .. } => "reconcile",
             Scenario::Churn { .. } => "churn",
             Scenario::Hostile { .. } => "hostile",
         }
@@ -102,6 +110,11 @@ impl Scenario {
                 within("--rate", rate, 0.0..=10_000.0, "messages a second, from 0 to 10000")?;
                 seconds(s)
             }
+            Scenario::Reconcile { items, diff } => {
+                within("--items", items as f64, 1.0..=10_000_000.0, "items of each set, from 1 to 10000000")?;
+                let most = (items as f64 * 2.0).min(100_000.0);
+                within("--diff", diff as f64, 0.0..=most, "items that differ, from 0 to twice the items and 100000")
+            }
             Scenario::Churn { rate, seconds: s } => {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
@@ -128,6 +141,7 @@ impl Scenario {
                 format!(" --stalled {stalled} --liars {liars} --for {seconds}")
             }
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
+            Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")

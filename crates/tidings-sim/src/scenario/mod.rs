@@ -10,4 +10,5 @@ mod ledger;
 mod liars;
 pub(crate) mod partition;
 mod players;
+pub(crate) mod reconcile;
 mod stage;
