@@ -133,8 +133,13 @@ impl PubSub {
             return;
         };
         cx.counters.batches_refilled += 1;
-        if let Some(t) = self.topics.get_mut(&topic) {
-            t.keep(cx, from, &Arc::new(batch), hop.max(1));
+        let Some(t) = self.topics.get_mut(&topic) else { return };
+        let (batch, hop) = (Arc::new(batch), hop.max(1));
+        t.keep(cx, from, &batch, hop);
+        if t.subscribed {
+            // It was delivered before; who asked for history gets it as that.
+            let own = batch.header().author == cx.me;
+            cx.event(Event::Delivered(Delivery::history(batch, own, hop)));
         }
     }
 

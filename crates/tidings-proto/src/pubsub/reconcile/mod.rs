@@ -48,8 +48,10 @@ const STALL: Span = Span::from_secs(3);
 const DEFER: Span = Span::from_millis(400);
 /// After something was fetched, the other neighbours are asked after so long.
 const SOON: Span = Span::from_millis(200);
-/// The least time between two questions, and two sessions, of one neighbour on one topic; what comes sooner is not answered.
+/// A neighbour's questions on one topic, and sessions, are answered so often in the long run, and so many at once; what comes
+/// beyond is not answered (guesses: a comparison and its session are two, and each new link brings one).
 const LIMIT: Span = Span::from_millis(40);
+const BURST: u64 = 8;
 
 /// A question that waits for its answer.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +100,7 @@ pub(super) struct Sync {
     round: Option<Round>,
     /// What a neighbour was offered, until it wants it or the next is offered.
     offered: Option<(NodeId, u32, Vec<ShortId>)>,
-    /// When each neighbour was last answered.
+    /// Until when each neighbour's answers are paid for, one each [`LIMIT`].
     answered: BTreeMap<NodeId, Time>,
     history: history::Waiting,
     /// The log was compared with a neighbour since the span wanted was last extended.
@@ -132,12 +134,13 @@ impl Sync {
     /// Whether a neighbour may be answered now.
     fn may_answer(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
         let now = cx.now.mono;
-        let at = self.answered.entry(peer).or_default();
-        if *at != Time::default() && now.since(*at) < LIMIT {
+        let paid = self.answered.entry(peer).or_default();
+        let next = (*paid).max(now - LIMIT.times(BURST)) + LIMIT;
+        if next > now {
             cx.counters.reconcile_limited += 1;
             return false;
         }
-        *at = now;
+        *paid = next;
         true
     }
 
