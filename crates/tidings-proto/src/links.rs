@@ -7,9 +7,8 @@
 //! Invariants: a link with a claim is never closed by us; at most `max` links exist; bytes sent on a lane never
 //! exceed [`Lane::budget`] beyond what the driver reported as written.
 
-use std::collections::BTreeMap;
-
 use crate::counters::Counters;
+use crate::id_map::IdMap;
 use crate::identity::{Addr, NodeId};
 use crate::io::{Output, Overlay};
 use crate::time::{Span, Time};
@@ -64,13 +63,13 @@ pub enum Claimed {
 /// The table of links.
 #[derive(Debug)]
 pub struct Links {
-    map: BTreeMap<NodeId, Link>,
+    map: IdMap<Link>,
     max: usize,
 }
 
 impl Links {
     pub(crate) fn new(max: usize) -> Self {
-        Links { map: BTreeMap::new(), max }
+        Links { map: IdMap::default(), max }
     }
 
     /// Whether frames can be sent to `peer`.
