@@ -10,9 +10,8 @@
 
 mod lanes;
 
-use std::collections::BTreeMap;
-
 use crate::counters::Counters;
+use crate::id_map::IdMap;
 use crate::identity::{Addr, NodeId};
 use crate::io::{Output, Overlay};
 use crate::time::{Span, Time};
@@ -74,7 +73,7 @@ pub enum Claimed {
 /// The table of links.
 #[derive(Debug)]
 pub struct Links {
-    map: BTreeMap<NodeId, Link>,
+    map: IdMap<Link>,
     max: usize,
     /// What waits on the data and bulk lanes of all links.
     unsent: usize,
@@ -88,7 +87,7 @@ impl Link {
 
 impl Links {
     pub(crate) fn new(max: usize) -> Self {
-        Links { map: BTreeMap::new(), max, unsent: 0 }
+        Links { map: IdMap::default(), max, unsent: 0 }
     }
 
     /// Whether frames can be sent to `peer`.

@@ -4,8 +4,9 @@
 //! then on, from the failure detector; states from the failure detector. What a peer says of itself over its own link
 //! stands; what others say of it fills in only while nothing better is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use crate::id_map::IdMap;
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr};
 use crate::time::{Span, Time};
 
@@ -45,10 +46,20 @@ struct Record {
     state: PeerState,
 }
 
+impl Record {
+    /// Mostly they are the ones known already.
+    fn set_addrs(&mut self, addrs: &[Addr]) {
+        let addrs = &addrs[..addrs.len().min(MAX_ADDRS)];
+        if self.addrs != addrs {
+            self.addrs = addrs.to_vec();
+        }
+    }
+}
+
 /// Known peers.
 #[derive(Debug, Default)]
 pub struct Topology {
-    peers: BTreeMap<NodeId, Record>,
+    peers: IdMap<Record>,
 }
 
 impl Topology {
@@ -84,7 +95,7 @@ impl Topology {
     /// The failure detector's verdict. It bounds how many peers are anything but alive.
     pub(crate) fn set_state(&mut self, peer: NodeId, state: PeerState) {
         if state != PeerState::Alive || self.peers.contains_key(&peer) {
-            self.peers.entry(peer).or_default().state = state;
+            self.peers.get_or_insert_with(peer, Record::default).state = state;
         }
     }
 
@@ -110,9 +121,9 @@ impl Topology {
         if peer.addrs.is_empty() || (!self.peers.contains_key(&peer.id) && self.peers.len() >= MAX_KNOWN) {
             return;
         }
-        let r = self.peers.entry(peer.id).or_default();
+        let r = self.peers.get_or_insert_with(peer.id, Record::default);
         if !r.proven {
-            r.addrs = peer.addrs[..peer.addrs.len().min(MAX_ADDRS)].to_vec();
+            r.set_addrs(&peer.addrs);
         }
     }
 
@@ -121,14 +132,14 @@ impl Topology {
         if peer.addrs.is_empty() {
             return;
         }
-        let r = self.peers.entry(peer.id).or_default();
-        r.addrs = peer.addrs[..peer.addrs.len().min(MAX_ADDRS)].to_vec();
+        let r = self.peers.get_or_insert_with(peer.id, Record::default);
+        r.set_addrs(&peer.addrs);
         r.proven = true;
     }
 
     /// A link to `peer` came up, from or to `addr`; `outbound` if we dialed it there.
     pub(crate) fn reached(&mut self, peer: NodeId, addr: Option<Addr>, outbound: bool, rtt: Option<Span>) {
-        let r = self.peers.entry(peer).or_default();
+        let r = self.peers.get_or_insert_with(peer, Record::default);
         r.seen = addr.or(r.seen);
         if let Some(a) = addr.filter(|_| outbound) {
             r.addrs.retain(|x| *x != a);

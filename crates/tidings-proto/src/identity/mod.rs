@@ -16,11 +16,33 @@ pub const MAX_TOPIC_NAME: usize = 255;
 macro_rules! id32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
         #[cbor(transparent)]
         pub struct $name(#[cbor(with = "minicbor::bytes")] pub [u8; 32]);
 
+        impl Ord for $name {
+            /// The order of the bytes. Ids are keys and hashes: the first eight bytes settle it nearly always.
+            #[inline]
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                self.head().cmp(&other.head()).then_with(|| self.0.cmp(&other.0))
+            }
+        }
+
+        impl PartialOrd for $name {
+            #[inline]
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
         impl $name {
+            /// The first eight bytes, as a number of the same order.
+            #[inline]
+            pub(crate) const fn head(&self) -> u64 {
+                let [a, b, c, d, e, f, g, h, ..] = self.0;
+                u64::from_be_bytes([a, b, c, d, e, f, g, h])
+            }
+
             /// The raw bytes.
             pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0

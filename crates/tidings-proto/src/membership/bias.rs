@@ -64,9 +64,8 @@ impl Membership {
         if !v.pending.is_empty() {
             return;
         }
-        let known =
-            v.spares.iter().map(|s| s.id).filter(|p| v.spares.is_willing(p, now) && cx.topology.is_ready(p, now));
-        let nearest = known.filter_map(|p| Some((cx.topology.rtt(&p)?, p))).min();
+        let measured = v.spares.iter().filter_map(|s| Some((cx.topology.rtt(&s.id)?, s.id)));
+        let nearest = measured.filter(|(_, p)| v.spares.is_willing(p, now) && cx.topology.is_ready(p, now)).min();
         let Some((_, peer)) = nearest else { return };
         if let Some(old) = traded_for(cx, v, &peer) {
             self.ask(cx, overlay, peer, Asked::Exchange { old, near: true });

@@ -61,13 +61,14 @@ impl Membership {
     /// takes as long as a dial that fails.
     fn fill(&mut self, cx: &mut Cx<'_>, overlay: Overlay) {
         let now = cx.now.mono;
-        let others = self.known_elsewhere(overlay);
-        let Some(v) = self.views.get_mut(&overlay) else { return };
-        if let Overlay::Topic(_) = overlay {
-            for peer in &others {
-                remember(cx, v, *peer);
+        if let Overlay::Topic(topic) = overlay {
+            let named = self.neighbors_in(topic);
+            let Some(v) = self.views.get_mut(&overlay) else { return };
+            for peer in named {
+                remember(cx, v, peer);
             }
         }
+        let Some(v) = self.views.get_mut(&overlay) else { return };
         let target = target(v, cx.config, cx.now);
         let missing = sought(v, target).saturating_sub(v.counted());
         if missing == 0 {
@@ -88,17 +89,24 @@ impl Membership {
         v.rng.sample(&mut ready, all);
         if overlay == Overlay::Root && ready.len() < want {
             // Everybody is in the network's overlay, whatever overlay we know them from.
+            let others = self.known_elsewhere();
+            let Some(v) = self.views.get_mut(&overlay) else { return };
             ready.extend(others.into_iter().filter(|p| !v.is_active(p) && !v.spares.contains(p) && askable(v, p)));
         }
+        let Some(v) = self.views.get_mut(&overlay) else { return };
         // On topics, a link that exists costs nothing.
         let topic = matches!(overlay, Overlay::Topic(_));
         // One of each prefix, in random order: who has many ids is not asked more often.
         let mut seen = BTreeSet::new();
-        ready.retain(|p| {
+        let varied = |p: &NodeId| {
             let at = prefix(cx, p);
             !v.has_enough_of(at) && (v.own == Some(at) || seen.insert(at))
-        });
-        ready.sort_by_cached_key(|p| topic && !cx.links.is_up(p));
+        };
+        let most = if topic { usize::MAX } else { want };
+        let mut ready: Vec<NodeId> = ready.into_iter().filter(varied).take(most).collect();
+        if topic {
+            ready.sort_by_cached_key(|p| !cx.links.is_up(p));
+        }
         ready.truncate(want);
         let asked = ready.len();
         for peer in ready {
@@ -118,18 +126,12 @@ impl Membership {
         }
     }
 
-    /// Peers that may be in an overlay, from what other overlays know: for a topic the neighbours that named it, for the
-    /// network everybody.
-    fn known_elsewhere(&self, overlay: Overlay) -> Vec<NodeId> {
-        match overlay {
-            Overlay::Topic(t) => self.neighbors_in(t),
-            Overlay::Root => {
-                let topics = self.views.values().filter(|v| v.overlay != Overlay::Root);
-                let all: BTreeSet<NodeId> =
-                    topics.flat_map(|v| v.active.iter().map(|a| a.id).chain(v.spares.iter().map(|s| s.id))).collect();
-                all.into_iter().take(ELSEWHERE).collect()
-            }
-        }
+    /// Whom the topics' overlays know: peers that are in the network's as well.
+    fn known_elsewhere(&self) -> Vec<NodeId> {
+        let topics = self.views.values().filter(|v| v.overlay != Overlay::Root);
+        let all: BTreeSet<NodeId> =
+            topics.flat_map(|v| v.active.iter().map(|a| a.id).chain(v.spares.iter().map(|s| s.id))).collect();
+        all.into_iter().take(ELSEWHERE).collect()
     }
 
     /// To the bootstrap peers, then also to those remembered from disk, and on a walk for a topic's members: without

@@ -10,8 +10,7 @@
 //! Invariants: no duplicates; never more than the capacity; a kept peer leaves only by becoming a neighbour or by being
 //! found dead.
 
-use std::collections::BTreeMap;
-
+use crate::id_map::IdMap;
 use crate::identity::NodeId;
 use crate::membership::prefix::Prefix;
 use crate::rng::Rng;
@@ -40,13 +39,25 @@ struct Refusal {
     until: Time,
 }
 
+/// A spare, and what decides whether it may be evicted.
+#[derive(Debug)]
+struct Listed {
+    spare: Spare,
+    /// By how many of the samples it is kept.
+    kept: usize,
+    /// It refused again and again.
+    unwilling: bool,
+}
+
 /// The spares of one overlay.
 #[derive(Debug)]
 pub(super) struct Spares {
-    list: Vec<Spare>,
-    /// How many there are at each prefix.
-    at: BTreeMap<Prefix, usize>,
-    refusals: BTreeMap<NodeId, Refusal>,
+    list: Vec<Listed>,
+    /// The first bytes of their ids, in the order of the list: most look-ups end here.
+    heads: Vec<u64>,
+    /// How many there are at each prefix, in order.
+    at: Vec<(Prefix, usize)>,
+    refusals: IdMap<Refusal>,
     kept: [Option<(u64, NodeId)>; KEPT],
     secret: [u8; 32],
 }
@@ -54,7 +65,14 @@ pub(super) struct Spares {
 impl Spares {
     pub(super) fn new(seed: &[u8; 32], instance: &[u8]) -> Spares {
         let secret = *blake3::Hasher::new_keyed(seed).update(b"kept spares").update(instance).finalize().as_bytes();
-        Spares { list: Vec::new(), at: BTreeMap::new(), refusals: BTreeMap::new(), kept: [None; KEPT], secret }
+        Spares {
+            list: Vec::new(),
+            heads: Vec::new(),
+            at: Vec::new(),
+            refusals: IdMap::default(),
+            kept: [None; KEPT],
+            secret,
+        }
     }
 
     #[cfg(test)]
@@ -67,30 +85,38 @@ impl Spares {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Spare> {
-        self.list.iter()
+        self.list.iter().map(|l| &l.spare)
+    }
+
+    /// Where in the list `peer` is.
+    fn position(&self, peer: &NodeId) -> Option<usize> {
+        let head = peer.head();
+        (0..self.heads.len()).find(|i| self.heads[*i] == head && self.list[*i].spare.id == *peer)
     }
 
     pub(super) fn contains(&self, peer: &NodeId) -> bool {
-        self.list.iter().any(|s| s.id == *peer)
+        self.position(peer).is_some()
     }
 
     pub(super) fn clear(&mut self) {
         self.list.clear();
+        self.heads.clear();
         self.at.clear();
         self.kept = [None; KEPT];
     }
 
     /// The prefixes that have a spare.
-    pub(super) fn prefixes(&self) -> impl Iterator<Item = Prefix> {
-        self.at.keys().copied()
+    pub(super) fn prefixes(&self) -> impl ExactSizeIterator<Item = Prefix> {
+        self.at.iter().map(|(p, _)| *p)
     }
 
     fn remove(&mut self, at: usize) -> Spare {
-        let spare = self.list.swap_remove(at);
-        if let Some(n) = self.at.get_mut(&spare.prefix) {
-            *n -= 1;
-            if *n == 0 {
-                self.at.remove(&spare.prefix);
+        self.heads.swap_remove(at);
+        let spare = self.list.swap_remove(at).spare;
+        if let Ok(i) = self.at.binary_search_by_key(&spare.prefix, |(p, _)| *p) {
+            self.at[i].1 -= 1;
+            if self.at[i].1 == 0 {
+                self.at.remove(i);
             }
         }
         spare
@@ -99,13 +125,20 @@ impl Spares {
     /// Takes a spare in. When full, one goes: of those that refused again and again, or else of the most frequent
     /// prefix, at random; never a kept one.
     pub(super) fn add(&mut self, rng: &mut Rng, spare: Spare, capacity: usize) {
-        if let Some(s) = self.list.iter_mut().find(|s| s.id == spare.id) {
-            s.met = s.met.max(spare.met);
+        if let Some(at) = self.position(&spare.id) {
+            let known = &mut self.list[at].spare;
+            known.met = known.met.max(spare.met);
             return;
         }
         self.sample(&spare);
-        self.list.push(spare);
-        *self.at.entry(spare.prefix).or_default() += 1;
+        let kept = self.kept.iter().flatten().filter(|(_, k)| *k == spare.id).count();
+        let unwilling = self.is_unwilling(&spare.id);
+        self.heads.push(spare.id.head());
+        self.list.push(Listed { spare, kept, unwilling });
+        match self.at.binary_search_by_key(&spare.prefix, |(p, _)| *p) {
+            Ok(i) => self.at[i].1 += 1,
+            Err(i) => self.at.insert(i, (spare.prefix, 1)),
+        }
         while self.list.len() > capacity {
             let Some(at) = self.evictable(rng) else { break };
             self.remove(at);
@@ -114,13 +147,17 @@ impl Spares {
 
     /// Offers a peer to the min-wise samples. The first of a prefix stays: another id in it has the same hash.
     fn sample(&mut self, spare: &Spare) {
-        let mut hashes = blake3::Hasher::new_keyed(&self.secret).update(&spare.prefix.to_bytes()).finalize_xof();
-        for kept in &mut self.kept {
-            let mut h = [0; 8];
-            hashes.fill(&mut h);
-            let h = u64::from_le_bytes(h);
-            if kept.is_none_or(|(least, _)| h < least) {
-                *kept = Some((h, spare.id));
+        let mut hashes = [0; KEPT * 8];
+        let mut hash = blake3::Hasher::new_keyed(&self.secret);
+        hash.update(&spare.prefix.to_bytes()).finalize_xof().fill(&mut hashes);
+        let (hashes, _) = hashes.as_chunks::<8>();
+        for (i, h) in hashes.iter().enumerate() {
+            let h = u64::from_le_bytes(*h);
+            if self.kept[i].is_none_or(|(least, _)| h < least) {
+                let before = self.kept[i].replace((h, spare.id));
+                if let Some(at) = before.and_then(|(_, k)| self.position(&k)) {
+                    self.list[at].kept -= 1;
+                }
             }
         }
     }
@@ -132,33 +169,45 @@ impl Spares {
         f64::from(u32::from_le_bytes([a, b, c, d])) < of * f64::from(u32::MAX)
     }
 
-    fn is_kept(&self, peer: &NodeId) -> bool {
-        self.kept.iter().flatten().any(|(_, k)| k == peer)
+    fn evictable(&self, rng: &mut Rng) -> Option<usize> {
+        let free = || (0..self.list.len()).filter(|i| self.list[*i].kept == 0);
+        let refused = || free().filter(|i| self.list[*i].unwilling);
+        if let Some(at) = pick(rng, refused) {
+            return Some(at);
+        }
+        if self.at.len() == self.list.len() {
+            // All prefixes differ.
+            return pick(rng, free);
+        }
+        let count = |i: &usize| {
+            let at = self.at.binary_search_by_key(&self.list[*i].spare.prefix, |(p, _)| *p);
+            at.map_or(0, |at| self.at[at].1)
+        };
+        let most = free().map(|i| count(&i)).max()?;
+        pick(rng, || free().filter(|i| count(i) == most))
     }
 
-    fn evictable(&self, rng: &mut Rng) -> Option<usize> {
-        let free: Vec<usize> = (0..self.list.len()).filter(|i| !self.is_kept(&self.list[*i].id)).collect();
-        let unwilling = |i: &usize| self.refusals.get(&self.list[*i].id).is_some_and(|r| r.times > UNWILLING);
-        let refused: Vec<usize> = free.iter().copied().filter(unwilling).collect();
-        if let Some(at) = rng.pick(&refused) {
-            return Some(*at);
+    fn is_unwilling(&self, peer: &NodeId) -> bool {
+        self.refusals.get(peer).is_some_and(|r| r.times > UNWILLING)
+    }
+
+    /// The refusals of `peer` changed.
+    fn mark(&mut self, peer: &NodeId) {
+        if let Some(at) = self.position(peer) {
+            self.list[at].unwilling = self.is_unwilling(peer);
         }
-        let count = |i: &usize| self.at.get(&self.list[*i].prefix).copied().unwrap_or(0);
-        let most = free.iter().map(count).max()?;
-        let crowded: Vec<usize> = free.into_iter().filter(|i| count(i) == most).collect();
-        rng.pick(&crowded).copied()
     }
 
     /// Takes a spare out: it is a neighbour now.
     pub(super) fn take(&mut self, peer: &NodeId) -> Option<Spare> {
         self.refusals.remove(peer);
-        let at = self.list.iter().position(|s| s.id == *peer)?;
+        let at = self.position(peer)?;
         Some(self.remove(at))
     }
 
     /// Takes a spare out for good: it could not be reached.
     pub(super) fn forget(&mut self, peer: &NodeId) {
-        if let Some(at) = self.list.iter().position(|s| s.id == *peer) {
+        if let Some(at) = self.position(peer) {
             self.remove(at);
         }
         for kept in &mut self.kept {
@@ -170,8 +219,8 @@ impl Spares {
 
     /// A link to it came up.
     pub(super) fn met(&mut self, peer: &NodeId, now: Time) {
-        if let Some(s) = self.list.iter_mut().find(|s| s.id == *peer) {
-            s.met = Some(now);
+        if let Some(at) = self.position(peer) {
+            self.list[at].spare.met = Some(now);
         }
     }
 
@@ -181,16 +230,19 @@ impl Spares {
             let first = self.refusals.iter().min_by_key(|(p, r)| (r.until, **p)).map(|(p, _)| *p);
             if let Some(first) = first {
                 self.refusals.remove(&first);
+                self.mark(&first);
             }
         }
-        let r = self.refusals.entry(peer).or_insert(Refusal { times: 0, until: now });
+        let r = self.refusals.get_or_insert_with(peer, || Refusal { times: 0, until: now });
         r.times = r.times.saturating_add(1);
         r.until = now + Span::from_millis(1_000 << u32::from(r.times).min(6));
+        self.mark(&peer);
     }
 
     /// Nobody's refusal counts any longer.
     pub(super) fn forgive(&mut self) {
-        self.refusals.clear();
+        self.refusals = IdMap::default();
+        self.list.iter_mut().for_each(|l| l.unwilling = false);
     }
 
     /// Whether a peer has not refused lately.
@@ -200,10 +252,16 @@ impl Spares {
 
     /// A uniform sample of `k` spares.
     pub(super) fn pick(&self, rng: &mut Rng, k: usize) -> Vec<NodeId> {
-        let mut all: Vec<NodeId> = self.list.iter().map(|s| s.id).collect();
+        let mut all: Vec<usize> = (0..self.list.len()).collect();
         rng.sample(&mut all, k);
-        all
+        all.into_iter().map(|at| self.list[at].spare.id).collect()
     }
+}
+
+/// One of those that `of` goes through, uniformly.
+fn pick<I: Iterator<Item = usize>>(rng: &mut Rng, of: impl Fn() -> I) -> Option<usize> {
+    let count = of().count();
+    if count == 0 { None } else { of().nth(rng.below(count)) }
 }
 
 #[cfg(test)]
@@ -305,7 +363,7 @@ mod tests {
         for n in 0..96 {
             s.add(&mut rng, spare(n, 1 + n), 96);
         }
-        let free = s.iter().find(|x| !s.is_kept(&x.id)).unwrap().id;
+        let free = s.list.iter().find(|l| l.kept == 0).unwrap().spare.id;
         for _ in 0..=UNWILLING {
             s.refused(free, Time(0));
         }

@@ -44,8 +44,7 @@ mod probe;
 mod rescue;
 mod watched;
 
-use std::collections::BTreeMap;
-
+use crate::id_map::IdMap;
 use crate::identity::{Network, NodeId};
 use crate::io::{Event, LeaveReason, Overlay};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};
@@ -89,10 +88,10 @@ pub struct Swim {
     key: indirect::AliveKey,
     rng: Rng,
     health: LocalHealth,
-    watched: BTreeMap<NodeId, Watched>,
+    watched: IdMap<Watched>,
     known: Incarnations,
     /// What linked peers may still ask of us.
-    allowances: BTreeMap<NodeId, Allowance>,
+    allowances: IdMap<Allowance>,
     relays: Vec<indirect::Relay>,
     rescue: rescue::Rescue,
     /// Who met a later life of this node, and when.
@@ -108,9 +107,9 @@ impl Swim {
             key: indirect::AliveKey::new(network),
             rng: Rng::derive(seed, "swim", &[]),
             health: LocalHealth::default(),
-            watched: BTreeMap::new(),
+            watched: IdMap::default(),
             known: Incarnations::default(),
-            allowances: BTreeMap::new(),
+            allowances: IdMap::default(),
             relays: Vec::new(),
             rescue: rescue::Rescue::new(now.mono),
             accusers: Vec::new(),
@@ -351,7 +350,7 @@ impl Swim {
 
     fn allowance(&mut self, peer: NodeId, now: Time) -> &mut Allowance {
         // Only linked peers are heard, and an entry goes with the link: as many as links at most.
-        self.allowances.entry(peer).or_insert_with(|| Allowance::new(now))
+        self.allowances.get_or_insert_with(peer, || Allowance::new(now))
     }
 
     fn on_link_down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal) {

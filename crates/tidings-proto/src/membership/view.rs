@@ -189,9 +189,14 @@ impl View {
         self.spares.prefixes().filter(|p| self.like(*p) == 0).count()
     }
 
+    /// Whether a spare's prefix is one that no neighbour has.
+    fn has_absent(&self) -> bool {
+        self.spares.prefixes().any(|p| self.like(p) == 0)
+    }
+
     /// Whether another neighbour at `prefix` would not count.
     pub(super) fn has_enough_of(&self, prefix: Prefix) -> bool {
-        self.like(prefix) >= self.owed(prefix) && self.absent() > 0
+        self.like(prefix) >= self.owed(prefix) && self.has_absent()
     }
 
     /// Whether a peer at `prefix` that asks by itself may come in, though others could as well: not everybody may, so
@@ -200,7 +205,7 @@ impl View {
         if self.has_enough_of(prefix) {
             return false;
         }
-        let known = self.spares.prefixes().count() + self.active.len();
+        let known = self.spares.prefixes().len() + self.active.len();
         self.counted() * 2 < target
             || self.own == Some(prefix)
             || self.spares.favours(prefix, (FAVOURED * target) as f64 / known as f64)
@@ -243,14 +248,14 @@ impl View {
     /// the younger half. The older half is protected, so that a stream of newcomers can never take a whole view over;
     /// and once half of a view are guests, a guest displaces nobody but guests.
     pub(super) fn victim(&mut self, but: &NodeId, prefix: Prefix, guest: bool) -> Option<NodeId> {
-        if let Some(crowded) = self.crowded().filter(|p| p != but && self.absent() > 0) {
+        if let Some(crowded) = self.crowded().filter(|p| p != but && self.has_absent()) {
             return Some(crowded);
         }
         let mut by_age: Vec<&Active> = self.active.iter().filter(|a| !a.suspected && a.id != *but).collect();
         by_age.sort_unstable_by_key(|a| (a.since, a.id));
         // Who came back from a suspicion is among the neighbours already.
         let like = by_age.iter().filter(|a| a.prefix == prefix).count();
-        if like >= self.owed(prefix) && self.absent() > 0 {
+        if like >= self.owed(prefix) && self.has_absent() {
             return by_age.iter().rev().find(|a| a.prefix == prefix).map(|a| a.id);
         }
         let guests = by_age.iter().filter(|a| a.guest).count();
@@ -300,7 +305,8 @@ pub(super) fn with_addrs(topology: &crate::topology::Topology, peers: Vec<NodeId
 
 /// Takes `peer` in as a spare, unless it is one of us, a neighbour, or could not be reached lately.
 pub(super) fn remember(cx: &Cx<'_>, v: &mut View, peer: NodeId) {
-    if peer == cx.me || v.is_active(&peer) || !cx.topology.is_ready(&peer, cx.now.mono) {
+    // Whom the view knows already, as nearly everybody is that a shuffle brings to a small network, changes nothing.
+    if v.spares.contains(&peer) || peer == cx.me || v.is_active(&peer) || !cx.topology.is_ready(&peer, cx.now.mono) {
         return;
     }
     let spare = Spare { id: peer, prefix: prefix(cx, &peer), met: None };

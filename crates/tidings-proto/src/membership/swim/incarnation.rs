@@ -1,7 +1,6 @@
 //! Incarnations: which life of a node a statement speaks of, restarts, and two nodes with one key.
 
-use std::collections::BTreeMap;
-
+use crate::id_map::IdMap;
 use crate::identity::NodeId;
 use crate::time::{Now, Span, Time, UnixMillis};
 
@@ -68,7 +67,7 @@ struct Known {
 /// The incarnations known of peers, each from its own word over its own link, or from its signature.
 #[derive(Debug, Default)]
 pub(super) struct Incarnations {
-    known: BTreeMap<NodeId, Known>,
+    known: IdMap<Known>,
 }
 
 impl Incarnations {
@@ -89,7 +88,7 @@ impl Incarnations {
             }
         }
         let fresh = Known { latest: said, start: said.start(), other: None, turns: 0, heard: now.mono, reported: None };
-        let k = self.known.entry(peer).or_insert(fresh);
+        let k = self.known.get_or_insert_with(peer, || fresh);
         k.heard = now.mono;
         let start = said.start();
         if start != k.start {

@@ -130,6 +130,7 @@ impl Swim {
         };
         w.neighbors = m.peers;
         w.neighbors.retain(|p| p.id != cx.me && p.id != from);
+        w.neighbors.shrink_to_fit();
     }
 
     pub(super) fn chores(&mut self, cx: &mut Cx<'_>) {
