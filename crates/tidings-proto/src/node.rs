@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde::{Serialize, Serializer};
 
 use crate::config::GossipConfig;
 use crate::counters::Counters;
@@ -19,8 +18,13 @@ use crate::membership::swim::Swim;
 use crate::membership::{self, Membership, ViewInfo};
 use crate::pubsub::{self, PubSub, TopicInfo};
 use crate::time::{Now, Span, Time};
-use crate::topology::{PeerState, Topology};
-use crate::wire::{Lane, Message, WireError};
+use crate::topology::Topology;
+use crate::wire::{Lane, Message};
+
+mod info;
+
+pub(crate) use info::as_text;
+pub use info::{Error, PeerInfo};
 
 /// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
 /// node routes a few dozen; thousands mean that two layers answer each other without end.
@@ -32,63 +36,6 @@ const REAP: Span = Span::from_secs(5);
 
 /// Why the node wants to be woken.
 pub type Reason = TimerKey;
-
-/// What was wrong with an input. It was dropped and counted; the node goes on unchanged.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The frame could not be read.
-    #[error("from {from:?}: {error}")]
-    Wire {
-        /// Who sent it.
-        from: NodeId,
-        /// What is wrong with it.
-        error: WireError,
-    },
-    /// The frame came on a lane it does not belong on.
-    #[error("from {from:?}: a {name} frame on lane {lane:?}")]
-    Lane {
-        /// Who sent it.
-        from: NodeId,
-        /// What it is.
-        name: &'static str,
-        /// Where it came.
-        lane: Lane,
-    },
-    /// More came before storage was read than can be held back.
-    #[error("from {from:?}: a frame before the node was ready")]
-    NotReady {
-        /// Who sent it.
-        from: NodeId,
-    },
-}
-
-/// A peer as this node knows it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct PeerInfo {
-    /// Who.
-    #[serde(serialize_with = "as_text")]
-    pub id: NodeId,
-    /// Where it can be reached.
-    #[serde(serialize_with = "all_as_text")]
-    pub addrs: Vec<Addr>,
-    /// Whether a link to it is up.
-    pub linked: bool,
-    /// Whether we dialed it.
-    pub outbound: bool,
-    /// Round-trip time, if measured.
-    #[serde(serialize_with = "as_ms")]
-    #[serde(rename = "rtt_ms")]
-    pub rtt: Option<Span>,
-    /// Whether it does not take what it is sent: nothing is pushed to it until it does.
-    pub slow: bool,
-    /// What the failure detector makes of it.
-    pub state: PeerState,
-    /// The overlays it is a neighbour in.
-    #[serde(skip)]
-    pub active_in: Vec<Overlay>,
-}
 
 /// A node: feed it inputs, carry out its outputs, wake it at its deadline.
 ///
@@ -548,17 +495,4 @@ impl Node {
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
-}
-
-/// Serializes an id as its hexadecimal text.
-pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_str(id)
-}
-
-fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
-    s.collect_seq(addrs.iter().map(ToString::to_string))
-}
-
-fn as_ms<S: Serializer>(rtt: &Option<Span>, s: S) -> Result<S::Ok, S::Error> {
-    rtt.map(|r| r.0 as f64 / 1000.0).serialize(s)
 }

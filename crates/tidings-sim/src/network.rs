@@ -16,6 +16,7 @@ mod log;
 mod probe;
 mod puppet;
 mod silence;
+mod told;
 mod turn;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,7 +28,7 @@ use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
-use tidings_proto::io::{Command, Event, Input, NodeSetup, Ticket};
+use tidings_proto::io::{Command, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
@@ -49,6 +50,8 @@ const PACKET: usize = 60;
 const CREDIT: usize = 32 << 10;
 
 pub use lie::Lie;
+pub use told::Probes;
+pub(crate) use told::{Told, Traffic};
 
 /// How a node goes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,46 +192,6 @@ impl Slot {
     fn runs(&self) -> bool {
         self.node.is_some() || self.puppet
     }
-}
-
-/// Something a node told its program.
-#[derive(Debug)]
-pub(crate) enum Told {
-    Event(Event),
-    /// The answer to a command; scenarios only need to know that it came.
-    Reply,
-    /// What reached a node without a core.
-    Puppet(Input),
-    /// A datagram from this node reached, or left, one that is listened to.
-    Overheard(NodeId, Bytes),
-}
-
-/// What was sent, in all.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    /// Batches pushed or served, every copy.
-    pub(crate) payload_frames: u64,
-    /// Bytes on the data lane, packets included.
-    pub(crate) payload_bytes: u64,
-    /// Bytes on the bulk lane, packets included: what is fetched because logs differ, and contents of large messages.
-    pub(crate) bulk_bytes: u64,
-    /// Bytes on the control lane, packets included.
-    pub(crate) control_bytes: u64,
-    /// Those of them that compare logs.
-    pub(crate) comparing_bytes: u64,
-    /// Bytes of datagrams, packets included: once where sent, once where received.
-    pub(crate) probe_bytes: u64,
-}
-
-/// The datagrams of one node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Probes {
-    /// Sent, lost ones included.
-    pub sent: u64,
-    /// Received.
-    pub received: u64,
-    /// Bytes of both, packets included.
-    pub bytes: u64,
 }
 
 /// A simulated network of production nodes.

@@ -66,6 +66,29 @@ fn halves_that_meet_again_miss_nothing_and_fetch_each_message_about_once() {
 }
 
 #[test]
+fn halves_of_a_local_network_miss_nothing_either() {
+    let mut o = Options::new(Scenario::Partition { split: 0.3, seconds: 20.0, rate: 10.0 });
+    (o.nodes, o.seeds, o.latency) = (30, Seeds { first: 1, last: 3 }, "lan".parse().unwrap());
+    let r = run(&o, &|_| {});
+    assert_eq!(r.failures, [], "an invariant did not hold");
+    assert!(worst(&r, "missed_while_apart") > 1_000.0, "{r:?}");
+    assert_eq!((worst(&r, "missed"), worst(&r, "recovered"), worst(&r, "gaps")), (0.0, 1.0, 0.0), "{r:?}");
+    assert!(worst(&r, "repair_bytes_over_missed_payload") <= 1.3, "{r:?}");
+}
+
+#[test]
+fn coded_symbols_find_differences_of_all_sizes_and_equal_sets_cost_next_to_nothing() {
+    for (items, diff, most) in [(2_000, 0, 0.0), (2_000, 8, 2.2), (2_000, 100, 1.8), (5_000, 3_000, 1.45)] {
+        let r = simulate(Scenario::Reconcile { items, diff }, 1, 10);
+        assert!(worst(&r, "bytes_when_equal") <= 64.0, "{r:?}");
+        if diff > 0 {
+            assert_eq!(worst(&r, "failures"), 0.0, "{r:?}");
+            assert!(r.figures.0["overhead"].mean <= most, "{r:?}");
+        }
+    }
+}
+
+#[test]
 fn churn_isolates_nobody_and_those_who_stay_get_everything() {
     let r = simulate(Scenario::Churn { rate: 10.0, seconds: 120.0 }, 60, 2);
     assert!(worst(&r, "replaced") >= 8.0 && worst(&r, "present_throughout") >= 30.0, "{r:?}");

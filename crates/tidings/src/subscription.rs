@@ -13,12 +13,10 @@
 //! 2. What does not fit is dropped, and an [`Item::Lagged`] stands exactly where it would have stood, with the exact
 //!    number of messages. Two of them never stand side by side, so they are bounded too.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -29,10 +27,11 @@ use tidings_proto::time::UnixMillis;
 
 use crate::gossip::Run;
 use crate::large::Large;
-use crate::sync::lock;
 
-/// What an entry costs beside its bytes: about its size in memory.
-const ENTRY_OVERHEAD: usize = 128;
+mod queue;
+
+use queue::Entry;
+pub(crate) use queue::{Contents, History, Queue};
 
 /// How a subscription behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,185 +152,6 @@ impl Message {
     /// Its id: hashed when asked for.
     pub fn id(&self) -> MessageId {
         self.view.id()
-    }
-}
-
-/// The large messages of a delivery, by their place in it.
-pub(crate) type Contents = Option<Arc<[(usize, Large)]>>;
-
-/// Batches from a log, with the large messages they announce.
-pub(crate) type History = Vec<(Delivery, Contents)>;
-
-enum Entry {
-    /// A batch, its large messages, and how many of its first messages are left out.
-    Delivery(Delivery, Contents, usize),
-    Gap {
-        author: NodeId,
-        epoch: u64,
-        from: u64,
-        to: u64,
-    },
-    Lagged(u64),
-}
-
-impl Entry {
-    fn cost(&self) -> (usize, usize) {
-        match self {
-            Entry::Delivery(d, contents, skip) => {
-                let contents: usize = contents.iter().flat_map(|c| c.iter()).map(|(_, l)| l.size()).sum();
-                (d.len() - skip, d.batch().bytes().len() + contents + ENTRY_OVERHEAD)
-            }
-            Entry::Gap { .. } => (1, ENTRY_OVERHEAD),
-            Entry::Lagged(_) => (0, 0),
-        }
-    }
-
-    fn stands_for(&self) -> u64 {
-        match self {
-            Entry::Delivery(d, _, skip) => (d.len() - skip) as u64,
-            Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
-            Entry::Lagged(missed) => *missed,
-        }
-    }
-}
-
-#[derive(Default)]
-struct State {
-    entries: VecDeque<Entry>,
-    messages: usize,
-    bytes: usize,
-    waker: Option<Waker>,
-    ended: bool,
-    /// The history has not come yet: it will hold what is delivered meanwhile.
-    held: bool,
-}
-
-/// One subscription's queue: the driver writes, one [`Subscription`] reads.
-pub(crate) struct Queue {
-    /// On which topic.
-    pub(crate) topic: TopicId,
-    /// Its name.
-    pub(crate) name: Arc<str>,
-    options: SubscribeOptions,
-    state: Mutex<State>,
-    abandoned: AtomicBool,
-    lagged: AtomicU64,
-}
-
-impl Queue {
-    /// An empty queue.
-    pub(crate) fn new(topic: TopicId, name: Arc<str>, options: SubscribeOptions) -> Queue {
-        let state = Mutex::new(State { held: options.history.is_some(), ..State::default() });
-        Queue { topic, name, options, state, abandoned: false.into(), lagged: 0.into() }
-    }
-
-    /// Which part of the topic's history it begins with.
-    pub(crate) fn history(&self) -> Option<HistoryQuery> {
-        self.options.history
-    }
-
-    /// The history is here: it comes first, and what is delivered from now on behind it.
-    pub(crate) fn begin(&self, history: &History) {
-        lock(&self.state).held = false;
-        let wanted = |(d, _): &&(Delivery, Contents)| !d.own() || self.options.own;
-        let all: usize = history.iter().filter(wanted).map(|(d, _)| d.len()).sum();
-        let mut surplus = self.options.history.and_then(|q| q.last).map_or(0, |last| all.saturating_sub(last));
-        for (d, contents) in history.iter().filter(wanted) {
-            let skip = surplus.min(d.len());
-            surplus -= skip;
-            if skip < d.len() {
-                self.push(Entry::Delivery(d.clone(), contents.clone(), skip));
-            }
-        }
-    }
-
-    /// Whether it takes a batch at all.
-    pub(crate) fn wants(&self, delivery: &Delivery) -> bool {
-        // Old messages that come later are for who asked for them by time.
-        let by_time = |q: HistoryQuery| q.last.is_none() && q.since.is_none_or(|since| delivery.at() >= since);
-        let wanted = !delivery.is_history() || self.options.history.is_some_and(by_time);
-        wanted && (!delivery.own() || self.options.own)
-    }
-
-    /// Whether the topic is to be kept on disk.
-    pub(crate) fn durable(&self) -> bool {
-        self.options.durable
-    }
-
-    /// Queues a batch, or counts its messages as missed.
-    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
-        if self.wants(delivery) && !lock(&self.state).held {
-            self.push(Entry::Delivery(delivery.clone(), contents.clone(), 0));
-        }
-    }
-
-    /// Queues the news of a gap, or counts its messages as missed.
-    pub(crate) fn gap(&self, author: NodeId, epoch: u64, from: u64, to: u64) {
-        self.push(Entry::Gap { author, epoch, from, to });
-    }
-
-    fn push(&self, entry: Entry) {
-        let waker = {
-            let mut state = lock(&self.state);
-            let (messages, bytes) = entry.cost();
-            let fits = state.messages.saturating_add(messages) <= self.options.capacity_messages
-                && state.bytes.saturating_add(bytes) <= self.options.capacity_bytes;
-            if fits || state.messages == 0 {
-                state.messages += messages;
-                state.bytes += bytes;
-                state.entries.push_back(entry);
-            } else {
-                let missed = entry.stands_for();
-                self.lagged.fetch_add(missed, Ordering::Relaxed);
-                match state.entries.back_mut() {
-                    Some(Entry::Lagged(n)) => *n = n.saturating_add(missed),
-                    _ => state.entries.push_back(Entry::Lagged(missed)),
-                }
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn poll_pop(&self, cx: &Context<'_>) -> Poll<Option<Entry>> {
-        let mut state = lock(&self.state);
-        if let Some(entry) = state.entries.pop_front() {
-            let (messages, bytes) = entry.cost();
-            state.messages -= messages;
-            state.bytes -= bytes;
-            return Poll::Ready(Some(entry));
-        }
-        if state.ended {
-            return Poll::Ready(None);
-        }
-        if !state.waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
-            state.waker = Some(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-
-    /// Nothing more will come; what is queued can still be read.
-    pub(crate) fn end(&self) {
-        let waker = {
-            let mut state = lock(&self.state);
-            state.ended = true;
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Whether its reader is gone.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Acquire)
-    }
-
-    /// Messages dropped so far.
-    pub(crate) fn lagged(&self) -> u64 {
-        self.lagged.load(Ordering::Relaxed)
     }
 }
 
@@ -504,7 +324,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.queue.abandoned.store(true, Ordering::Release);
+        self.queue.abandon();
         self.run.reap();
     }
 }

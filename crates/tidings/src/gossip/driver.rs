@@ -12,18 +12,19 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tidings_proto::Node;
 use tidings_proto::identity::Addr;
 use tidings_proto::io::{Command, Event, Input, Output, Reply};
 use tidings_proto::node::Reason;
 use tidings_proto::pubsub::Delivery;
-use tidings_proto::time::{Now, Span, Time, UnixMillis};
+use tidings_proto::time::{Now, Span, Time};
 use tidings_proto::wire::Lane;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Sleep;
 
+use super::clock::Clock;
 use super::disk::Disk;
 use super::downloads::Downloads;
 use super::events::AgentEvent;
@@ -69,22 +70,6 @@ enum Woken {
     Timer,
 }
 
-/// Monotonic time since the start, and wall time.
-struct Clock {
-    origin: Instant,
-}
-
-impl Clock {
-    fn now(&self) -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono: self.mono(), wall: UnixMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
-    }
-
-    fn mono(&self) -> Time {
-        Time::default() + Span::from(self.origin.elapsed())
-    }
-}
-
 /// The driver of one run.
 pub(crate) struct Driver {
     node: Node,
@@ -125,7 +110,7 @@ pub(crate) struct Parts {
 impl Driver {
     /// A driver for the node that `make` makes at the time it is given.
     pub(crate) fn new(parts: Parts, make: impl FnOnce(Now) -> Node) -> Driver {
-        let clock = Clock { origin: Instant::now() };
+        let clock = Clock::start();
         Driver {
             node: make(clock.now()),
             transport: parts.transport,
@@ -448,7 +433,7 @@ impl Driver {
         let Some(due) = due else { return };
         if self.armed.is_none_or(|at| due < at) {
             self.armed = Some(due);
-            let at = self.clock.origin + Duration::from_micros(due.0);
+            let at = self.clock.instant(due);
             self.timer.as_mut().reset(at.into());
         }
     }

@@ -1,5 +1,6 @@
 //! The running node: the core, driven by tokio, over a transport and a store.
 
+mod clock;
 mod disk;
 mod downloads;
 mod driver;

@@ -1,0 +1,79 @@
+//! What a node says of its inputs and its peers.
+
+use serde::{Serialize, Serializer};
+
+use crate::identity::{Addr, NodeId};
+use crate::io::Overlay;
+use crate::time::Span;
+use crate::topology::PeerState;
+use crate::wire::{Lane, WireError};
+
+/// What was wrong with an input. It was dropped and counted; the node goes on unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The frame could not be read.
+    #[error("from {from:?}: {error}")]
+    Wire {
+        /// Who sent it.
+        from: NodeId,
+        /// What is wrong with it.
+        error: WireError,
+    },
+    /// The frame came on a lane it does not belong on.
+    #[error("from {from:?}: a {name} frame on lane {lane:?}")]
+    Lane {
+        /// Who sent it.
+        from: NodeId,
+        /// What it is.
+        name: &'static str,
+        /// Where it came.
+        lane: Lane,
+    },
+    /// More came before storage was read than can be held back.
+    #[error("from {from:?}: a frame before the node was ready")]
+    NotReady {
+        /// Who sent it.
+        from: NodeId,
+    },
+}
+
+/// A peer as this node knows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Who.
+    #[serde(serialize_with = "as_text")]
+    pub id: NodeId,
+    /// Where it can be reached.
+    #[serde(serialize_with = "all_as_text")]
+    pub addrs: Vec<Addr>,
+    /// Whether a link to it is up.
+    pub linked: bool,
+    /// Whether we dialed it.
+    pub outbound: bool,
+    /// Round-trip time, if measured.
+    #[serde(serialize_with = "as_ms")]
+    #[serde(rename = "rtt_ms")]
+    pub rtt: Option<Span>,
+    /// Whether it does not take what it is sent: nothing is pushed to it until it does.
+    pub slow: bool,
+    /// What the failure detector makes of it.
+    pub state: PeerState,
+    /// The overlays it is a neighbour in.
+    #[serde(skip)]
+    pub active_in: Vec<Overlay>,
+}
+
+/// Serializes an id as its hexadecimal text.
+pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(id)
+}
+
+fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(addrs.iter().map(ToString::to_string))
+}
+
+fn as_ms<S: Serializer>(rtt: &Option<Span>, s: S) -> Result<S::Ok, S::Error> {
+    rtt.map(|r| r.0 as f64 / 1000.0).serialize(s)
+}

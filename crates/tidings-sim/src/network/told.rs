@@ -1,0 +1,45 @@
+//! What a network tells its scenario, and what it counts.
+
+use bytes::Bytes;
+use tidings_proto::identity::NodeId;
+use tidings_proto::io::{Event, Input};
+
+/// Something a node told its program.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Event(Event),
+    /// The answer to a command; scenarios only need to know that it came.
+    Reply,
+    /// What reached a node without a core.
+    Puppet(Input),
+    /// A datagram from this node reached, or left, one that is listened to.
+    Overheard(NodeId, Bytes),
+}
+
+/// What was sent, in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    /// Batches pushed or served, every copy.
+    pub(crate) payload_frames: u64,
+    /// Bytes on the data lane, packets included.
+    pub(crate) payload_bytes: u64,
+    /// Bytes on the bulk lane, packets included: what is fetched because logs differ, and contents of large messages.
+    pub(crate) bulk_bytes: u64,
+    /// Bytes on the control lane, packets included.
+    pub(crate) control_bytes: u64,
+    /// Those of them that compare logs.
+    pub(crate) comparing_bytes: u64,
+    /// Bytes of datagrams, packets included: once where sent, once where received.
+    pub(crate) probe_bytes: u64,
+}
+
+/// The datagrams of one node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// Sent, lost ones included.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Bytes of both, packets included.
+    pub bytes: u64,
+}
