@@ -310,6 +310,24 @@ fn a_neighbour_that_asks_without_end_is_answered_now_and_then() {
 }
 
 #[test]
+fn a_neighbour_that_claims_what_it_does_not_send_is_believed_again_only_later() {
+    let (mut d, friends, author) = scene(1);
+    let mut streams = Streams::default();
+    streams.add(StreamTag::new(&author.id, 1), 2, 900);
+    let pulls = |d: &Driven| d.sent_to(&friends[0].id).iter().filter(|m| matches!(m, Message::Pull(_))).count();
+    for session in 1..=3 {
+        d.say(&friends[0], Ranges { set: set(), session, from: WALL, span: 90_000, streams: streams.clone() });
+        let served = Served { set: set(), session, count: 0, more: false };
+        d.frame(&friends[0], Lane::Bulk, Message::from(served).frame().to_bytes()).unwrap();
+        d.pass_ms(1_000);
+    }
+    assert_eq!(pulls(&d), 1);
+    d.pass_ms(10_000);
+    d.say(&friends[0], Ranges { set: set(), session: 4, from: WALL, span: 90_000, streams });
+    assert_eq!(pulls(&d), 2);
+}
+
+#[test]
 fn strangers_and_other_topics_are_not_answered() {
     let (mut d, _, _) = scene(1);
     let stranger = Fake::new(50);

@@ -8,7 +8,7 @@ use crate::wire::ShortId;
 /// Bytes a symbol takes, about, and symbols a difference of a few items takes.
 const SYMBOL: usize = 14;
 /// Symbols taken at most (24 bytes of memory each); a larger difference is not found this way.
-const MOST: usize = 1 << 18;
+pub(crate) const MOST: usize = 1 << 18;
 /// The least worth asking for: one packet's worth.
 const LEAST: usize = 48;
 /// Symbols from which the size of a difference is known to a tenth or so.

@@ -250,6 +250,11 @@ impl MessageLog {
         self.get(&self.sketches.id(key, item)?)
     }
 
+    /// How many batches there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(super) fn messages(&self) -> usize {
         self.messages
     }

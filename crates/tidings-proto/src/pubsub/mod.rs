@@ -80,6 +80,10 @@ pub(crate) struct Limits {
     pub(crate) authors: usize,
     /// Of one neighbour.
     pub(crate) announcements: usize,
+    /// Symbols of a session.
+    pub(crate) symbols: usize,
+    /// Ids of batches that wait to be served to one neighbour, of all topics.
+    pub(crate) serving: usize,
     /// Bytes of the records of topics that were left, all together.
     pub(crate) dormant: usize,
 }
@@ -94,6 +98,8 @@ pub(crate) fn limits() -> Limits {
         missing: repair::MAX_MISSING,
         authors: MAX_AUTHORS,
         announcements: announce::WAITING,
+        symbols: crate::anti_entropy::session::MOST,
+        serving: serving::MOST * serving::REQUESTS,
         dormant: persist::DORMANT * 4_608,
     }
 }

@@ -18,8 +18,8 @@ const WINDOW: usize = 512 << 10;
 /// Bytes of batches put in one frame: few enough that they leave at once, enough that headers and packets do not count.
 const BUNDLE: usize = 24 << 10;
 /// Batches sent for one request, and requests of one neighbour that may wait; what it asks for beyond is dropped and counted.
-const MOST: usize = 16_384;
-const REQUESTS: usize = 8;
+pub(super) const MOST: usize = 4_096;
+pub(super) const REQUESTS: usize = 4;
 
 /// One request.
 #[derive(Debug)]

@@ -103,7 +103,7 @@ impl PubSub {
         });
         let ids: Vec<ShortId> = lacks.map(|e| e.batch.short_id()).collect();
         let gaps = t.log.streams(m.from, u64::MAX).lacking(&m.streams, MAX_WANTED);
-        if !gaps.is_empty() && t.sync.active.is_none() {
+        if !gaps.is_empty() && t.sync.may_fetch(cx, &from) {
             let ranges = gaps.into_iter().map(|(stream, from, to)| Wanted { stream, from, to }).collect();
             t.fetch(cx, from, m.session, ranges);
         } else if !gaps.is_empty() {
@@ -146,7 +146,7 @@ impl PubSub {
         let (first, count) = (m.first as usize, m.count as usize);
         let horizon = t.log.horizon();
         let shared = m.from.max(horizon);
-        let items = t.log.between(shared, u64::MAX).count();
+        let items = t.log.len();
         if first + count > items * SYMBOLS_PER_ITEM + SYMBOLS_LEAST {
             cx.counters.reconcile_limited += 1;
             return;
@@ -188,7 +188,7 @@ impl PubSub {
             cx.counters.frames_unexpected += 1;
             return;
         };
-        if t.sync.active.is_none() {
+        if t.sync.may_fetch(cx, &from) {
             t.fetch(cx, from, m.session, Vec::new());
         } else {
             t.sync.set_due(from, cx.now.mono + SOON.max(LIMIT), false);

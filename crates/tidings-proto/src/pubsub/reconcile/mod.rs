@@ -52,6 +52,8 @@ const SOON: Span = Span::from_millis(200);
 /// beyond is not answered (guesses: a comparison and its session are two, and each new link brings one).
 const LIMIT: Span = Span::from_millis(40);
 const BURST: u64 = 8;
+/// A neighbour that said it has what we lack and sent nothing is believed again after so long.
+const BARREN: Span = Span::from_secs(10);
 
 /// A question that waits for its answer.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +102,8 @@ pub(super) struct Sync {
     round: Option<Round>,
     /// What a neighbour was offered, until it wants it or the next is offered.
     offered: Option<(NodeId, u32, Vec<ShortId>)>,
+    /// Until when a neighbour that had us ask for what it did not have is not asked so again.
+    barren: BTreeMap<NodeId, Time>,
     /// Until when each neighbour's answers are paid for, one each [`LIMIT`].
     answered: BTreeMap<NodeId, Time>,
     history: history::Waiting,
@@ -126,6 +130,7 @@ impl Sync {
     fn forget(&mut self, peer: &NodeId) {
         self.due.remove(peer);
         self.answered.remove(peer);
+        self.barren.remove(peer);
         self.asked.retain(|_, a| a.peer != *peer);
         self.divergent.retain(|d| d.peer != *peer);
         self.offered.take_if(|o| o.0 == *peer);
@@ -142,6 +147,11 @@ impl Sync {
         }
         *paid = next;
         true
+    }
+
+    /// Whether to fetch from a neighbour that says it has what we lack: not while we fetch from another, whose turn it is.
+    fn may_fetch(&self, cx: &Cx<'_>, peer: &NodeId) -> bool {
+        self.active.is_none() && self.barren.get(peer).is_none_or(|until| *until <= cx.now.mono)
     }
 
     fn next(&self) -> Option<Time> {

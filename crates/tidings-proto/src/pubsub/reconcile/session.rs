@@ -1,6 +1,6 @@
 //! A session: fetching from one neighbour what it has and we lack.
 
-use super::{Divergent, SOON, Sync, YOUNG_MS};
+use super::{BARREN, Divergent, SOON, Sync, YOUNG_MS};
 use crate::anti_entropy::session::{Decoding, Way, first, way};
 use crate::anti_entropy::{MAX_ITEMS, riblt};
 use crate::identity::NodeId;
@@ -179,6 +179,9 @@ impl Topic {
             r.stats.bytes += s.bytes;
         }
         self.sync.compared |= well;
+        if s.about.is_none() && s.batches == 0 {
+            self.sync.barren.insert(s.peer, cx.now.mono + BARREN);
+        }
         if s.batches > 0 {
             // Late enough that the digest does not leave it out as too young.
             let young = (s.latest + YOUNG_MS + 1).saturating_sub(cx.now.wall.0).min(YOUNG_MS * 2);
