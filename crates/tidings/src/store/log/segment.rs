@@ -77,6 +77,9 @@ pub(super) struct Segment {
     pub(super) len: u64,
     /// Up to here it is on the medium.
     synced: u64,
+    /// Length after the last sync and the group that vouches for it, which itself is not safe yet: no sync is due before
+    /// there is more.
+    settled: u64,
     salt: Salt,
     pub(super) blocks: Vec<Block>,
     /// The latest time in it.
@@ -138,7 +141,8 @@ impl Segment {
             }
         };
         let mut segment = Segment::empty(n, path, capacity, salt);
-        (segment.len, segment.synced, segment.file) = (head.len() as u64, head.len() as u64, Some(Arc::new(file)));
+        (segment.len, segment.file) = (head.len() as u64, Some(Arc::new(file)));
+        (segment.synced, segment.settled) = (segment.len, segment.len);
         Ok(segment)
     }
 
@@ -149,6 +153,7 @@ impl Segment {
             capacity,
             len: 0,
             synced: 0,
+            settled: 0,
             salt,
             blocks: Vec::new(),
             newest: 0,
@@ -182,7 +187,7 @@ impl Segment {
         if segment.salt.vouched_behind(&bytes, at) > at as u64 {
             return Err(corrupt(at));
         }
-        (segment.len, segment.synced) = (at as u64, at as u64);
+        (segment.len, segment.synced, segment.settled) = (at as u64, at as u64, at as u64);
         Ok(segment)
     }
 
@@ -289,7 +294,7 @@ impl Segment {
 
     /// Whether something waits for a sync.
     pub(super) fn is_dirty(&self) -> bool {
-        self.len > self.synced
+        self.len > self.settled
     }
 
     /// What a sync needs, if one is due: the file, and how far it will be safe then.
@@ -299,7 +304,7 @@ impl Segment {
 
     /// A sync succeeded. A group that says so follows: from then on, damage is told from what was never safe.
     pub(super) fn was_synced(&mut self, len: u64, medium: &dyn Medium) {
-        self.synced = len;
+        (self.synced, self.settled) = (len, len);
         if self.len != len || self.len + VOUCHER > self.capacity {
             return;
         }
@@ -310,14 +315,14 @@ impl Segment {
             && medium.write(file, &group, self.len).is_ok()
         {
             self.len += group.len() as u64;
-            self.synced = self.len;
+            self.settled = self.len;
         }
     }
 
     /// A sync failed: what it was to make safe is taken out again.
     pub(super) fn abandon(&mut self) {
         self.abandoned = true;
-        self.len = self.synced;
+        (self.len, self.settled) = (self.synced, self.synced);
         self.blocks.clear();
         // What cannot be read now is not in the index either: it is there at the next start.
         if let Ok(bytes) = fs::read(&self.path)
