@@ -376,3 +376,25 @@ fn what_was_missed_while_the_process_was_down_is_fetched_and_delivered_in_order(
         d.delivered().iter().map(|x| (x.batch().header().first_seq, x.late(), x.is_history())).collect();
     assert_eq!(got, [(2, false, false), (3, false, false)]);
 }
+
+#[test]
+fn the_content_of_a_large_message_is_asked_for_however_the_message_came() {
+    use tidings_proto::large::Content;
+    let (mut d, friends, author) = scene(1);
+    let content = Content::of(vec![7u8; 40_000].into()).unwrap();
+    let payload = content.manifest().encode();
+    let header = BatchHeader {
+        wall_ms: d.now.wall.0,
+        apart_ms: Some(100),
+        large: Some(vec![0]),
+        ..author.header(2, &[&payload])
+    };
+    let batch = author.seal(header, &[&payload]);
+    d.frame(&friends[0], Lane::Bulk, bundle(&[&batch], 50).to_bytes()).unwrap();
+    d.pass_ms(10);
+    let asked = d
+        .sent_to(&friends[0].id)
+        .iter()
+        .any(|m| matches!(m, Message::Want(w) if w.asks[0].content == content.manifest().id()));
+    assert!(asked);
+}

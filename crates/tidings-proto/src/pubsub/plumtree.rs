@@ -379,6 +379,7 @@ impl Topic {
         let now = cx.now.mono;
         let known = Known { received: now, from: Some(from), pulled: true };
         self.repair.arrived(&batch.short_id());
+        self.pull_contents(cx, from, batch);
         self.log.add(cx.config, cx.now, Entry { batch: batch.clone(), hop, received: now }, known);
         self.durable.note(batch);
         self.trim(cx);
