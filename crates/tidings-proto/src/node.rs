@@ -160,6 +160,7 @@ impl Node {
                 self.links.on_credit(&peer, lane, bytes, self.now.mono);
                 if lane == Lane::Bulk {
                     self.pubsub.pump(&mut cx!(self), peer);
+                    self.records.pump(&mut cx!(self), peer);
                 }
                 self.large.on_credit(&mut cx!(self), peer, lane);
             }
@@ -220,6 +221,7 @@ impl Node {
         self.links.on_frame(&from, self.now.mono);
         self.swim.heard(&mut cx!(self), from);
         match message {
+            m if records::Store::is_meant(&m) => self.records.on_frame(&mut cx!(self), from, lane, m, payload),
             Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
             Message::Gossip(_)
             | Message::IHave(_)
@@ -241,9 +243,6 @@ impl Node {
             }
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
-            }
-            Message::Records(_) | Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) => {
-                self.records.on_frame(&mut cx!(self), from, lane, message, payload);
             }
             Message::Ping(_)
             | Message::Ack(_)

@@ -3,7 +3,7 @@
 //! A record belongs to a set and a key, and holds for a while; its owner replaces it by a higher version, or says in some
 //! thirty bytes that it still holds (`chain.rs`). What belongs in a set is the set's rule (`sets.rs`). Every node keeps all
 //! records of all sets (`store.rs`): they travel along one tree over the network's overlay (`tree.rs`), and neighbours compare
-//! what they have (`sync.rs`), so that a newcomer has them at once and the halves of a partition become one.
+//! what they have (`compare.rs`), so that a newcomer has them at once and the halves of a partition become one.
 //!
 //! Sources: Plumtree (Leitão, Pereira, Rodrigues, SRDS 2007) for the tree that announcements mend; Demers et al. (PODC 1987) for
 //! keeping a replicated set and its death certificates. What differs is said in those files.
@@ -19,6 +19,7 @@
 //! `Repair`, `Wave`, `Expire`, `Reconcile`.
 
 pub mod chain;
+mod compare;
 mod peers;
 pub mod sets;
 pub mod signed;
@@ -33,6 +34,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::anti_entropy::serving::Serving;
+use crate::anti_entropy::sync::{Sessions, Sync};
 use crate::crypto::Crypto;
 use crate::identity::{Network, NodeId, RecordKey};
 use crate::io::Overlay;
@@ -77,6 +80,8 @@ pub enum Timer {
     Wave,
     /// Drop what is over.
     Expire,
+    /// Compare with the neighbours.
+    Reconcile,
 }
 
 /// What the records layer is asked to do.
@@ -103,8 +108,13 @@ pub struct Records {
     /// When the last wave was seen, and the next may be begun here.
     waved: Time,
     wave_at: Time,
-    /// When something was last sent that may wait.
+    /// Whole records that were asked for, and when.
     asked_keys: BTreeMap<(SetId, u64), Time>,
+    sync: Sync,
+    /// The numbers of comparisons.
+    sessions: Sessions,
+    /// What neighbours are being sent, and whether they have none of it.
+    serving: Serving<bool>,
 }
 
 impl std::fmt::Debug for Records {
@@ -126,6 +136,9 @@ impl Records {
             waved: Time::default(),
             wave_at,
             asked_keys: BTreeMap::new(),
+            sync: Sync::default(),
+            sessions: Sessions::of_records(),
+            serving: Serving::default(),
         }
     }
 
@@ -137,7 +150,10 @@ impl Records {
         }
         match message {
             Message::Records(m) => self.on_records(cx, from, lane, &m, payload),
-            other => self.on_message(cx, from, other),
+            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) => {
+                self.on_message(cx, from, message);
+            }
+            other => self.on_comparing(cx, from, other, &payload),
         }
     }
 
@@ -202,6 +218,7 @@ impl Layer for Records {
             Timer::Repair => self.repair(cx),
             Timer::Wave => self.end_wave(cx),
             Timer::Expire => self.expire(cx),
+            Timer::Reconcile => self.reconcile(cx),
         }
     }
 }

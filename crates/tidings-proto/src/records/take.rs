@@ -15,6 +15,17 @@ use crate::wire::{self, FreshRecord, FullRecord, Lane, RecordsWanted, Refresh, S
 const ASK_AGAIN: Span = Span::from_secs(10);
 const MAX_ASKED: usize = 4_096;
 
+/// How records came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    /// Along the tree, or because they were asked for.
+    Pushed,
+    /// On every link.
+    Wave,
+    /// Because we compared.
+    Fetched,
+}
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Taken {
@@ -32,7 +43,11 @@ pub(super) fn due(claim: &Claim, step: u16) -> UnixMillis {
 impl Records {
     pub(super) fn on_records(&mut self, cx: &mut Cx<'_>, from: NodeId, lane: Lane, m: &wire::Records, mut payload: Bytes) {
         let alone = m.full.len() + m.fresh.len() == 1;
-        let wave = m.wave && alone && lane == Lane::Control;
+        let came = match lane {
+            Lane::Bulk => Came::Fetched,
+            _ if m.wave && alone => Came::Wave,
+            _ => Came::Pushed,
+        };
         for f in &m.full {
             let len = usize::from(f.len);
             if len > payload.len() {
@@ -41,18 +56,24 @@ impl Records {
             }
             // A copy: what is kept must not hold the whole frame.
             let bytes = Bytes::copy_from_slice(&payload.split_to(len));
+            if came == Came::Fetched {
+                self.sync.fetched(cx, from, 0, 1, len);
+            }
             let taken = self.take_full(cx, from, f, bytes);
-            self.pass_on(cx, from, f.set, taken, wave);
+            self.pass_on(cx, from, f.set, taken, came);
         }
         for f in &m.fresh {
+            if came == Came::Fetched {
+                self.sync.fetched(cx, from, 0, 1, 32);
+            }
             let taken = self.take_fresh(cx, from, f);
-            self.pass_on(cx, from, f.set, taken, wave);
+            self.pass_on(cx, from, f.set, taken, came);
         }
         cx.counters.records_malformed += u64::from(!payload.is_empty());
         self.arm_expiry(cx);
     }
 
-    fn pass_on(&mut self, cx: &mut Cx<'_>, from: NodeId, set: SetId, taken: Result<Taken, Refused>, wave: bool) {
+    fn pass_on(&mut self, cx: &mut Cx<'_>, from: NodeId, set: SetId, taken: Result<Taken, Refused>, came: Came) {
         let (key, change) = match taken {
             Ok(Taken::Changed(key, change)) => (key, Some(change)),
             Ok(Taken::Known(key)) => (key, None),
@@ -63,9 +84,9 @@ impl Records {
         let Some((id, step)) = cx.records.get(set, &key).map(|r| (short(&r.id()), r.step())) else { return };
         self.arrived(id);
         let fresh = change.map_or(step > 0, |c| c == Change::Refreshed);
-        if wave && self.on_wave(cx, Some(from), id) {
+        if came == Came::Wave && self.on_wave(cx, Some(from), id) {
             self.spread_wave(cx, Some(from), set, key, fresh);
-        } else if change.is_some() {
+        } else if change.is_some() && came != Came::Fetched {
             self.spread(cx, Some(from), set, key, fresh);
         }
         if let Some(change) = change {

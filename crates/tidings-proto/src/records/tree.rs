@@ -16,7 +16,7 @@
 
 use bytes::BytesMut;
 
-use super::peers::Push;
+use super::peers::{Peer, Push};
 use super::store::short;
 use super::{Records, Timer};
 use crate::identity::{NodeId, RecordKey};
@@ -47,6 +47,8 @@ const WAVE_LEAST: Span = Span::from_secs(10);
 const PASSED_MOST: Span = Span::from_millis(600);
 const PASSED_LEAST: Span = Span::from_millis(60);
 const ROUND_TRIPS: u64 = 3;
+/// Records sent for one request: what is more is not repair but comparing's.
+const ANSWERED: usize = 128;
 /// Bytes of records in one frame.
 const FRAME: usize = 24 << 10;
 
@@ -225,9 +227,12 @@ impl Records {
             p.eager = true;
         }
         let asked = out.len();
+        out.truncate(ANSWERED);
         out.retain(|_| p.asks.spend(now));
         cx.counters.records_limited += (asked - out.len()) as u64;
-        send(cx, from, Lane::Bulk, &out, false);
+        if cx.links().may_announce(&from) {
+            send(cx, from, Lane::Control, &out, false);
+        }
     }
 
     pub(super) fn on_lazy(&mut self, cx: &mut Cx<'_>, from: NodeId) {
@@ -243,10 +248,12 @@ impl Records {
         }
         self.peers.push(Peer::new(peer));
         self.keep_a_parent(cx);
+        self.compare_with_new(cx, peer);
     }
 
     pub(super) fn on_neighbor_down(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         self.peers.retain(|p| p.id != peer);
+        self.forget_sync(cx, &peer);
         self.keep_a_parent(cx);
     }
 
@@ -333,8 +340,6 @@ impl Records {
     }
 }
 
-use super::peers::Peer;
-
 /// Sends records, as they are now, in as few frames as hold them.
 pub(super) fn send(cx: &mut Cx<'_>, to: NodeId, lane: Lane, pushes: &[Push], wave: bool) -> u64 {
     let (mut sent, mut rest) = (0, pushes);
@@ -356,7 +361,7 @@ pub(super) fn send(cx: &mut Cx<'_>, to: NodeId, lane: Lane, pushes: &[Push], wav
 }
 
 /// The first of `pushes` that fit one frame, and how many they are.
-fn frame(cx: &Cx<'_>, pushes: &[Push], wave: bool) -> (wire::Records, BytesMut, usize) {
+pub(super) fn frame(cx: &Cx<'_>, pushes: &[Push], wave: bool) -> (wire::Records, BytesMut, usize) {
     let (mut m, mut payload, mut taken) = (wire::Records { wave, ..wire::Records::default() }, BytesMut::new(), 0);
     for p in pushes {
         let Some(r) = cx.records.get(p.set, &p.key) else {
