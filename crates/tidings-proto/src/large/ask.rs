@@ -21,7 +21,7 @@ impl Large {
     /// Asks for what fits the neighbours' windows: the oldest contents first.
     pub(super) fn fill(&mut self, cx: &mut Cx<'_>) {
         let mut wants: BTreeMap<NodeId, Vec<Ask>> = BTreeMap::new();
-        let able = |(id, p): (&NodeId, &Peer)| (p.has_room() && cx.links().is_up(id)).then_some(*id);
+        let able = |(id, p): (&NodeId, &Peer)| (p.wants_more() && cx.links().is_up(id)).then_some(*id);
         let mut able: BTreeSet<NodeId> = self.peers.iter().filter_map(able).collect();
         let mut done = Vec::new();
         for (number, id) in &self.hungry {
