@@ -68,9 +68,9 @@ impl Set for All<'_> {
         Streams::default()
     }
 
-    fn way(&self, _: &Cx<'_>, _: u64, mine: Digest, _: Digest, _: u64, failed: bool) -> Way {
+    fn way(&self, _: &Cx<'_>, _: u64, mine: Digest, theirs: Digest, _: u64, failed: bool) -> Way {
         match failed {
-            _ if mine.count <= FEW => Way::Streams,
+            _ if mine.count <= FEW && mine.count < theirs.count => Way::Streams,
             false => Way::Symbols,
             true => Way::Neither,
         }
