@@ -27,7 +27,7 @@ use bytes::Bytes;
 use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, NodeId, PeerAddr, SecretKey};
+use tidings_proto::identity::{Addr, AgentSecret, NodeId, PeerAddr, SecretKey};
 use tidings_proto::io::{Command, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
@@ -277,12 +277,14 @@ impl Network {
         Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
     }
 
+    /// The port of the node with this key. Every node is an agent, each another.
     fn port(&self, secret: &SecretKey) -> Arc<dyn Crypto> {
+        let agent = AgentSecret::from_bytes(blake3::derive_key("tidings simulated agent", secret.expose()));
         match self.crypto {
-            CryptoKind::Sim => Arc::new(SimCrypto::new(secret)),
-            CryptoKind::Real => match AwsLc::new(secret) {
+            CryptoKind::Sim => Arc::new(SimCrypto::with_agent(secret, &agent)),
+            CryptoKind::Real => match AwsLc::with_agent(secret, &agent) {
                 Some(c) => Arc::new(c),
-                None => Arc::new(SimCrypto::new(secret)),
+                None => Arc::new(SimCrypto::with_agent(secret, &agent)),
             },
         }
     }

@@ -1,9 +1,18 @@
-//! Names of nodes and topics, secret keys, and the network they belong to.
+//! Names of nodes, agents and topics, secret keys, what binds them, and the network they belong to.
 
 mod addr;
+mod agent;
+mod certificate;
+mod certificates;
 mod network;
 
 pub use addr::{Addr, MAX_ADDRS, PeerAddr};
+pub use agent::AgentSecret;
+pub use certificate::{
+    AgentCertificate, CLOCKS_MS, CertificateError, MAX_CERTIFICATE, MAX_LIFE_MS, MAX_PREKEYS, MAX_REVOKED, Prekey,
+    Revoked, Statement,
+};
+pub use certificates::{Binding, Certificates, MAX_CERTIFICATES, MAX_KEPT, MAX_REVOKERS};
 pub use network::{Network, NetworkError};
 
 use std::fmt;
@@ -78,6 +87,14 @@ macro_rules! id32 {
 id32! {
     /// A node: the Ed25519 public key of its QUIC endpoint.
     NodeId
+}
+id32! {
+    /// An agent, on however many nodes: BLAKE3 of its ML-DSA-65 public key.
+    AgentId
+}
+id32! {
+    /// An agent's certificate: the hash of what it says and by whom, see [`AgentCertificate`].
+    CertificateId
 }
 id32! {
     /// A topic on the wire: `BLAKE3-derive-key("tidings 1 topic", name)`.
