@@ -9,7 +9,8 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
+use crate::discovery::foaf::{self, Foaf};
+use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
@@ -58,6 +59,8 @@ pub struct Node {
     pubsub: PubSub,
     swim: Swim,
     large: Large,
+    foaf: Foaf,
+    certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
     left: bool,
@@ -74,6 +77,7 @@ macro_rules! cx {
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
             counters: &mut $node.counters,
+            certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
@@ -93,6 +97,8 @@ impl Node {
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
             large: Large::new(&setup.seed),
+            foaf: Foaf::new(&setup.network, &setup.seed),
+            certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
             config: setup.config,
@@ -235,6 +241,11 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Seek(_)
+            | Message::Found(_)
+            | Message::NotFound(_)
+            | Message::Deposit(_)
+            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -304,6 +315,7 @@ impl Node {
                 self.own_addrs = addrs;
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
+                    self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -334,7 +346,16 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
+            Command::FindAgent { agent } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
+                done = false;
+            }
+            Command::AdvertiseSelf { on } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+                done = false;
+            }
             Command::Leave => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -362,6 +383,7 @@ impl Node {
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
+                TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -379,6 +401,7 @@ impl Node {
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
+                self.foaf.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Offer(topic, content) => {
@@ -479,6 +502,11 @@ impl Node {
     /// The content of a large message, if it is here or on its way.
     pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
         self.large.content(id)
+    }
+
+    /// How many statements where agents are this node can answer with.
+    pub fn agents_known(&self) -> usize {
+        self.foaf.known()
     }
 
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.

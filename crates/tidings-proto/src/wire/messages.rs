@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
@@ -446,6 +447,11 @@ messages! {
     62 Chunk |_| true;
     63 Lack |m| asks_ok(&m.asks);
     64 Unwant |m| asks_ok(&m.asks);
+    85 Seek |_| true;
+    86 Found |_| true;
+    87 NotFound |_| true;
+    88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
+    89 LackProof |_| true;
 }
 
 impl Message {

@@ -64,8 +64,13 @@ fn ask(n: u8, numbers: &[u32]) -> Ask {
     Ask { content: ContentId([n; 32]), chunks: chunks(numbers) }
 }
 
-/// One of each, in the order of their tags, with every field set.
+/// One of each, with every field set.
 fn examples() -> Vec<Message> {
+    [other_examples(), discovery::examples()].concat()
+}
+
+/// Those that are not discovery's.
+fn other_examples() -> Vec<Message> {
     vec![
         Release {}.into(),
         Join { overlay: Some(topic(0xaa)), me: peer(0x11), sketch: sketch() }.into(),
@@ -169,6 +174,8 @@ fn map_of(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
 }
 
 mod bytes_are_pinned;
+
+mod discovery;
 
 mod strategies;
 

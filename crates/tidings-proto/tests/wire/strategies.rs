@@ -139,6 +139,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         .into()),
         topic_id().prop_map(|topic| Prune { topic }.into()),
         (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
+        discovery::message(),
         detection(),
         reconciliation(),
         contents(),
