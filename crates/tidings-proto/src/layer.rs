@@ -13,7 +13,8 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, NodeId, PeerAddr, RecordKey, TopicId};
+use crate::discovery::foaf;
+use crate::identity::{Addr, Certificates, NodeId, PeerAddr, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
@@ -135,6 +136,8 @@ pub enum TimerKey {
     Swim(swim::Timer),
     /// That of large messages.
     Large(large::Timer),
+    /// That of friends of friends.
+    Foaf(foaf::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -176,6 +179,8 @@ pub struct Cx<'a> {
     pub topology: &'a mut Topology,
     /// What is counted.
     pub counters: &'a mut Counters,
+    /// Agents' certificates that were verified.
+    pub certificates: &'a mut Certificates,
     /// What waits to be sent of large messages.
     pub uploads: &'a mut Uploads,
     /// The network's records, written by their layer.

@@ -9,7 +9,8 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
+use crate::discovery::foaf::{self, Foaf};
+use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
@@ -61,6 +62,8 @@ pub struct Node {
     large: Large,
     records: Records,
     store: records::Store,
+    foaf: Foaf,
+    certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
     left: bool,
@@ -77,6 +80,7 @@ macro_rules! cx {
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
             counters: &mut $node.counters,
+            certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
             records: &mut $node.store,
             links: &mut $node.links,
@@ -99,6 +103,8 @@ impl Node {
             large: Large::new(&setup.seed),
             records: Records::new(&setup.network, &setup.seed, now.mono),
             store: records::Store::new(&setup.seed),
+            foaf: Foaf::new(&setup.network, &setup.seed),
+            certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
             config: setup.config,
@@ -244,6 +250,11 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Seek(_)
+            | Message::Found(_)
+            | Message::NotFound(_)
+            | Message::Deposit(_)
+            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -313,6 +324,7 @@ impl Node {
                 self.own_addrs = addrs;
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
+                    self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -343,7 +355,16 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
+            Command::FindAgent { agent } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
+                done = false;
+            }
+            Command::AdvertiseSelf { on } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+                done = false;
+            }
             Command::Leave => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -372,6 +393,7 @@ impl Node {
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
+                TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -390,6 +412,7 @@ impl Node {
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
+                self.foaf.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::PutRecord(set, bytes) => {
@@ -496,6 +519,11 @@ impl Node {
     /// The content of a large message, if it is here or on its way.
     pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
         self.large.content(id)
+    }
+
+    /// How many statements where agents are this node can answer with.
+    pub fn agents_known(&self) -> usize {
+        self.foaf.known()
     }
 
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.

@@ -38,12 +38,12 @@ mod reconcile;
 mod repair;
 mod tree;
 
+pub use crate::anti_entropy::ReconciliationStats;
 pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
-pub use crate::anti_entropy::ReconciliationStats;
 pub use reconcile::HistoryQuery;
 
 use std::collections::BTreeMap;

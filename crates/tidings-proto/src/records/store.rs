@@ -306,7 +306,8 @@ impl Store {
         if self.gone.insert((set, *key), Gone { version: r.claim.version, tie: r.tie }).is_none() {
             self.gone_by_age.push_back((now.mono, set, *key));
         }
-        while self.gone_by_age.front().is_some_and(|g| now.mono.since(g.0) > GONE || self.gone_by_age.len() > MAX_GONE) {
+        while self.gone_by_age.front().is_some_and(|g| now.mono.since(g.0) > GONE || self.gone_by_age.len() > MAX_GONE)
+        {
             if let Some((_, set, key)) = self.gone_by_age.pop_front() {
                 self.gone.remove(&(set, key));
             }
@@ -359,8 +360,7 @@ impl Store {
 
     /// What a node that is not told of everything yet may hold instead.
     pub(super) fn may_be(&self, now: Time, theirs: Digest) -> bool {
-        let young: Vec<Digest> =
-            self.young.iter().rev().take_while(|y| now.since(y.0) <= YOUNG).map(|y| y.1).collect();
+        let young: Vec<Digest> = self.young.iter().rev().take_while(|y| now.since(y.0) <= YOUNG).map(|y| y.1).collect();
         (0..1usize << young.len()).any(|some| {
             let mut at = self.digest;
             for (i, y) in young.iter().enumerate().filter(|(i, _)| some >> i & 1 == 1) {

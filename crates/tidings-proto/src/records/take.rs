@@ -41,7 +41,14 @@ pub(super) fn due(claim: &Claim, step: u16) -> UnixMillis {
 }
 
 impl Records {
-    pub(super) fn on_records(&mut self, cx: &mut Cx<'_>, from: NodeId, lane: Lane, m: &wire::Records, mut payload: Bytes) {
+    pub(super) fn on_records(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        lane: Lane,
+        m: &wire::Records,
+        mut payload: Bytes,
+    ) {
         let alone = m.full.len() + m.fresh.len() == 1;
         let came = match lane {
             Lane::Bulk => Came::Fetched,
@@ -121,7 +128,11 @@ impl Records {
         let at = due(&claim, step);
         let wall = cx.now.wall.0;
         let over = at.0.saturating_add(claim.life.as_millis()).saturating_add(SKEW_MS) <= wall;
-        if claim.issued.0 > wall.saturating_add(SKEW_MS) || at.0 > wall.saturating_add(SKEW_MS) || over || age >= claim.life {
+        if claim.issued.0 > wall.saturating_add(SKEW_MS)
+            || at.0 > wall.saturating_add(SKEW_MS)
+            || over
+            || age >= claim.life
+        {
             return Err(Refused::OutOfTime);
         }
         let may = match verdict {

@@ -298,7 +298,9 @@ impl Records {
             }
             Some(w) if w.id < id => return false,
             Some(_) => {}
-            None if from.is_some() && now.since(self.waved) < WAVE_LEAST && self.waved > Time::default() => return false,
+            None if from.is_some() && now.since(self.waved) < WAVE_LEAST && self.waved > Time::default() => {
+                return false;
+            }
             None => {}
         }
         cx.counters.record_waves += 1;
@@ -317,7 +319,14 @@ impl Records {
     }
 
     /// Sends a record on every link.
-    pub(super) fn spread_wave(&mut self, cx: &mut Cx<'_>, but: Option<NodeId>, set: SetId, key: RecordKey, fresh: bool) {
+    pub(super) fn spread_wave(
+        &mut self,
+        cx: &mut Cx<'_>,
+        but: Option<NodeId>,
+        set: SetId,
+        key: RecordKey,
+        fresh: bool,
+    ) {
         let to: Vec<NodeId> = self.peers.iter().map(|p| p.id).filter(|p| Some(*p) != but).collect();
         for id in to {
             if cx.links().may_announce(&id) {
@@ -372,7 +381,11 @@ pub(super) fn frame(cx: &Cx<'_>, pushes: &[Push], wave: bool) -> (wire::Records,
         match r.refresh.filter(|_| p.fresh) {
             Some(_) if m.fresh.len() >= wire::MAX_RECORDS => break,
             Some(refresh) => m.fresh.push(FreshRecord { set: p.set, key: p.key.head(), age, refresh }),
-            None if m.full.len() >= wire::MAX_RECORDS || (!payload.is_empty() && payload.len() + r.bytes.len() > FRAME) => break,
+            None if m.full.len() >= wire::MAX_RECORDS
+                || (!payload.is_empty() && payload.len() + r.bytes.len() > FRAME) =>
+            {
+                break;
+            }
             None => {
                 let len = u16::try_from(r.bytes.len()).unwrap_or(u16::MAX);
                 m.full.push(FullRecord { set: p.set, len, age, refresh: r.refresh });

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
@@ -451,6 +452,11 @@ messages! {
     71 RecordsHeld |m| m.ids.len() <= MAX_NAMED;
     72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
     73 RecordsLazy |_| true;
+    85 Seek |_| true;
+    86 Found |_| true;
+    87 NotFound |_| true;
+    88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
+    89 LackProof |_| true;
 }
 
 impl Message {

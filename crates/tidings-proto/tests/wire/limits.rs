@@ -141,12 +141,8 @@ fn the_fullest_message_fits_a_body() {
             wave: true,
         }
         .into(),
-        RecordsWanted {
-            ids: vec![u32::MAX; MAX_NAMED],
-            keys: vec![(SetId(255), u64::MAX); MAX_NAMED],
-            eager: true,
-        }
-        .into(),
+        RecordsWanted { ids: vec![u32::MAX; MAX_NAMED], keys: vec![(SetId(255), u64::MAX); MAX_NAMED], eager: true }
+            .into(),
     ];
     for m in all {
         let f = m.frame().to_bytes();

@@ -112,8 +112,8 @@ pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing, Loc
     endpoint
         .max_udp_payload_size(LOCAL_MTU)
         .map_err(|_| TransportError::Config("the largest datagram is smaller or larger than QUIC can say"))?;
-    let endpoint = quinn::Endpoint::new(endpoint, Some(server), socket, runtime)
-        .map_err(|error| cannot(error.to_string()))?;
+    let endpoint =
+        quinn::Endpoint::new(endpoint, Some(server), socket, runtime).map_err(|error| cannot(error.to_string()))?;
     let dialing = Dialing {
         tls,
         transport: Arc::new(transport(idle, keep_alive, wide())),
