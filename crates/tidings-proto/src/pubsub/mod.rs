@@ -82,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) authors: usize,
     /// Of one neighbour.
     pub(crate) announcements: usize,
+    /// Bytes of the records of authors with many holes, beyond what every author may have.
+    pub(crate) holes: usize,
     /// Symbols of a session.
     pub(crate) symbols: usize,
     /// Ids of batches that wait to be served to one neighbour, of all topics.
@@ -99,6 +101,7 @@ pub(crate) fn limits() -> Limits {
         outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
         missing: repair::MAX_MISSING,
         authors: MAX_AUTHORS,
+        holes: author::WIDE * author::EPOCHS * intervals::MANY * 16,
         announcements: announce::WAITING,
         symbols: crate::anti_entropy::session::MOST,
         serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
@@ -184,6 +187,8 @@ struct Topic {
     /// A batch has travelled: the tree exists, new links begin lazy.
     built: bool,
     authors: BTreeMap<NodeId, Author>,
+    /// How many of them have more holes than every author may have.
+    wide: usize,
     /// What waits behind the authors' gaps.
     waiting: repair::Waits,
     log: MessageLog,
@@ -291,12 +296,14 @@ impl PubSub {
             let ticket = cx.request(Request::Enter(id));
             self.entering.insert(ticket, id);
             let horizon = self.persist.heard_last(&id).unwrap_or(cx.now.wall.0).saturating_sub(CLOCKS_MS);
+            let authors = self.persist.authors(&id, cx.now.mono);
             let topic = Topic {
                 id,
                 subscribed: false,
                 peers: Vec::new(),
                 built: false,
-                authors: self.persist.authors(&id, cx.now.mono),
+                wide: authors.values().filter(|a| a.is_wide()).count(),
+                authors,
                 waiting: repair::Waits::default(),
                 log: MessageLog::new(horizon, *blake3::keyed_hash(cx.seed, id.as_bytes()).as_bytes()),
                 durable: durable::TopicLog::default(),
