@@ -1,5 +1,9 @@
 //! The scenarios and what each can be told.
 
+use std::time::Duration;
+
+use tidings_proto::config::GossipConfig;
+
 use super::{OptionsError, within};
 
 /// The scenarios.
@@ -53,6 +57,13 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// Nodes say that they are here, come, go and crash.
+    Presence {
+        /// For how long, in seconds.
+        seconds: f64,
+        /// How long a beacon lives, in seconds.
+        ttl: f64,
+    },
     /// Peers that break every rule.
     Hostile {
         /// How many addresses (each alone in its /24) they have, as a share of the honest nodes.
@@ -68,6 +79,16 @@ impl Scenario {
     /// `detect` as the command line runs it without options.
     pub const DETECT: Scenario = Scenario::Detect { stalled: 0.125, liars: 0.0, seconds: 120.0 };
 
+    /// The settings of its nodes.
+    pub(crate) fn config(&self) -> GossipConfig {
+        match *self {
+            Scenario::Presence { ttl, .. } => {
+                GossipConfig { presence_beacon_ttl: Duration::from_secs_f64(ttl), ..GossipConfig::default() }
+            }
+            _ => GossipConfig::default(),
+        }
+    }
+
     /// The scenario's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -77,6 +98,7 @@ impl Scenario {
             Scenario::Partition { .. } => "partition",
             Scenario::Reconcile { .. } => "reconcile",
             Scenario::Churn { .. } => "churn",
+            Scenario::Presence { .. } => "presence",
             Scenario::Hostile { .. } => "hostile",
         }
     }
@@ -119,6 +141,10 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
+            Scenario::Presence { seconds: s, ttl } => {
+                within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
+                seconds(s)
+            }
             Scenario::Hostile { attackers, ids, seconds: s } => {
                 within("--attackers", attackers, 0.0..=1.0, "a share from 0 to 1, such as 0.05")?;
                 within("--ids", ids as f64, 1.0..=10_000.0, "ids behind each address, from 1 to 10000")?;
@@ -143,6 +169,7 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")
             }
