@@ -187,6 +187,8 @@ counters! {
     records_shed,
     /// Records that were over.
     records_expired,
+    /// Beacons of presence that this node's group secret does not open.
+    beacons_sealed,
     /// Times that the tree of records was measured anew.
     record_waves,
     /// Probe datagrams received.

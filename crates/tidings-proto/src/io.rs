@@ -9,6 +9,7 @@ use crate::discovery::Located;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
+use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
@@ -198,6 +199,11 @@ pub enum Command {
         /// Whether.
         on: bool,
     },
+    /// Tell everybody this short status, at most [`crate::presence::MAX_STATUS`] bytes in one line; empty for none.
+    SetStatus {
+        /// What.
+        status: String,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -300,6 +306,14 @@ pub enum CommandError {
     /// The node holds no agent's key.
     #[error("this node holds no agent's key, so that there is no agent to be found")]
     NoAgent,
+    /// A status too long, or not one line.
+    #[error("a status is one line of at most {limit} bytes, this has {size}")]
+    StatusRefused {
+        /// Its length.
+        size: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,
@@ -459,6 +473,8 @@ pub enum Event {
         /// Whose; this node's own, if others met a node with its key that it is not.
         peer: NodeId,
     },
+    /// Somebody came, went, or says something else of itself.
+    Presence(PresenceEvent),
     /// A chunk of a content came that is more than [`crate::large::WHOLE`] bytes long.
     Chunk {
         /// Of which content.

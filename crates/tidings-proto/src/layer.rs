@@ -19,6 +19,7 @@ use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
+use crate::presence;
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
 use crate::time::Now;
@@ -130,6 +131,8 @@ pub enum TimerKey {
     Membership(membership::Timer),
     /// Publish and subscribe's.
     PubSub(pubsub::Timer),
+    /// Presence's.
+    Presence(presence::Timer),
     /// Those of the network's records.
     Records(records::Timer),
     /// The failure detector's.

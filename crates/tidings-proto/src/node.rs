@@ -17,6 +17,7 @@ use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership, ViewInfo};
+use crate::presence::{self, Presence};
 use crate::pubsub::{self, PubSub, TopicInfo};
 use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
@@ -25,8 +26,8 @@ use crate::wire::{Lane, Message};
 
 mod info;
 
-pub(crate) use info::as_text;
 pub use info::{Error, PeerInfo};
+pub(crate) use info::{all_as_text, as_text, as_text_or_null};
 
 /// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
 /// node routes a few dozen; thousands mean that two layers answer each other without end.
@@ -61,6 +62,7 @@ pub struct Node {
     swim: Swim,
     large: Large,
     records: Records,
+    presence: Presence,
     store: records::Store,
     foaf: Foaf,
     certificates: Certificates,
@@ -101,6 +103,7 @@ impl Node {
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
             large: Large::new(&setup.seed),
+            presence: Presence::new(&setup.network, &setup.seed),
             records: Records::new(&setup.network, &setup.seed, now.mono),
             store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
@@ -178,7 +181,12 @@ impl Node {
             Input::Loaded { ticket, result } if membership::is_ours(ticket) => {
                 self.membership.on_loaded(&mut cx!(self), result);
             }
-            Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
+            Input::Stored { ticket, result } => {
+                self.pubsub.on_stored(&mut cx!(self), ticket, result);
+                if let Some(epoch) = self.pubsub.epoch().filter(|_| !self.presence.has_begun()) {
+                    self.presence.begin(&mut cx!(self), epoch);
+                }
+            }
             Input::Loaded { ticket, result } => {
                 let before = self.pubsub.loaded();
                 self.pubsub.on_loaded(&mut cx!(self), ticket, result);
@@ -325,6 +333,7 @@ impl Node {
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
                     self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
+                    self.presence.on_command(&mut cx!(self), presence::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -363,8 +372,15 @@ impl Node {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
                 done = false;
             }
+            Command::SetStatus { status } => {
+                self.presence.on_command(&mut cx!(self), presence::Command::Status(ticket, status));
+                done = false;
+            }
             Command::Leave => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
+                self.presence.on_command(&mut cx!(self), presence::Command::Leave);
+                self.route();
+                self.records.flush(&mut cx!(self));
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -391,6 +407,7 @@ impl Node {
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
+                TimerKey::Presence(t) => self.presence.on_timer(&mut cx!(self), t),
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
@@ -413,6 +430,7 @@ impl Node {
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
                 self.foaf.on_signal(&mut cx!(self), &signal);
+                self.presence.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::PutRecord(set, bytes) => {

@@ -87,39 +87,9 @@ in_force! {
     anti_entropy_interval: SECOND, SECOND * 3_600, past SECOND / 2, SECOND * 3_601; "\"45s\"" is SECOND * 45;
     gap_wait: Duration::ZERO, SECOND * 600, past SECOND * 601, Duration::MAX; "\"500ms\"" is Duration::from_millis(500);
     max_links: 16, 4096, past 0, 15, 4097; "200" is 200;
+    presence_beacon_ttl: SECOND * 30, SECOND * 86_400, past SECOND * 29, SECOND * 86_401; "\"10m\"" is SECOND * 600;
     foaf_ttl: 1, 4, past 0, 5, 255; "2" is 2;
     foaf_fanout: 1, 4, past 0, 5, 255; "2" is 2;
-}
-
-/// One module a field that is not in force: only its default is accepted.
-macro_rules! not_in_force {
-    ($($field:ident: $other:expr, $default:literal;)*) => {$(
-        mod $field {
-            use super::*;
-
-            #[test]
-            fn is_accepted_at_its_default_only() {
-                let c = GossipConfig { $field: $other, ..GossipConfig::default() };
-                let (field, default) = (stringify!($field), $default.to_string());
-                let e = c.validate().unwrap_err();
-                assert_eq!(e, ConfigError::NotInForce { field, default });
-                assert!(e.to_string().starts_with(field), "{e}");
-            }
-
-            #[test]
-            fn may_be_written_at_its_default() {
-                let toml = concat!(stringify!($field), " = ", $default);
-                let quoted = concat!(stringify!($field), " = \"", $default, "\"");
-                let read = toml::from_str::<GossipConfig>(toml).or_else(|_| toml::from_str(quoted)).unwrap();
-                assert_eq!(read, GossipConfig::default());
-                assert_eq!(read.validate(), Ok(()));
-            }
-        }
-    )*};
-}
-
-not_in_force! {
-    presence_beacon_ttl: SECOND, "15m";
 }
 
 mod as_a_whole {

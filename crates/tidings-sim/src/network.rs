@@ -240,7 +240,7 @@ impl Network {
             loss: options.loss,
             crypto: options.crypto,
             network: tidings_proto::identity::Network::from_key(master),
-            config: GossipConfig::default(),
+            config: options.scenario.config(),
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),

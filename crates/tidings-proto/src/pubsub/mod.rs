@@ -262,6 +262,11 @@ impl PubSub {
         self.persist.start()
     }
 
+    /// The epoch of this start, once it is stored.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.persist.epoch()
+    }
+
     pub(crate) fn on_loaded(
         &mut self,
         cx: &mut Cx<'_>,

@@ -181,7 +181,7 @@ fn page(cx: &Cx<'_>, whole: bool, ids: &VecDeque<ShortId>) -> Page {
 
 impl Store {
     /// Whether a message is about records and not about a topic.
-    pub(crate) fn is_meant(message: &Message) -> bool {
+    pub fn is_meant(message: &Message) -> bool {
         use crate::anti_entropy::sync::Sessions;
         match message {
             Message::Compare(m) => m.set == SetTag::RECORDS,

@@ -78,6 +78,7 @@ impl Network {
             wait *= 2;
         }
         let len = frame.len();
+        self.count_records(lane, &frame);
         match lane {
             Lane::Data => {
                 self.traffic.payload_frames += 1;

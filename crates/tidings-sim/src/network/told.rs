@@ -32,6 +32,10 @@ pub(crate) struct Traffic {
     pub(crate) control_bytes: u64,
     /// Those of them that compare logs.
     pub(crate) comparing_bytes: u64,
+    /// Bytes of the network's records on any lane, packets included: pushed, announced, asked for, compared, fetched.
+    pub(crate) record_bytes: u64,
+    /// Those of them that compare and fetch.
+    pub(crate) record_comparing_bytes: u64,
     /// Bytes of datagrams, packets included: once where sent, once where received.
     pub(crate) probe_bytes: u64,
 }
