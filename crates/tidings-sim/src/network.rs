@@ -16,6 +16,7 @@ mod log;
 mod probe;
 mod puppet;
 mod silence;
+mod tap;
 mod told;
 mod turn;
 
@@ -50,6 +51,7 @@ const PACKET: usize = 60;
 const CREDIT: usize = 32 << 10;
 
 pub use lie::Lie;
+pub use tap::Heard;
 pub use told::Probes;
 pub(crate) use told::{Told, Traffic};
 
@@ -213,6 +215,7 @@ pub struct Network {
     rng: Rng,
     trace: Trace,
     told: Vec<(u32, Told)>,
+    heard: Option<Vec<Heard>>,
     partitioned: bool,
     /// Pairs of which the second hears nothing of the first.
     cuts: BTreeSet<(u32, u32)>,
@@ -243,6 +246,7 @@ impl Network {
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),
+            heard: None,
             partitioned: false,
             cuts: BTreeSet::new(),
             traffic: Traffic::default(),
