@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod error;
 mod events;
+mod id;
 mod out;
 mod rundir;
 mod save;
@@ -60,7 +61,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         match &cli.command {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
-            Command::Id(args) => commands::id(args, json).await,
+            Command::Id(args) => id::show(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,

@@ -20,8 +20,7 @@ use crate::rundir::{ApiFile, data_dir, fresh_token};
 struct Ready {
     event: &'static str,
     node_id: String,
-    /// Nodes have no agents yet.
-    agent_id: Option<String>,
+    agent_id: String,
     addrs: Vec<String>,
     ticket: String,
     api: String,
@@ -138,12 +137,14 @@ fn announce(agent: &Agent, args: &UpArgs, file: &ApiFile, dir: &Path, json: bool
     let addrs = if args.advertise.is_empty() { reachable(agent.addrs(), args.bind) } else { agent.addrs() };
     let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
     let (node_id, ticket) = (agent.node_id().to_string(), agent.ticket().to_string());
+    let agent_id = agent.agent_id().to_string();
     if json {
         let api = file.url.clone();
-        return out::json(&Ready { event: "ready", node_id, agent_id: None, addrs, ticket, api, dashboard: None });
+        return out::json(&Ready { event: "ready", node_id, agent_id, addrs, ticket, api, dashboard: None });
     }
     let paint = Paint::stdout();
     for (name, value) in [
+        ("agent", agent_id.as_str()),
         ("node", node_id.as_str()),
         ("addresses", &addrs.join(" ")),
         ("directory", &dir.display().to_string()),

@@ -157,6 +157,38 @@ counters! {
     haves_unknown,
     /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
     uploads_stuck,
+    /// Records of the network that this node published.
+    records_put,
+    /// Records, and refreshes, received for the first time.
+    records_received,
+    /// Records, and refreshes, received again.
+    records_duplicate,
+    /// Records, and refreshes, sent to neighbours, every copy counted.
+    records_sent,
+    /// Announcements of records sent.
+    records_announced,
+    /// Records asked for after an announcement, or a refresh of something unknown.
+    records_asked,
+    /// Records not in their set's format, too long, or of no set.
+    records_malformed,
+    /// Records that were over, or of a time to come.
+    records_out_of_time,
+    /// Records older than what is known of their key.
+    records_old,
+    /// Records and refreshes that are not their owner's.
+    records_forged,
+    /// Records refused because their set was full.
+    records_full,
+    /// Records that made room for others.
+    records_displaced,
+    /// Records, and questions for them, beyond what one neighbour or one key may cost.
+    records_limited,
+    /// Records and announcements not sent for want of room; comparing brings them.
+    records_shed,
+    /// Records that were over.
+    records_expired,
+    /// Times that the tree of records was measured anew.
+    record_waves,
     /// Probe datagrams received.
     datagrams_in,
     /// Probe datagrams sent.

@@ -7,20 +7,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::discovery::foaf;
-use crate::identity::{Addr, Certificates, NodeId, PeerAddr, TopicId};
+use crate::identity::{Addr, Certificates, NodeId, PeerAddr, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
 use crate::pubsub;
+use crate::records::{self, SetId, Store};
 use crate::time::Now;
 use crate::topology::Topology;
-use crate::wire::{Lane, LinkRefusal, Message};
+use crate::wire::{Lane, LinkRefusal, Message, Refresh};
 
 /// A fact, told to every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,15 @@ pub enum Signal {
         /// Died, or cannot be reached directly.
         reason: LeaveReason,
     },
+    /// The records: one of them changed.
+    RecordChanged {
+        /// In which set.
+        set: SetId,
+        /// Which.
+        key: RecordKey,
+        /// How.
+        change: records::Change,
+    },
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
         /// Who.
@@ -86,6 +98,10 @@ pub enum Request {
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// The records: publish one of this node's own.
+    PutRecord(SetId, Bytes),
+    /// The records: say that one of this node's own still holds.
+    RefreshRecord(SetId, RecordKey, Refresh),
     /// Large messages: serve a content published here.
     Offer(TopicId, Arc<Content>),
     /// Large messages: get a content; this neighbour brought its manifest.
@@ -114,6 +130,8 @@ pub enum TimerKey {
     Membership(membership::Timer),
     /// Publish and subscribe's.
     PubSub(pubsub::Timer),
+    /// Those of the network's records.
+    Records(records::Timer),
     /// The failure detector's.
     Swim(swim::Timer),
     /// That of large messages.
@@ -165,6 +183,8 @@ pub struct Cx<'a> {
     pub certificates: &'a mut Certificates,
     /// What waits to be sent of large messages.
     pub uploads: &'a mut Uploads,
+    /// The network's records, written by their layer.
+    pub records: &'a mut Store,
     pub(crate) links: &'a mut Links,
     pub(crate) deadlines: &'a mut Deadlines<TimerKey>,
     pub(crate) queues: &'a mut Queues,

@@ -21,6 +21,7 @@ pub mod log;
 pub mod membership;
 pub mod node;
 pub mod pubsub;
+pub mod records;
 pub mod rng;
 pub mod time;
 pub mod topology;

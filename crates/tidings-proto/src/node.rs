@@ -18,6 +18,7 @@ use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership, ViewInfo};
 use crate::pubsub::{self, PubSub, TopicInfo};
+use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
 use crate::wire::{Lane, Message};
@@ -59,6 +60,8 @@ pub struct Node {
     pubsub: PubSub,
     swim: Swim,
     large: Large,
+    records: Records,
+    store: records::Store,
     foaf: Foaf,
     certificates: Certificates,
     uploads: Uploads,
@@ -79,6 +82,7 @@ macro_rules! cx {
             counters: &mut $node.counters,
             certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
+            records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
             queues: &mut $node.queues,
@@ -97,6 +101,8 @@ impl Node {
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
             large: Large::new(&setup.seed),
+            records: Records::new(&setup.network, &setup.seed, now.mono),
+            store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
@@ -160,6 +166,7 @@ impl Node {
                 self.links.on_credit(&peer, lane, bytes, self.now.mono);
                 if lane == Lane::Bulk {
                     self.pubsub.pump(&mut cx!(self), peer);
+                    self.records.pump(&mut cx!(self), peer);
                 }
                 self.large.on_credit(&mut cx!(self), peer, lane);
             }
@@ -210,6 +217,7 @@ impl Node {
         let expected = match &message {
             Message::Gossip(_) => Lane::Data,
             Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) | Message::Chunk(_) => Lane::Bulk,
+            Message::Records(_) if lane == Lane::Bulk => Lane::Bulk,
             _ => Lane::Control,
         };
         if lane != expected {
@@ -219,6 +227,7 @@ impl Node {
         self.links.on_frame(&from, self.now.mono);
         self.swim.heard(&mut cx!(self), from);
         match message {
+            m if records::Store::is_meant(&m) => self.records.on_frame(&mut cx!(self), from, lane, m, payload),
             Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
             Message::Gossip(_)
             | Message::IHave(_)
@@ -382,6 +391,7 @@ impl Node {
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
+                TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
             }
@@ -401,9 +411,16 @@ impl Node {
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
+                self.records.on_signal(&mut cx!(self), &signal);
                 self.foaf.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::PutRecord(set, bytes) => {
+                        self.records.on_command(&mut cx!(self), records::Command::Put(set, bytes));
+                    }
+                    Request::RefreshRecord(set, key, refresh) => {
+                        self.records.on_command(&mut cx!(self), records::Command::Refresh(set, key, refresh));
+                    }
                     Request::Offer(topic, content) => {
                         self.large.on_command(&mut cx!(self), large::Command::Offer(topic, content));
                     }
@@ -434,7 +451,7 @@ impl Node {
             if let Some(out) = self.queues.out.pop_front() {
                 return Some(out);
             }
-            if !self.pubsub.flush(&mut cx!(self)) {
+            if !self.pubsub.flush(&mut cx!(self)) && !self.records.flush(&mut cx!(self)) {
                 return None;
             }
             self.route();

@@ -15,6 +15,7 @@ mod link;
 mod log;
 mod probe;
 mod puppet;
+mod records;
 mod silence;
 mod tap;
 mod told;

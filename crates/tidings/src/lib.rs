@@ -44,7 +44,8 @@ pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey, TopicError, TopicId,
+    Addr, AgentId, AgentSecret, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey,
+    TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;
@@ -59,6 +60,11 @@ fn os_random() -> Result<[u8; 32], String> {
 /// A new secret key, drawn from the operating system.
 pub fn new_secret() -> Result<SecretKey, RuntimeError> {
     os_random().map(SecretKey::from_bytes).map_err(RuntimeError::Random)
+}
+
+/// A new agent's key, drawn from the operating system.
+pub fn new_agent_secret() -> Result<AgentSecret, RuntimeError> {
+    os_random().map(AgentSecret::from_bytes).map_err(RuntimeError::Random)
 }
 
 /// The README's program compiles.

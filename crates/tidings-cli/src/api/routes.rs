@@ -24,7 +24,7 @@ const MAX_DRAINED: usize = 2 * MAX_LARGE;
 type Answer = Result<Json<Value>, Refusal>;
 
 pub(super) async fn id(State(shared): State<Shared>) -> Answer {
-    Ok(Json(json!({ "node_id": shared.agent.node_id().to_string(), "agent_id": null })))
+    Ok(Json(json!({ "node_id": shared.agent.node_id().to_string(), "agent_id": shared.agent.agent_id().to_string() })))
 }
 
 pub(super) async fn ticket(State(shared): State<Shared>) -> Answer {

@@ -307,7 +307,8 @@ impl Layer for Membership {
                 self.exit(cx, topic);
                 self.done.push((ticket, Done::Ok));
             }
-            Command::Request(_, Request::Offer(..) | Request::Pull(..)) => {}
+            // Not for this layer.
+            Command::Request(..) => {}
             Command::Leave => self.leave(cx),
         }
     }

@@ -36,20 +36,22 @@ mod prune;
 mod publish;
 mod reconcile;
 mod repair;
-mod serving;
 mod tree;
 
+pub use crate::anti_entropy::ReconciliationStats;
 pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
-pub use reconcile::{HistoryQuery, ReconciliationStats};
+pub use reconcile::HistoryQuery;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::anti_entropy::serving::Serving;
+use crate::anti_entropy::sync::{Sessions, Sync};
 use crate::identity::{Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
 use crate::large::Manifest;
@@ -99,7 +101,7 @@ pub(crate) fn limits() -> Limits {
         authors: MAX_AUTHORS,
         announcements: announce::WAITING,
         symbols: crate::anti_entropy::session::MOST,
-        serving: serving::MOST * serving::REQUESTS,
+        serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
         dormant: persist::DORMANT * 4_608,
     }
 }
@@ -189,7 +191,8 @@ struct Topic {
     repair: repair::Repair,
     patience: Patience,
     outbox: publish::Outbox,
-    sync: reconcile::Sync,
+    sync: Sync,
+    history: reconcile::Waiting,
     joined: Time,
     /// The copies that decide which links leave the tree.
     contest: Option<prune::Contest>,
@@ -213,9 +216,9 @@ pub struct PubSub {
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
-    serving: serving::Serving,
-    /// The number of the last comparison.
-    sessions: u32,
+    serving: Serving<TopicId>,
+    /// The numbers of comparisons.
+    sessions: Sessions,
 }
 
 /// Keeps the batch key out of `Debug`.
@@ -236,8 +239,8 @@ impl PubSub {
             durable: durable::Durable::default(),
             leaving: false,
             entering: BTreeMap::new(),
-            serving: serving::Serving::default(),
-            sessions: 0,
+            serving: Serving::default(),
+            sessions: Sessions::of_topics(),
         }
     }
 
@@ -300,7 +303,8 @@ impl PubSub {
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
-                sync: reconcile::Sync::default(),
+                sync: Sync::default(),
+                history: reconcile::Waiting::default(),
                 joined: cx.now.mono,
                 contest: None,
                 root: None,
@@ -320,7 +324,7 @@ impl PubSub {
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
         Self::refuse_history(cx, &mut t);
-        self.serving.forget_topic(&id);
+        self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in [
@@ -470,12 +474,7 @@ impl Layer for PubSub {
 
 impl Topic {
     fn trim(&mut self, cx: &mut Cx<'_>) {
-        self.log.trim(cx.config, cx.now);
-        if let Some(at) = self.log.expires(cx.config, cx.now) {
-            // Once a second is enough; the size limits hold at all times.
-            let at = at.max(cx.now.mono + Span::from_secs(1));
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);
-        }
+        trim(cx, self.id, &mut self.log);
     }
 
     /// Asks for the contents of a batch's large messages.
@@ -494,5 +493,15 @@ impl Topic {
 
     fn gap_event(&self, r: &crate::wire::Range) -> Event {
         Event::Gap { topic: self.id, author: r.author, epoch: r.epoch, from: r.from, to: r.to }
+    }
+}
+
+/// Drops what is past the limits of a topic's log.
+fn trim(cx: &mut Cx<'_>, id: TopicId, log: &mut MessageLog) {
+    log.trim(cx.config, cx.now);
+    if let Some(at) = log.expires(cx.config, cx.now) {
+        // Once a second is enough; the size limits hold at all times.
+        let at = at.max(cx.now.mono + Span::from_secs(1));
+        cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(id)), at);
     }
 }

@@ -69,7 +69,7 @@ impl PubSub {
         };
         let fetched = m.held.is_some();
         if fetched {
-            t.fetched(cx, from, h.wall_ms, h.count(), payload.len());
+            t.sync.fetched(cx, from, h.wall_ms, h.count(), payload.len());
             // Known, but no longer here: it is wanted in the log, and nowhere else.
             let known = h.author == cx.me || t.authors.get(&h.author).is_some_and(|a| a.judge(h) != Verdict::New);
             if known && h.wall_ms >= t.log.horizon() && t.log.at_place(h).is_none() {

@@ -18,6 +18,7 @@ mod large;
 mod messages;
 mod probes;
 mod reconcile;
+mod records;
 
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
@@ -25,6 +26,7 @@ pub use large::*;
 pub use messages::*;
 pub use probes::*;
 pub use reconcile::*;
+pub use records::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

@@ -434,3 +434,36 @@ fn of_unwant() {
     e1e1e1e1e1e140
     ");
 }
+
+#[test]
+fn of_records() {
+    insta::assert_snapshot!(wire("Records"), @r"
+    01463f0000000000
+    a30081840119012c0c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f101818401
+    1b01020304050607080c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f102f5
+    ");
+}
+
+#[test]
+fn of_records_held() {
+    insta::assert_snapshot!(wire("RecordsHeld"), @r"
+    0147090000000000
+    a10082071a01020304
+    ");
+}
+
+#[test]
+fn of_records_wanted() {
+    insta::assert_snapshot!(wire("RecordsWanted"), @r"
+    0148170000000000
+    a300811a01020304018182011b010203040506070802f5
+    ");
+}
+
+#[test]
+fn of_records_lazy() {
+    insta::assert_snapshot!(wire("RecordsLazy"), @r"
+    0149010000000000
+    a0
+    ");
+}

@@ -143,6 +143,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         detection(),
         reconciliation(),
         contents(),
+        records(),
     ]
 }
 
@@ -154,6 +155,38 @@ fn streams() -> impl Strategy<Value = Streams> {
         }
         s
     })
+}
+
+/// Those about the network's records.
+fn records() -> impl Strategy<Value = Message> {
+    let set = || any::<u8>().prop_map(SetId);
+    let refresh =
+        || (any::<u16>(), any::<[u8; 16]>()).prop_map(|(step, value)| Refresh { step, value: ChainValue(value) });
+    let full = (set(), any::<u16>(), any::<u32>(), proptest::option::of(refresh()))
+        .prop_map(|(set, len, age, refresh)| FullRecord { set, len, age, refresh });
+    let fresh = (set(), any::<u64>(), any::<u32>(), refresh()).prop_map(|(set, key, age, refresh)| FreshRecord {
+        set,
+        key,
+        age,
+        refresh,
+    });
+    let ids = || vec(any::<u32>(), 0..60);
+    prop_oneof![
+        (vec(full, 0..40), vec(fresh, 0..40), any::<bool>()).prop_map(|(full, fresh, wave)| Records {
+            full,
+            fresh,
+            wave
+        }
+        .into()),
+        ids().prop_map(|ids| RecordsHeld { ids }.into()),
+        (ids(), vec((set(), any::<u64>()), 0..40), any::<bool>()).prop_map(|(ids, keys, eager)| RecordsWanted {
+            ids,
+            keys,
+            eager
+        }
+        .into()),
+        Just(Message::from(RecordsLazy {})),
+    ]
 }
 
 /// Anti-entropy's.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Round;
+use crate::anti_entropy::ReconciliationStats;
 use crate::identity::{NodeId, TopicId};
 use crate::io::{Reply, Ticket};
 use crate::layer::Cx;
@@ -23,23 +23,9 @@ pub struct HistoryQuery {
     pub last: Option<usize>,
 }
 
-/// What comparing a topic's log with the neighbours' came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct ReconciliationStats {
-    /// Messages that were missing here and came.
-    pub messages_recovered: u64,
-    /// Neighbours compared with.
-    pub peers_contacted: u64,
-    /// Bytes sent and received to find and fetch what differed; comparing equal logs costs some 60 each.
-    pub bytes: u64,
-    /// Sessions it took.
-    pub rounds: u64,
-}
-
 /// Questions for history that wait for the neighbours.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(Vec<(Ticket, HistoryQuery, Time)>);
+pub(in crate::pubsub) struct Waiting(Vec<(Ticket, HistoryQuery, Time)>);
 
 impl Waiting {
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -65,7 +51,7 @@ impl PubSub {
         if t.log.horizon() < before {
             t.sync.compared = false;
         }
-        t.sync.history.0.push((ticket, query, deadline));
+        t.history.0.push((ticket, query, deadline));
         if !t.sync.compared {
             let now = cx.now.mono;
             let peers: Vec<NodeId> = t.peers.iter().map(|p| p.id).collect();
@@ -77,11 +63,11 @@ impl PubSub {
     /// Answers what has waited long enough, or for long enough that the neighbours have been asked.
     pub(super) fn answer_history(&mut self, cx: &mut Cx<'_>, id: TopicId) {
         let Some(t) = self.topics.get_mut(&id) else { return };
-        let ready = t.sync.compared && t.sync.is_quiet() && t.sync.due.values().all(|d| !d.all);
+        let ready = t.sync.compared && t.sync.is_settled();
         let now = cx.now.mono;
         let (answer, wait): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut t.sync.history.0).into_iter().partition(|w| ready || w.2 <= now);
-        t.sync.history.0 = wait;
+            std::mem::take(&mut t.history.0).into_iter().partition(|w| ready || w.2 <= now);
+        t.history.0 = wait;
         if answer.is_empty() {
             return;
         }
@@ -98,7 +84,7 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&id) else {
             return cx.reply(ticket, Reply::Reconciled(ReconciliationStats::default()));
         };
-        t.sync.round.get_or_insert_with(Round::default).tickets.push(ticket);
+        t.sync.begin_round(ticket);
         let now = cx.now.mono;
         let peers: Vec<NodeId> = t.peers.iter().map(|p| p.id).collect();
         peers.into_iter().for_each(|p| t.sync.set_due(p, now, true));
@@ -107,12 +93,8 @@ impl PubSub {
 
     pub(super) fn finish_round(&mut self, cx: &mut Cx<'_>, id: TopicId) {
         let Some(t) = self.topics.get_mut(&id) else { return };
-        let now = cx.now.mono;
-        if !t.sync.is_quiet() || t.sync.due.values().any(|d| d.at <= now + super::COLLECT) {
-            return;
-        }
-        let Some(r) = t.sync.round.take() else { return };
-        let stats = ReconciliationStats { peers_contacted: r.contacted.len() as u64, ..r.stats };
+        let Some(r) = t.sync.take_finished(cx.now.mono) else { return };
+        let stats = r.stats();
         for ticket in r.tickets {
             cx.reply(ticket, Reply::Reconciled(stats));
         }
@@ -120,10 +102,10 @@ impl PubSub {
 
     /// The topic is left: nobody is kept waiting.
     pub(in crate::pubsub) fn refuse_history(cx: &mut Cx<'_>, t: &mut Topic) {
-        for (ticket, ..) in std::mem::take(&mut t.sync.history.0) {
+        for (ticket, ..) in std::mem::take(&mut t.history.0) {
             cx.reply(ticket, Reply::History(Vec::new()));
         }
-        for ticket in t.sync.round.take().into_iter().flat_map(|r| r.tickets) {
+        for ticket in t.sync.take_round().into_iter().flat_map(|r| r.tickets) {
             cx.reply(ticket, Reply::Reconciled(ReconciliationStats::default()));
         }
     }
