@@ -17,6 +17,7 @@ mod probe;
 mod puppet;
 mod records;
 mod silence;
+mod tap;
 mod told;
 mod turn;
 
@@ -51,6 +52,7 @@ const PACKET: usize = 60;
 const CREDIT: usize = 32 << 10;
 
 pub use lie::Lie;
+pub use tap::Heard;
 pub use told::Probes;
 pub(crate) use told::{Told, Traffic};
 
@@ -214,6 +216,7 @@ pub struct Network {
     rng: Rng,
     trace: Trace,
     told: Vec<(u32, Told)>,
+    heard: Option<Vec<Heard>>,
     partitioned: bool,
     /// Pairs of which the second hears nothing of the first.
     cuts: BTreeSet<(u32, u32)>,
@@ -244,6 +247,7 @@ impl Network {
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),
+            heard: None,
             partitioned: false,
             cuts: BTreeSet::new(),
             traffic: Traffic::default(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::counters::Counters;
 use tidings_proto::crypto::{Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use tidings_proto::identity::{Addr, AgentSecret, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use tidings_proto::io::*;
 use tidings_proto::log::*;
 use tidings_proto::node::{Error, Node};
@@ -166,9 +166,22 @@ impl Driven {
     }
 
     fn drawn(config: GossipConfig, seed: u8) -> Driven {
+        Driven::ported(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
+    }
+
+    /// A node that speaks for an agent.
+    pub(crate) fn agent(agent: &AgentSecret) -> Driven {
+        let port = SimCrypto::with_agent(&SecretKey::from_bytes(SECRET), agent);
+        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
+    }
+
+    fn ported(config: GossipConfig, seed: u8, port: SimCrypto) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
-        let crypto = Arc::new(SimCrypto::new(&secret));
+        let crypto = Arc::new(port);
         config.validate().expect("a usable configuration");
         let setup = NodeSetup { secret, network: network(), config, seed: [seed; 32] };
         Driven {
