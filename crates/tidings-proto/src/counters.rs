@@ -77,6 +77,8 @@ counters! {
     batches_pulled,
     /// Batches with a wrong signature.
     batches_forged,
+    /// Batches on a private topic that its secret does not open.
+    batches_sealed,
     /// Batches not in the format.
     batches_malformed,
     /// Batches of a topic this node is not in.

@@ -10,7 +10,7 @@ use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, Peer
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::presence::PresenceEvent;
-use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
+use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
 
@@ -189,6 +189,13 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
+    /// Open what comes on a private topic from now on, until the topic is left. Before it is subscribed.
+    Unlock {
+        /// Which; its id is [`TopicSecret::topic`].
+        topic: TopicId,
+        /// Its secret.
+        secret: TopicSecret,
+    },
     /// Find out where an agent is, by asking neighbours, who ask theirs; answered by [`Reply::Located`].
     FindAgent {
         /// Which.
@@ -217,6 +224,8 @@ pub struct Outgoing {
     pub headers: Bytes,
     /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
     pub content: Option<Arc<Content>>,
+    /// Of a private topic, its secret.
+    pub secret: Option<TopicSecret>,
 }
 
 /// The answer to a [`Command`].
@@ -288,6 +297,12 @@ pub enum CommandError {
     /// The topic was left while the message waited to be sent.
     #[error("the topic was left before the message could be sent: publish it again if it still matters")]
     TopicLeft,
+    /// What is published on a private topic is a message of this many bytes at most.
+    #[error("a message of more than {limit} bytes can't be published on a private topic: publish it in parts")]
+    TooLargeToSeal {
+        /// The longest that is sealed.
+        limit: usize,
+    },
     /// What is stored is a message of this many bytes at most.
     #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
     TooLargeToStore {

@@ -344,6 +344,10 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unsubscribe(ticket, topic));
                 done = false;
             }
+            Command::Unlock { topic, secret } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unlock(ticket, topic, secret));
+                done = false;
+            }
             Command::Publish { topic, message } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Publish(ticket, topic, message));
                 done = false;

@@ -169,6 +169,15 @@ impl Driven {
         Driven::ported(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
     }
 
+    /// A node with a key of its own.
+    pub(crate) fn keyed(key: u8) -> Driven {
+        let port = SimCrypto::new(&SecretKey::from_bytes([key; 32]));
+        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
+    }
+
     /// A node that speaks for an agent.
     pub(crate) fn agent(agent: &AgentSecret) -> Driven {
         let port = SimCrypto::with_agent(&SecretKey::from_bytes(SECRET), agent);
@@ -479,9 +488,14 @@ impl Driven {
 
     /// Links `peer` and makes it a neighbour in the network's overlay and on the usual topic.
     pub(crate) fn neighbor(&mut self, peer: &Fake) {
+        self.neighbor_on(peer, news());
+    }
+
+    /// As [`Driven::neighbor`], on another topic.
+    pub(crate) fn neighbor_on(&mut self, peer: &Fake, topic: TopicId) {
         self.link(peer);
         self.befriend(peer, Overlay::Root);
-        self.befriend(peer, Overlay::Topic(news()));
+        self.befriend(peer, Overlay::Topic(topic));
     }
 
     pub(crate) fn counters(&self) -> Counters {

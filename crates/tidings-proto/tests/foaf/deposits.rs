@@ -240,7 +240,11 @@ mod of_others {
             ("signed by another", made(s.agent, &s.node, id, &key, &liar.crypto), &s.certificate),
             ("of another network", made(s.agent, &s.node, id, &other_network, &s.crypto), &s.certificate),
             ("of a node not certified", made(s.agent, &liar.node, id, &key, &liar.crypto), &s.certificate),
-            ("of an agent not its own", made(s.agent, &liar.node, liar.certificate.id(), &key, &liar.crypto), &liar.certificate),
+            (
+                "of an agent not its own",
+                made(s.agent, &liar.node, liar.certificate.id(), &key, &liar.crypto),
+                &liar.certificate,
+            ),
             ("with another certificate", made(s.agent, &s.node, id, &key, &s.crypto), &liar.certificate),
         ];
         for (what, w, certificate) in cases {
