@@ -62,6 +62,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => id::show(args, json).await,
+            Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,

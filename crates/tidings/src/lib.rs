@@ -29,6 +29,7 @@ pub mod store;
 mod subscription;
 mod sync;
 mod ticket;
+mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
@@ -49,6 +50,7 @@ pub use tidings_proto::identity::{
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;
+pub use topic::{TopicTicket, TopicTicketError};
 
 /// Bytes from the operating system.
 fn os_random() -> Result<[u8; 32], String> {

@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Sub(SubArgs),
     /// Print what happens to the node, as it happens
     Events(EventsArgs),
+    /// Make a private topic: a ticket that only those who have it can find, read and publish on
+    Topic(TopicArgs),
     /// Compare a topic's log with the neighbours' and fetch what it lacks
     Reconcile(ReconcileArgs),
     /// Stop the node and wait until it is gone
@@ -67,6 +69,19 @@ pub(crate) enum Command {
     /// Simulate a network: thousands of nodes, repeatable from a seed
     #[command(subcommand, after_help = "Example:\n  tidings sim broadcast --nodes 1000 --seeds 1..4")]
     Sim(SimScenario),
+}
+
+/// `tidings topic`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The ticket stands wherever a topic's name may, and holds the topic's secret: hand it to the members and to nobody else.
+
+Examples:
+  tidings topic family
+  tidings sub $(tidings topic family)")]
+pub(crate) struct TopicArgs {
+    /// The topic's name, as its members see it
+    pub(crate) name: String,
 }
 
 /// Whose node.

@@ -33,7 +33,7 @@ use super::pending::{Pending, Waiting};
 use super::publishing::Publishing;
 use super::run::{Control, Run};
 use super::subscribers::Subscribers;
-use crate::subscription::History;
+use crate::subscription::{History, Queue};
 use crate::transport::{Inbound, Inbox, Transport};
 
 /// Inputs from links in one turn: enough that a busy node's batches form, few enough that publishes get their turn
@@ -231,6 +231,7 @@ impl Driver {
                 Control::Command(command, done) => self.command(now, command, Waiting::Done(done)),
                 Control::Subscribe(queue, done) if queue.durable() => {
                     let topic = queue.topic;
+                    self.unlock(now, &queue);
                     if self.subscribers.add_durable(queue) {
                         self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
                     }
@@ -238,6 +239,7 @@ impl Driver {
                 }
                 Control::Subscribe(queue, done) => {
                     let topic = queue.topic;
+                    self.unlock(now, &queue);
                     if self.subscribers.add(queue.clone(), done) {
                         self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
                     }
@@ -364,6 +366,13 @@ impl Driver {
                     }
                 }
             }
+        }
+    }
+
+    /// A private topic is opened before anything of it can come.
+    fn unlock(&mut self, now: Now, queue: &Queue) {
+        if let (topic, Some(secret)) = (queue.topic, queue.secret) {
+            self.command(now, Command::Unlock { topic, secret }, Waiting::Nobody);
         }
     }
 

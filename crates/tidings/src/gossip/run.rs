@@ -16,6 +16,7 @@ use crate::large::Large;
 use crate::publisher::Outbox;
 use crate::subscription::{History, Queue};
 use crate::sync::{Signal, lock};
+use crate::topic::Named;
 
 /// Requests other than publishing that may wait for the driver (a guess: more than a program has tasks that ask).
 const CONTROLS: usize = 256;
@@ -118,7 +119,8 @@ impl Run {
     }
 
     /// The way out for a topic.
-    pub(crate) fn outbox(&self, topic: TopicId, name: &str) -> Result<Arc<Outbox>, RuntimeError> {
+    pub(crate) fn outbox(&self, named: Named) -> Result<Arc<Outbox>, RuntimeError> {
+        let topic = named.id;
         let mut outboxes = lock(&self.outboxes);
         // Under the lock: the end of the run closes what is in the map, and nothing may slip in behind it.
         if self.has_ended() {
@@ -127,7 +129,7 @@ impl Run {
         if outboxes.len() >= IDLE_OUTBOXES && !outboxes.contains_key(&topic) {
             outboxes.retain(|_, o| Arc::strong_count(o) > 1 || !o.is_idle());
         }
-        Ok(outboxes.entry(topic).or_insert_with(|| Arc::new(Outbox::new(topic, name.into()))).clone())
+        Ok(outboxes.entry(topic).or_insert_with(|| Arc::new(Outbox::new(named))).clone())
     }
 
     /// The name of a topic this node publishes on.

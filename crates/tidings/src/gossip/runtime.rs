@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tidings_proto::Node;
 use tidings_proto::config::{ConfigError, GossipConfig};
 use tidings_proto::crypto::{AwsLc, Crypto};
-use tidings_proto::identity::{AgentId, AgentSecret, Network, NodeId, SecretKey, TopicError};
+use tidings_proto::identity::{AgentId, AgentSecret, Network, NodeId, SecretKey};
 use tidings_proto::io::{CommandError, NodeSetup};
 use tokio::task::JoinHandle;
 
@@ -16,6 +16,7 @@ use super::log::{LogPort, LogThread};
 use super::run::Run;
 use crate::store::{Log, MemoryStore, Store};
 use crate::sync::lock;
+use crate::topic::TopicTicketError;
 use crate::transport::{LinkLimits, Transport};
 
 /// Links the transport allows beyond what the core holds: those that are being closed while others come up.
@@ -47,7 +48,7 @@ pub enum RuntimeError {
     Thread(String),
     /// The topic's name cannot be one.
     #[error(transparent)]
-    Topic(#[from] TopicError),
+    Topic(#[from] TopicTicketError),
     /// The node refused.
     #[error(transparent)]
     Refused(#[from] CommandError),
