@@ -23,6 +23,7 @@
 mod agent;
 mod data_dir;
 pub mod gossip;
+mod lan;
 mod large;
 mod publisher;
 pub mod store;
@@ -39,6 +40,7 @@ pub use gossip::{
     MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
     RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
+pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};

@@ -200,6 +200,9 @@ pub(crate) struct UpArgs {
     /// Address others reach the node at, if not its own (a forwarded port); give it again for more
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_advertised)]
     pub(crate) advertise: Vec<SocketAddr>,
+    /// Neither announce the node on the local network nor look for others there
+    #[arg(long)]
+    pub(crate) no_lan: bool,
     /// Loopback address of the local API
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
