@@ -159,6 +159,14 @@ counters! {
     haves_unknown,
     /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
     uploads_stuck,
+    /// Neighbours told that they were reached.
+    reach_attested,
+    /// Attestations of another address, out of time, or with a wrong signature.
+    reach_forged,
+    /// Questions for attestations that came too often, or from no neighbour.
+    reach_limited,
+    /// Times that this node advertised itself as a coordinator.
+    coordinator_adverts,
     /// Records of the network that this node published.
     records_put,
     /// Records, and refreshes, received for the first time.

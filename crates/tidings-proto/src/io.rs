@@ -206,6 +206,11 @@ pub enum Command {
         /// Whether.
         on: bool,
     },
+    /// Be a coordinator when one is wanted, whenever this node can be reached, or never.
+    Coordinate {
+        /// Which.
+        mode: crate::discovery::coordinator::Mode,
+    },
     /// Tell everybody this short status, at most [`crate::presence::MAX_STATUS`] bytes in one line; empty for none.
     SetStatus {
         /// What.

@@ -9,7 +9,9 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
+use crate::discovery::coordinator::{self, CoordinatorAdvert, Coordinators};
 use crate::discovery::foaf::{self, Foaf};
+use crate::discovery::reach::{Attestations, Reach};
 use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
@@ -65,6 +67,9 @@ pub struct Node {
     presence: Presence,
     store: records::Store,
     foaf: Foaf,
+    reach: Reach,
+    coordinators: Coordinators,
+    attestations: Attestations,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -84,6 +89,7 @@ macro_rules! cx {
             counters: &mut $node.counters,
             certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
+            attestations: &mut $node.attestations,
             records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
@@ -107,6 +113,9 @@ impl Node {
             records: Records::new(&setup.network, &setup.seed, now.mono),
             store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
+            reach: Reach::new(&setup.network),
+            coordinators: Coordinators::new(&setup.network, &setup.seed),
+            attestations: Attestations::default(),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -263,6 +272,7 @@ impl Node {
             | Message::NotFound(_)
             | Message::Deposit(_)
             | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
+            Message::AskReach(_) | Message::Reached(_) => self.reach.on_message(&mut cx!(self), from, message),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -376,6 +386,10 @@ impl Node {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
                 done = false;
             }
+            Command::Coordinate { mode } => {
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Set(ticket, mode));
+                done = false;
+            }
             Command::SetStatus { status } => {
                 self.presence.on_command(&mut cx!(self), presence::Command::Status(ticket, status));
                 done = false;
@@ -383,6 +397,7 @@ impl Node {
             Command::Leave => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Leave);
                 self.route();
                 self.records.flush(&mut cx!(self));
                 // What was accepted for publishing still leaves before the links close.
@@ -415,6 +430,8 @@ impl Node {
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
+                TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
+                TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -434,9 +451,12 @@ impl Node {
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
                 self.foaf.on_signal(&mut cx!(self), &signal);
+                self.reach.on_signal(&mut cx!(self), &signal);
+                self.coordinators.on_signal(&mut cx!(self), &signal);
                 self.presence.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::PutRecord(set, bytes) => {
                         self.records.on_command(&mut cx!(self), records::Command::Put(set, bytes));
                     }
@@ -525,6 +545,17 @@ impl Node {
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })
             .collect()
+    }
+
+    /// The addresses at which unrelated peers have reached this node.
+    pub fn confirmed_addrs(&self) -> Vec<Addr> {
+        let confirmed = self.attestations.confirmed(self.now.wall, &self.own_addrs, &self.topology);
+        confirmed.into_iter().map(|c| c.0).collect()
+    }
+
+    /// The coordinators known, the best by this node's own measure first.
+    pub fn coordinators(&self) -> Vec<CoordinatorAdvert> {
+        self.coordinators.list(self.now.mono, &self.store, &self.topology)
     }
 
     /// The topics this node takes part in.

@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub crypto: &'a dyn Crypto,
     /// The key of this network's records: what is signed in one network says nothing in another.
     pub network: &'a [u8; 32],
+    /// That of its attestations ([`crate::discovery::reach`]).
+    pub reached: &'a [u8; 32],
 }
 
 /// How a record changed.
@@ -101,6 +103,7 @@ pub fn key(network: &Network) -> [u8; 32] {
 /// The records layer.
 pub struct Records {
     network: [u8; 32],
+    reached: [u8; 32],
     rng: Rng,
     peers: Vec<Peer>,
     missing: BTreeMap<u32, Missing>,
@@ -129,6 +132,7 @@ impl Records {
         let wave_at = now + tree::next_wave(&mut rng);
         Records {
             network: key(network),
+            reached: crate::discovery::reach::key(network),
             rng,
             peers: Vec::new(),
             missing: BTreeMap::new(),

@@ -148,7 +148,7 @@ impl Records {
             return Err(Refused::Forged);
         }
         self.check_room(cx, rules, &claim, bytes.len())?;
-        let context = Context { crypto: cx.crypto, network: &self.network };
+        let context = Context { crypto: cx.crypto, network: &self.network, reached: &self.reached };
         if !(rules.verify)(f.set, &bytes, &context) {
             return Err(Refused::Forged);
         }

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
+use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted};
 use super::{Frame, Header, WireError};
@@ -457,6 +458,8 @@ messages! {
     87 NotFound |_| true;
     88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
     89 LackProof |_| true;
+    96 AskReach |_| true;
+    97 Reached |_| true;
 }
 
 impl Message {

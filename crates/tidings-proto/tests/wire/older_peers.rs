@@ -55,6 +55,8 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         | Message::Lack(_)
         | Message::Unwant(_)
         | Message::Ack(_)
+        | Message::AskReach(_)
+        | Message::Reached(_)
         | Message::PingReq(_)
         | Message::Nack(_)
         | Message::RelayedPing(_)
