@@ -110,7 +110,7 @@ impl Node {
             swim: Swim::new(&setup.network, &setup.seed, now),
             large: Large::new(&setup.seed),
             presence: Presence::new(&setup.network, &setup.seed),
-            records: Records::new(&setup.network, &setup.seed, now.mono),
+            records: Records::new(&setup.network, &setup.seed),
             store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
             reach: Reach::new(&setup.network),

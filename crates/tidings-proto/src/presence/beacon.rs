@@ -105,7 +105,7 @@ pub(super) fn is_epoch(epoch: u64) -> bool {
 }
 
 /// A sealed and signed beacon. The last addresses are left out if it would be too long.
-pub(super) fn seal(
+pub fn seal(
     crypto: &dyn Crypto,
     network: &[u8; 32],
     group: &GroupSecret,
@@ -136,7 +136,7 @@ pub(super) fn seal(
 }
 
 /// What a record says to who holds the group's secret; none for everybody else, and for what is none.
-pub(super) fn open(crypto: &dyn Crypto, group: &GroupSecret, claim: &Claim, record: &Bytes) -> Option<Beacon> {
+pub fn open(crypto: &dyn Crypto, group: &GroupSecret, claim: &Claim, record: &Bytes) -> Option<Beacon> {
     let node = NodeId(claim.key.0);
     let (key, nonce) = (group.key(&node, claim.version >> SEQ_BITS), nonce(claim.version));
     let said = signed::Statement {

@@ -20,7 +20,7 @@ mod roster;
 
 use std::collections::BTreeSet;
 
-pub use beacon::{Beacon, GroupSecret, MAX_STATUS};
+pub use beacon::{Beacon, GroupSecret, MAX_STATUS, open, seal};
 pub use roster::{Learned, OfflineReason, PresenceEvent, PresenceInfo};
 
 use crate::identity::{AgentId, Network, NodeId, RecordKey};

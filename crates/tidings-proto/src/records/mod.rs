@@ -15,8 +15,8 @@
 //! kept or passed on; of a key the highest version stands everywhere; what is over or was displaced does not come back; each
 //! set, what waits for neighbours and what is asked for is bounded; one neighbour gets so much of our time and no more.
 //!
-//! Messages: `Records`, `RecordsHeld`, `RecordsWanted`, `RecordsLazy`, and those of anti-entropy. Timers: `Flush`, `Announce`,
-//! `Repair`, `Wave`, `Expire`, `Reconcile`.
+//! Messages: `Records`, `RecordsHeld`, `RecordsWanted`, `RecordsLazy`, `RecordsWave`, and those of anti-entropy. Timers: `Flush`, `Announce`,
+//! `Repair`, `Wave`, `Passed`, `Expire`, `Reconcile`.
 
 pub mod chain;
 mod compare;
@@ -78,8 +78,10 @@ pub enum Timer {
     Announce,
     /// Ask for what was announced and did not come.
     Repair,
-    /// Take links out of the tree that the last wave did not need.
+    /// Begin a wave.
     Wave,
+    /// Take links out of the tree that the last wave did not need.
+    Passed,
     /// Drop what is over.
     Expire,
     /// Compare with the neighbours.
@@ -108,9 +110,10 @@ pub struct Records {
     peers: Vec<Peer>,
     missing: BTreeMap<u32, Missing>,
     wave: Option<Wave>,
-    /// When the last wave was seen, and the next may be begun here.
-    waved: Time,
-    wave_at: Time,
+    /// When the last wave was seen.
+    waved: Option<Time>,
+    /// Whom records come from, as far as the last wave told.
+    parent: Option<NodeId>,
     /// Whole records that were asked for, and when.
     asked_keys: BTreeMap<(SetId, u64), Time>,
     sync: Sync,
@@ -127,18 +130,16 @@ impl std::fmt::Debug for Records {
 }
 
 impl Records {
-    pub(crate) fn new(network: &Network, seed: &[u8; 32], now: Time) -> Records {
-        let mut rng = Rng::derive(seed, "records", &[]);
-        let wave_at = now + tree::next_wave(&mut rng);
+    pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Records {
         Records {
             network: key(network),
             reached: crate::discovery::reach::key(network),
-            rng,
+            rng: Rng::derive(seed, "records", &[]),
             peers: Vec::new(),
             missing: BTreeMap::new(),
             wave: None,
-            waved: Time::default(),
-            wave_at,
+            waved: None,
+            parent: None,
             asked_keys: BTreeMap::new(),
             sync: Sync::default(),
             sessions: Sessions::of_records(),
@@ -154,7 +155,7 @@ impl Records {
         }
         match message {
             Message::Records(m) => self.on_records(cx, from, lane, &m, payload),
-            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) => {
+            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) | Message::RecordsWave(_) => {
                 self.on_message(cx, from, message);
             }
             other => self.on_comparing(cx, from, other, &payload),
@@ -192,6 +193,7 @@ impl Layer for Records {
             Message::RecordsHeld(m) => self.on_held(cx, from, &m),
             Message::RecordsWanted(m) => self.on_wanted(cx, from, &m),
             Message::RecordsLazy(_) => self.on_lazy(cx, from),
+            Message::RecordsWave(m) => self.on_wave(cx, Some(from), m.id),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -220,7 +222,8 @@ impl Layer for Records {
             Timer::Flush => {}
             Timer::Announce => self.announce(cx),
             Timer::Repair => self.repair(cx),
-            Timer::Wave => self.end_wave(cx),
+            Timer::Wave => self.begin_wave(cx),
+            Timer::Passed => self.end_wave(cx),
             Timer::Expire => self.expire(cx),
             Timer::Reconcile => self.reconcile(cx),
         }

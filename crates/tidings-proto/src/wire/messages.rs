@@ -8,7 +8,7 @@ use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
-use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted};
+use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -453,6 +453,7 @@ messages! {
     71 RecordsHeld |m| m.ids.len() <= MAX_NAMED;
     72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
     73 RecordsLazy |_| true;
+    74 RecordsWave |_| true;
     85 Seek |_| true;
     86 Found |_| true;
     87 NotFound |_| true;

@@ -57,6 +57,13 @@ impl Fake {
         Fake { id, addr: PeerAddr { id, addrs: vec![addr(n)] }, crypto }
     }
 
+    /// One of more than there are numbers for.
+    pub(crate) fn of(secret: [u8; 32]) -> Fake {
+        let crypto = SimCrypto::new(&SecretKey::from_bytes(secret));
+        let id = crypto.node_id();
+        Fake { id, addr: PeerAddr { id, addrs: vec![addr(0)] }, crypto }
+    }
+
     /// A header for messages of this peer, to be changed as a test needs it.
     pub(crate) fn header(&self, seq: u64, payloads: &[&[u8]]) -> BatchHeader {
         BatchHeader {
@@ -71,6 +78,11 @@ impl Fake {
             apart_ms: None,
             large: None,
         }
+    }
+
+    /// What this peer signs and seals with.
+    pub(crate) fn port(&self) -> &SimCrypto {
+        &self.crypto
     }
 
     /// Signs as this peer.
@@ -116,7 +128,7 @@ pub(crate) enum Did {
 }
 
 /// What waits to be written.
-pub(crate) type Records = Vec<(Bytes, Option<Bytes>)>;
+pub(crate) type Rows = Vec<(Bytes, Option<Bytes>)>;
 
 /// What waits to be appended.
 #[derive(Debug)]
@@ -144,7 +156,7 @@ pub(crate) struct Driven {
     pub(crate) mute: BTreeSet<NodeId>,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
-    pub(crate) writes: Vec<(StoreTicket, Records)>,
+    pub(crate) writes: Vec<(StoreTicket, Rows)>,
     /// The durable log, as it was appended.
     pub(crate) log: Vec<(TopicId, LogRecord)>,
     /// Answers `Append` at once; otherwise it is left in `appends`.
