@@ -157,6 +157,26 @@ counters! {
     haves_unknown,
     /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
     uploads_stuck,
+    /// Questions for certificates sent.
+    certificates_asked,
+    /// Certificates verified.
+    certificates_verified,
+    /// Certificates sent to those who asked.
+    certificates_served,
+    /// Certificates that are none, are forged, or do not hold.
+    certificates_refused,
+    /// Certificates, or answers that there is none, from peers that were not asked.
+    certificates_unexpected,
+    /// Questions for certificates not answered in time.
+    certificates_timed_out,
+    /// Certificates that nobody asked had.
+    certificates_lacking,
+    /// Certificates others asked for that are not here.
+    certificates_not_held,
+    /// Certificates not asked for, or not given, because there were too many, or a node named another too soon.
+    certificates_limited,
+    /// Nodes whose agents were forgotten for want of room.
+    agents_forgotten,
     /// Probe datagrams received.
     datagrams_in,
     /// Probe datagrams sent.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::GossipConfig;
-use crate::identity::{Addr, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
 use crate::time::Span;
-use crate::wire::{Frame, Lane, LinkRefusal};
+use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
 
 /// Names one command of the driver, so that its answer can be told apart. The driver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,6 +187,13 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
+    /// Certify that another of this agent's nodes speaks for it no longer, for good.
+    RevokeNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// Renew this node's certificate and its prekey now rather than when they are due.
+    RenewCertificate,
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -278,6 +285,9 @@ pub enum CommandError {
     /// The durable log did not take it. It was not sent either.
     #[error("not stored: {0}")]
     NotStored(LogError),
+    /// The node holds no agent's key.
+    #[error("the node speaks for no agent: give it one's key")]
+    NoAgent,
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,
@@ -432,6 +442,21 @@ pub enum Event {
         /// Who.
         peer: NodeId,
     },
+    /// A node's agent is proven, or is no longer: its certificate was revoked.
+    Agent {
+        /// Whose.
+        node: NodeId,
+        /// Its agent.
+        agent: Option<AgentId>,
+    },
+    /// A certificate that was asked for is here, or cannot be had for now: who waits to know an author's agent waits no
+    /// longer.
+    Certificate {
+        /// Which.
+        certificate: CertificateRef,
+    },
+    /// The agent has revoked this node: it speaks for it no longer.
+    CastOut,
     /// Two live nodes use one key. Told once an hour and key.
     CloneSeen {
         /// Whose; this node's own, if others met a node with its key that it is not.

@@ -11,7 +11,7 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, NodeId, PeerAddr, TopicId};
+use crate::identity::{self, Addr, AgentId, Agents, NodeId, PeerAddr, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
@@ -19,7 +19,7 @@ use crate::membership::{self, swim};
 use crate::pubsub;
 use crate::time::Now;
 use crate::topology::Topology;
-use crate::wire::{Lane, LinkRefusal, Message};
+use crate::wire::{CertificateRef, Lane, LinkRefusal, Message};
 
 /// A fact, told to every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,15 @@ pub enum Signal {
         /// Died, or cannot be reached directly.
         reason: LeaveReason,
     },
+    /// Identity: a node's agent is proven, or is no longer.
+    Agent {
+        /// Whose.
+        node: NodeId,
+        /// Its agent.
+        agent: Option<AgentId>,
+    },
+    /// Identity: this node's own certificate is another.
+    OwnCertificate,
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
         /// Who.
@@ -85,6 +94,9 @@ pub enum Request {
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// Identity: a node names its certificate in what it signed, in one of its epochs; this neighbour brought it. Answered
+    /// by [`Signal::Agent`], if anything comes of it.
+    Prove(NodeId, u64, CertificateRef, NodeId),
     /// Large messages: serve a content published here.
     Offer(TopicId, Arc<Content>),
     /// Large messages: get a content; this neighbour brought its manifest.
@@ -113,6 +125,8 @@ pub enum TimerKey {
     Membership(membership::Timer),
     /// Publish and subscribe's.
     PubSub(pubsub::Timer),
+    /// That of agents and their certificates.
+    Identity(identity::layer::Timer),
     /// The failure detector's.
     Swim(swim::Timer),
     /// That of large messages.
@@ -156,6 +170,8 @@ pub struct Cx<'a> {
     pub own_addrs: &'a [Addr],
     /// Known peers.
     pub topology: &'a mut Topology,
+    /// Who speaks for which agent.
+    pub agents: &'a mut Agents,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// What waits to be sent of large messages.

@@ -9,7 +9,8 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
+use crate::identity::layer::Identity;
+use crate::identity::{self, Addr, Agents, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
@@ -21,6 +22,7 @@ use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
 use crate::wire::{Lane, Message};
 
+mod agents;
 mod info;
 
 pub(crate) use info::as_text;
@@ -50,6 +52,7 @@ pub struct Node {
     crypto: Arc<dyn Crypto>,
     own_addrs: Vec<Addr>,
     topology: Topology,
+    agents: Agents,
     counters: Counters,
     links: Links,
     deadlines: Deadlines<TimerKey>,
@@ -57,6 +60,7 @@ pub struct Node {
     membership: Membership,
     pubsub: PubSub,
     swim: Swim,
+    identity: Identity,
     large: Large,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -73,6 +77,7 @@ macro_rules! cx {
             crypto: &*$node.crypto,
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
+            agents: &mut $node.agents,
             counters: &mut $node.counters,
             uploads: &mut $node.uploads,
             links: &mut $node.links,
@@ -92,6 +97,7 @@ impl Node {
             membership: Membership::new(id, &setup.seed, now),
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
+            identity: Identity::new(&setup.seed),
             large: Large::new(&setup.seed),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -100,6 +106,7 @@ impl Node {
             crypto,
             own_addrs: Vec::new(),
             topology: Topology::default(),
+            agents: Agents::default(),
             counters: Counters::default(),
             deadlines: Deadlines::default(),
             queues: Queues::default(),
@@ -107,6 +114,7 @@ impl Node {
             left: false,
         };
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
+        node.identity.begin(&mut cx!(node));
         node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
@@ -165,6 +173,12 @@ impl Node {
             Input::Loaded { ticket, result } if membership::is_ours(ticket) => {
                 self.membership.on_loaded(&mut cx!(self), result);
             }
+            Input::Stored { ticket, result } if identity::is_ours(ticket) => {
+                self.identity.on_stored(&mut cx!(self), ticket, result);
+            }
+            Input::Loaded { ticket, result } if identity::is_ours(ticket) => {
+                self.identity.on_loaded(&mut cx!(self), result);
+            }
             Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
             Input::Loaded { ticket, result } => {
                 let before = self.pubsub.loaded();
@@ -203,7 +217,11 @@ impl Node {
         };
         let expected = match &message {
             Message::Gossip(_) => Lane::Data,
-            Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) | Message::Chunk(_) => Lane::Bulk,
+            Message::Bundle(_)
+            | Message::Symbols(_)
+            | Message::Served(_)
+            | Message::Chunk(_)
+            | Message::Certificate(_) => Lane::Bulk,
             _ => Lane::Control,
         };
         if lane != expected {
@@ -235,6 +253,10 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Certified(_)
+            | Message::AskCertificates(_)
+            | Message::Certificate(_)
+            | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -334,6 +356,15 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
+            Command::RevokeNode { .. } | Command::RenewCertificate if self.identity.agent().is_none() => {
+                let reply = Reply::Refused(CommandError::NoAgent);
+                self.queues.out.push_back(Output::Reply { ticket, reply });
+                done = false;
+            }
+            Command::RevokeNode { node } => {
+                self.identity.on_command(&mut cx!(self), identity::layer::Command::Revoke(node));
+            }
+            Command::RenewCertificate => self.identity.on_command(&mut cx!(self), identity::layer::Command::Renew),
             Command::Leave => {
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
@@ -361,6 +392,7 @@ impl Node {
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
+                TimerKey::Identity(t) => self.identity.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
             }
             left -= 1;
@@ -375,12 +407,17 @@ impl Node {
     fn route(&mut self) {
         for _ in 0..HOPS {
             if let Some(signal) = self.queues.signals.pop_front() {
+                self.identity.on_signal(&mut cx!(self), &signal);
                 self.membership.on_signal(&mut cx!(self), &signal);
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Prove(node, epoch, certificate, from) => {
+                        let named = identity::layer::Command::Named(node, epoch, certificate, from);
+                        self.identity.on_command(&mut cx!(self), named);
+                    }
                     Request::Offer(topic, content) => {
                         self.large.on_command(&mut cx!(self), large::Command::Offer(topic, content));
                     }
@@ -460,6 +497,7 @@ impl Node {
                 rtt: self.topology.rtt(&id),
                 slow: self.links.is_slow(&id),
                 state: self.topology.state(&id),
+                agent: self.agents.of_node(&id, self.now.wall).agent(),
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })
             .collect()

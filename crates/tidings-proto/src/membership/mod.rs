@@ -306,7 +306,7 @@ impl Layer for Membership {
                 self.exit(cx, topic);
                 self.done.push((ticket, Done::Ok));
             }
-            Command::Request(_, Request::Offer(..) | Request::Pull(..)) => {}
+            Command::Request(_, _) => {}
             Command::Leave => self.leave(cx),
         }
     }

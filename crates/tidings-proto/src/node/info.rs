@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::identity::{Addr, NodeId};
+use crate::identity::{Addr, AgentId, NodeId};
 use crate::io::Overlay;
 use crate::time::Span;
 use crate::topology::PeerState;
@@ -45,6 +45,9 @@ pub struct PeerInfo {
     /// Who.
     #[serde(serialize_with = "as_text")]
     pub id: NodeId,
+    /// The agent it speaks for, if that is proven.
+    #[serde(serialize_with = "as_text_if_any")]
+    pub agent: Option<AgentId>,
     /// Where it can be reached.
     #[serde(serialize_with = "all_as_text")]
     pub addrs: Vec<Addr>,
@@ -68,6 +71,10 @@ pub struct PeerInfo {
 /// Serializes an id as its hexadecimal text.
 pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(id)
+}
+
+pub(crate) fn as_text_if_any<T: std::fmt::Display, S: Serializer>(id: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    id.as_ref().map(ToString::to_string).serialize(s)
 }
 
 fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
@@ -446,6 +447,10 @@ messages! {
     62 Chunk |_| true;
     63 Lack |m| asks_ok(&m.asks);
     64 Unwant |m| asks_ok(&m.asks);
+    80 Certified |_| true;
+    81 AskCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
+    82 Certificate |_| true;
+    83 NoCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
 }
 
 impl Message {

@@ -12,12 +12,14 @@
 //! Bodies are CBOR maps with integer keys: a field can be added without breaking an older peer, and an older
 //! peer's frame is read with the missing fields at their defaults.
 
+mod certificates;
 mod frame;
 mod large;
 mod messages;
 mod probes;
 mod reconcile;
 
+pub use certificates::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
 pub use messages::*;

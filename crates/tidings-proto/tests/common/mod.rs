@@ -47,7 +47,7 @@ pub(crate) fn out(payload: &[u8]) -> Outgoing {
 pub(crate) struct Fake {
     pub(crate) id: NodeId,
     pub(crate) addr: PeerAddr,
-    crypto: SimCrypto,
+    pub(crate) crypto: SimCrypto,
 }
 
 impl Fake {
@@ -70,6 +70,7 @@ impl Fake {
             headers: vec![],
             apart_ms: None,
             large: None,
+            certificate: None,
         }
     }
 
@@ -166,9 +167,14 @@ impl Driven {
     }
 
     fn drawn(config: GossipConfig, seed: u8) -> Driven {
+        Driven::with_port(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
+    }
+
+    /// A node that signs with this, and has not been told yet what is stored.
+    pub(crate) fn with_port(config: GossipConfig, seed: u8, crypto: SimCrypto) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
-        let crypto = Arc::new(SimCrypto::new(&secret));
+        let crypto = Arc::new(crypto);
         config.validate().expect("a usable configuration");
         let setup = NodeSetup { secret, network: network(), config, seed: [seed; 32] };
         Driven {

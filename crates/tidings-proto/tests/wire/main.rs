@@ -123,6 +123,10 @@ fn examples() -> Vec<Message> {
         Chunk { content: ContentId([0xe1; 32]), index: 300 }.into(),
         Lack { asks: vec![ask(0xe1, &[7])] }.into(),
         Unwant { asks: vec![ask(0xe1, &[])] }.into(),
+        Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
+        AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
+        Certificate {}.into(),
+        NoCertificates { certificates: vec![CertificateRef([0xf1; 16])] }.into(),
     ]
 }
 
