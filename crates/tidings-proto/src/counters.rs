@@ -177,6 +177,38 @@ counters! {
     certificates_limited,
     /// Nodes whose agents were forgotten for want of room.
     agents_forgotten,
+    /// Records of the network that this node published.
+    records_put,
+    /// Records, and refreshes, received for the first time.
+    records_received,
+    /// Records, and refreshes, received again.
+    records_duplicate,
+    /// Records, and refreshes, sent to neighbours, every copy counted.
+    records_sent,
+    /// Announcements of records sent.
+    records_announced,
+    /// Records asked for after an announcement, or a refresh of something unknown.
+    records_asked,
+    /// Records not in their set's format, too long, or of no set.
+    records_malformed,
+    /// Records that were over, or of a time to come.
+    records_out_of_time,
+    /// Records older than what is known of their key.
+    records_old,
+    /// Records and refreshes that are not their owner's.
+    records_forged,
+    /// Records refused because their set was full.
+    records_full,
+    /// Records that made room for others.
+    records_displaced,
+    /// Records, and questions for them, beyond what one neighbour or one key may cost.
+    records_limited,
+    /// Records and announcements not sent for want of room; comparing brings them.
+    records_shed,
+    /// Records that were over.
+    records_expired,
+    /// Times that the tree of records was measured anew.
+    record_waves,
     /// Probe datagrams received.
     datagrams_in,
     /// Probe datagrams sent.
@@ -240,4 +272,42 @@ counters! {
     batches_recovered,
     /// Batches known before that came back into the log.
     batches_refilled,
+    /// Queries for agents sent to neighbours, this node's own and those passed on.
+    seeks_sent,
+    /// Queries that reached this node behind their stem, once each.
+    seeks_asked,
+    /// Queries that this node could answer.
+    seeks_answered,
+    /// Queries that were here before.
+    seeks_duplicate,
+    /// Queries refused because a neighbour brought too many.
+    seeks_limited,
+    /// Neighbours that did not answer a query in time.
+    seeks_unanswered,
+    /// Answers to queries sent or passed back.
+    answers_sent,
+    /// Answers not passed back, because as many as allowed were.
+    answers_spare,
+    /// Branches of a query that found nothing, reported back.
+    not_founds_sent,
+    /// Answers to queries that were not asked.
+    answers_unexpected,
+    /// Answers to this node's queries that did not open, or were not signed as they must be.
+    answers_forged,
+    /// Agents found by asking neighbours.
+    agents_found,
+    /// Statements where an agent is, sent to neighbours.
+    deposits_sent,
+    /// Statements received.
+    deposits_received,
+    /// Those of them that were new, and are kept.
+    deposits_kept,
+    /// Those older than what is known, or of this node.
+    deposits_stale,
+    /// Those refused: malformed, out of time, forged, or without a certificate that holds.
+    deposits_refused,
+    /// Those dropped because a neighbour brought too many.
+    deposits_limited,
+    /// Statements forgotten for want of room.
+    deposits_evicted,
 }

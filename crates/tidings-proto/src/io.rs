@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::GossipConfig;
+use crate::discovery::Located;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
@@ -194,6 +195,16 @@ pub enum Command {
     },
     /// Renew this node's certificate and its prekey now rather than when they are due.
     RenewCertificate,
+    /// Find out where an agent is, by asking neighbours, who ask theirs; answered by [`Reply::Located`].
+    FindAgent {
+        /// Which.
+        agent: AgentId,
+    },
+    /// Let others find this node's agent, from now on or no longer.
+    AdvertiseSelf {
+        /// Whether.
+        on: bool,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -218,6 +229,8 @@ pub enum Reply {
     Published(Published),
     /// A topic's history, in the order of its authors' clocks. What is delivered afterwards is not in it.
     History(Vec<Delivery>),
+    /// The nodes of an agent that were found, the latest to say so first; none if it was not found.
+    Located(Vec<Located>),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// The command was refused; nothing changed.
@@ -285,8 +298,14 @@ pub enum CommandError {
     /// The durable log did not take it. It was not sent either.
     #[error("not stored: {0}")]
     NotStored(LogError),
+    /// Too many agents are looked for at once.
+    #[error("{limit} agents are being looked for already: wait until one is found")]
+    TooManyQueries {
+        /// The most allowed.
+        limit: usize,
+    },
     /// The node holds no agent's key.
-    #[error("the node speaks for no agent: give it one's key")]
+    #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,
     /// The node has said goodbye.
     #[error("the node is shutting down")]

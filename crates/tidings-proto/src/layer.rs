@@ -7,19 +7,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{self, Addr, AgentId, Agents, NodeId, PeerAddr, TopicId};
+use crate::discovery::foaf;
+use crate::identity::{self, Addr, AgentId, Agents, Certificates, NodeId, PeerAddr, Proof, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
 use crate::pubsub;
+use crate::records::{self, SetId, Store};
 use crate::time::Now;
 use crate::topology::Topology;
-use crate::wire::{CertificateRef, Lane, LinkRefusal, Message};
+use crate::wire::{CertificateRef, Lane, LinkRefusal, Message, Refresh};
 
 /// A fact, told to every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +84,15 @@ pub enum Signal {
     },
     /// Identity: this node's own certificate is another.
     OwnCertificate,
+    /// The records: one of them changed.
+    RecordChanged {
+        /// In which set.
+        set: SetId,
+        /// Which.
+        key: RecordKey,
+        /// How.
+        change: records::Change,
+    },
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
         /// Who.
@@ -97,6 +110,10 @@ pub enum Request {
     /// Identity: a node names its certificate in what it signed, in one of its epochs; this neighbour brought it. Answered
     /// by [`Signal::Agent`], if anything comes of it.
     Prove(NodeId, u64, CertificateRef, NodeId),
+    /// The records: publish one of this node's own.
+    PutRecord(SetId, Bytes),
+    /// The records: say that one of this node's own still holds.
+    RefreshRecord(SetId, RecordKey, Refresh),
     /// Large messages: serve a content published here.
     Offer(TopicId, Arc<Content>),
     /// Large messages: get a content; this neighbour brought its manifest.
@@ -127,10 +144,14 @@ pub enum TimerKey {
     PubSub(pubsub::Timer),
     /// That of agents and their certificates.
     Identity(identity::layer::Timer),
+    /// Those of the network's records.
+    Records(records::Timer),
     /// The failure detector's.
     Swim(swim::Timer),
     /// That of large messages.
     Large(large::Timer),
+    /// That of friends of friends.
+    Foaf(foaf::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -174,8 +195,12 @@ pub struct Cx<'a> {
     pub agents: &'a mut Agents,
     /// What is counted.
     pub counters: &'a mut Counters,
+    /// Agents' certificates that were verified.
+    pub certificates: &'a mut Certificates,
     /// What waits to be sent of large messages.
     pub uploads: &'a mut Uploads,
+    /// The network's records, written by their layer.
+    pub records: &'a mut Store,
     pub(crate) links: &'a mut Links,
     pub(crate) deadlines: &'a mut Deadlines<TimerKey>,
     pub(crate) queues: &'a mut Queues,
@@ -199,6 +224,11 @@ impl Cx<'_> {
     /// This node, as messages carry it.
     pub fn own_address(&self) -> PeerAddr {
         crate::wire::own_address(self.me, self.own_addrs)
+    }
+
+    /// What is known of the agent that `node` speaks for, by what it named last.
+    pub fn agent_of(&self, node: &NodeId) -> Proof {
+        self.agents.of_node(self.certificates, node, self.now.wall)
     }
 
     /// Claims a link, dialing it if there is none.

@@ -9,21 +9,24 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::layer::Identity;
-use crate::identity::{self, Addr, Agents, ContentId, NodeId, PeerAddr};
-use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
-use crate::large::{self, ContentView, Large, Uploads};
+use crate::discovery::foaf::{self, Foaf};
+use crate::identity::layer::{self as certifying, Identity};
+use crate::identity::{self, Addr, Agents, Certificates, NodeId};
+use crate::io::{Command, CommandError, Input, NodeSetup, Output, Reply};
+use crate::large::{self, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
-use crate::membership::{self, Membership, ViewInfo};
-use crate::pubsub::{self, PubSub, TopicInfo};
+use crate::membership::{self, Membership};
+use crate::pubsub::{self, PubSub};
+use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
 use crate::wire::{Lane, Message};
 
 mod agents;
 mod info;
+mod look;
 
 pub(crate) use info::as_text;
 pub use info::{Error, PeerInfo};
@@ -62,6 +65,10 @@ pub struct Node {
     swim: Swim,
     identity: Identity,
     large: Large,
+    records: Records,
+    store: records::Store,
+    foaf: Foaf,
+    certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
     left: bool,
@@ -79,7 +86,9 @@ macro_rules! cx {
             topology: &mut $node.topology,
             agents: &mut $node.agents,
             counters: &mut $node.counters,
+            certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
+            records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
             queues: &mut $node.queues,
@@ -99,6 +108,10 @@ impl Node {
             swim: Swim::new(&setup.network, &setup.seed, now),
             identity: Identity::new(&setup.seed),
             large: Large::new(&setup.seed),
+            records: Records::new(&setup.network, &setup.seed, now.mono),
+            store: records::Store::new(&setup.seed),
+            foaf: Foaf::new(&setup.network, &setup.seed),
+            certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
             config: setup.config,
@@ -162,6 +175,7 @@ impl Node {
                 self.links.on_credit(&peer, lane, bytes, self.now.mono);
                 if lane == Lane::Bulk {
                     self.pubsub.pump(&mut cx!(self), peer);
+                    self.records.pump(&mut cx!(self), peer);
                 }
                 self.large.on_credit(&mut cx!(self), peer, lane);
             }
@@ -222,6 +236,7 @@ impl Node {
             | Message::Served(_)
             | Message::Chunk(_)
             | Message::Certificate(_) => Lane::Bulk,
+            Message::Records(_) if lane == Lane::Bulk => Lane::Bulk,
             _ => Lane::Control,
         };
         if lane != expected {
@@ -231,6 +246,7 @@ impl Node {
         self.links.on_frame(&from, self.now.mono);
         self.swim.heard(&mut cx!(self), from);
         match message {
+            m if records::Store::is_meant(&m) => self.records.on_frame(&mut cx!(self), from, lane, m, payload),
             Message::Release(_) => self.links.on_release(&mut self.queues.out, &mut self.counters, from),
             Message::Gossip(_)
             | Message::IHave(_)
@@ -257,6 +273,11 @@ impl Node {
             | Message::AskCertificates(_)
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
+            Message::Seek(_)
+            | Message::Found(_)
+            | Message::NotFound(_)
+            | Message::Deposit(_)
+            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -326,6 +347,7 @@ impl Node {
                 self.own_addrs = addrs;
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
+                    self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -362,10 +384,19 @@ impl Node {
                 done = false;
             }
             Command::RevokeNode { node } => {
-                self.identity.on_command(&mut cx!(self), identity::layer::Command::Revoke(node));
+                self.identity.on_command(&mut cx!(self), certifying::Command::Revoke(node));
             }
-            Command::RenewCertificate => self.identity.on_command(&mut cx!(self), identity::layer::Command::Renew),
+            Command::RenewCertificate => self.identity.on_command(&mut cx!(self), certifying::Command::Renew),
+            Command::FindAgent { agent } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
+                done = false;
+            }
+            Command::AdvertiseSelf { on } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+                done = false;
+            }
             Command::Leave => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -393,7 +424,9 @@ impl Node {
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
                 TimerKey::Identity(t) => self.identity.on_timer(&mut cx!(self), t),
+                TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
+                TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -412,11 +445,19 @@ impl Node {
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
+                self.records.on_signal(&mut cx!(self), &signal);
+                self.foaf.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Prove(node, epoch, certificate, from) => {
-                        let named = identity::layer::Command::Named(node, epoch, certificate, from);
+                        let named = certifying::Command::Named(node, epoch, certificate, from);
                         self.identity.on_command(&mut cx!(self), named);
+                    }
+                    Request::PutRecord(set, bytes) => {
+                        self.records.on_command(&mut cx!(self), records::Command::Put(set, bytes));
+                    }
+                    Request::RefreshRecord(set, key, refresh) => {
+                        self.records.on_command(&mut cx!(self), records::Command::Refresh(set, key, refresh));
                     }
                     Request::Offer(topic, content) => {
                         self.large.on_command(&mut cx!(self), large::Command::Offer(topic, content));
@@ -448,7 +489,7 @@ impl Node {
             if let Some(out) = self.queues.out.pop_front() {
                 return Some(out);
             }
-            if !self.pubsub.flush(&mut cx!(self)) {
+            if !self.pubsub.flush(&mut cx!(self)) && !self.records.flush(&mut cx!(self)) {
                 return None;
             }
             self.route();
@@ -458,79 +499,5 @@ impl Node {
     /// When the node wants an [`Input::Tick`], and why.
     pub fn deadline(&self) -> Option<(Time, Reason)> {
         self.deadlines.next()
-    }
-
-    /// This node's id.
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
-    /// The neighbours in an overlay, oldest first.
-    pub fn active_view(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.membership.active(overlay)
-    }
-
-    /// The spare neighbours in an overlay.
-    pub fn passive_view(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.membership.passive(overlay)
-    }
-
-    /// Both views of an overlay, their target and the estimated number of members.
-    pub fn view(&self, overlay: Overlay) -> Option<ViewInfo> {
-        self.membership.view(overlay, &self.config, self.now)
-    }
-
-    /// `peer` with the addresses known of it.
-    pub fn peer_addr(&self, peer: &NodeId) -> PeerAddr {
-        self.topology.peer_addr(peer)
-    }
-
-    /// Linked peers and neighbours.
-    pub fn peers(&self) -> Vec<PeerInfo> {
-        self.links
-            .up()
-            .map(|id| PeerInfo {
-                id,
-                addrs: self.topology.addrs(&id).to_vec(),
-                linked: true,
-                outbound: self.links.outbound(&id),
-                rtt: self.topology.rtt(&id),
-                slow: self.links.is_slow(&id),
-                state: self.topology.state(&id),
-                agent: self.agents.of_node(&id, self.now.wall).agent(),
-                active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
-            })
-            .collect()
-    }
-
-    /// The topics this node takes part in.
-    pub fn topics(&self) -> Vec<TopicInfo> {
-        self.pubsub
-            .topics()
-            .map(|t| match self.view(Overlay::Topic(t.topic)) {
-                Some(v) => TopicInfo { passive: v.passive.len(), members_estimate: v.members, ..t },
-                None => t,
-            })
-            .collect()
-    }
-
-    /// The content of a large message, if it is here or on its way.
-    pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
-        self.large.content(id)
-    }
-
-    /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.
-    pub fn local_health(&self) -> u8 {
-        self.swim.local_health()
-    }
-
-    /// Links that are up or being dialed.
-    pub fn links(&self) -> &Links {
-        &self.links
-    }
-
-    /// What was counted since the start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 }

@@ -52,6 +52,11 @@ impl Span {
         self.0 / 1_000
     }
 
+    /// Half of this span.
+    pub const fn half(self) -> Self {
+        Span(self.0 / 2)
+    }
+
     /// This span `n` times, saturating.
     pub const fn times(self, n: u64) -> Self {
         Span(self.0.saturating_mul(n))

@@ -35,7 +35,10 @@ fn at_now(d: &Driven, author: &Fake, seq: u64) -> Batch {
 }
 
 fn compares(d: &Driven, to: &Fake) -> Vec<Compare> {
-    let of = |m: &&Message| if let Message::Compare(c) = m { Some(c.clone()) } else { None };
+    let of = |m: &&Message| match m {
+        Message::Compare(c) if c.set == set() => Some(c.clone()),
+        _ => None,
+    };
     d.sent_to(&to.id).iter().filter_map(of).collect()
 }
 

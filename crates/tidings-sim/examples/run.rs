@@ -21,6 +21,7 @@ fn main() {
             Scenario::Reconcile { items: num("--items", 10_000.0) as usize, diff: num("--diff", 1_000.0) as usize }
         }
         Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
+        Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("hostile") => Scenario::Hostile {
             attackers: num("--attackers", 0.05),
             ids: num("--ids", 20.0) as usize,

@@ -15,6 +15,7 @@ mod link;
 mod log;
 mod probe;
 mod puppet;
+mod records;
 mod silence;
 mod told;
 mod turn;
@@ -27,7 +28,7 @@ use bytes::Bytes;
 use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, AgentSecret, NodeId, PeerAddr, SecretKey};
+use tidings_proto::identity::{Addr, AgentId, AgentSecret, NodeId, PeerAddr, SecretKey};
 use tidings_proto::io::{Command, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
@@ -388,6 +389,11 @@ impl Network {
     /// A node's id.
     pub fn id(&self, n: u32) -> NodeId {
         self.slots[n as usize].id
+    }
+
+    /// The agent that a node speaks for.
+    pub fn agent(&self, n: u32) -> AgentId {
+        AgentId::own(&*self.port(&self.slots[n as usize].secret)).unwrap_or(AgentId([0; 32]))
     }
 
     /// The node with this id; the first, if there are several.

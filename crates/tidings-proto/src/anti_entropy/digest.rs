@@ -18,9 +18,28 @@ pub struct Digest {
 impl Digest {
     /// An item belongs to the set.
     pub fn add(&mut self, id: &ShortId) {
+        *self = self.plus(Digest::of(id));
+    }
+
+    /// An item belongs to the set no longer.
+    pub fn remove(&mut self, id: &ShortId) {
+        *self = self.minus(Digest::of(id));
+    }
+
+    /// Of one item alone.
+    fn of(id: &ShortId) -> Digest {
         let (a, b) = halves(id);
-        self.sum = self.sum.wrapping_add(super::riblt::mix(super::riblt::mix(a).wrapping_add(b) ^ SCATTER));
-        self.count += 1;
+        Digest { sum: super::riblt::mix(super::riblt::mix(a).wrapping_add(b) ^ SCATTER), count: 1 }
+    }
+
+    /// Of both sets together. Differences are digests as well, whose counts wrap.
+    pub fn plus(self, other: Digest) -> Digest {
+        Digest { sum: self.sum.wrapping_add(other.sum), count: self.count.wrapping_add(other.count) }
+    }
+
+    /// What is left without the other's items.
+    pub fn minus(self, other: Digest) -> Digest {
+        Digest { sum: self.sum.wrapping_sub(other.sum), count: self.count.wrapping_sub(other.count) }
     }
 }
 

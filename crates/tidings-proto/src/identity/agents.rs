@@ -7,10 +7,12 @@
 //! Invariants: at most [`MAX_NAMED`] nodes are remembered, those named longest ago go first; an agent counts as proven only
 //! through a verified certificate that is for this node, holds now, and is named by the node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 
 use super::certificate::CertificateError;
-use super::{AgentId, Certificates, NodeId};
+use super::{AgentId, CertificateId, Certificates, NodeId};
 use crate::crypto::BoxSecret;
 use crate::id_map::IdMap;
 use crate::time::{Span, Time, UnixMillis};
@@ -63,12 +65,13 @@ pub(super) struct Named {
 #[derive(Default)]
 pub struct Agents {
     pub(super) own: Option<CertificateRef>,
+    /// It, whole.
+    pub(super) own_certificate: Option<(CertificateId, Bytes)>,
     /// What opens boxes for this node, by the prekeys' ids; newest last.
     pub(super) secrets: Vec<(u64, BoxSecret)>,
-    pub(super) certificates: Certificates,
     pub(super) named: IdMap<Named>,
-    /// What is being asked for.
-    pub(super) pending: BTreeSet<CertificateRef>,
+    /// What is being asked for, and whether it is still to be expected soon.
+    pub(super) pending: BTreeMap<CertificateRef, bool>,
     /// What could not be had, until when nobody is asked again, and what was wrong with it.
     pub(super) lacked: BTreeMap<CertificateRef, (Time, Option<CertificateError>)>,
     clock: u64,
@@ -85,16 +88,16 @@ impl Agents {
         self.secrets.iter().find(|(n, _)| *n == id).map(|(_, secret)| secret)
     }
 
-    /// The verified certificates.
-    pub fn certificates(&self) -> &Certificates {
-        &self.certificates
+    /// The certificate of this node's own agent, whole, once it is named to others.
+    pub fn own_certificate(&self) -> Option<&(CertificateId, Bytes)> {
+        self.own_certificate.as_ref()
     }
 
     /// The agent of `node`, by what it named last.
-    pub fn of_node(&self, node: &NodeId, now: UnixMillis) -> Proof {
+    pub fn of_node(&self, certificates: &Certificates, node: &NodeId, now: UnixMillis) -> Proof {
         let Some(named) = self.named.get(node) else { return Proof::None };
-        match self.by_name(node, named.certificate, now) {
-            Proof::Pending => match named.before.map(|c| self.by_name(node, c, now)) {
+        match self.by_name(certificates, node, named.certificate, now) {
+            Proof::Pending => match named.before.map(|c| self.by_name(certificates, node, c, now)) {
                 Some(Proof::Proven(agent)) => Proof::Proven(agent),
                 _ => Proof::Pending,
             },
@@ -106,6 +109,7 @@ impl Agents {
     /// of which others name it.
     pub fn of_author(
         &self,
+        certificates: &Certificates,
         author: &NodeId,
         epoch: u64,
         certificate: Option<CertificateRef>,
@@ -113,14 +117,14 @@ impl Agents {
     ) -> Proof {
         let named = self.named.get(author);
         match (named, certificate) {
-            (Some(n), Some(c)) if n.certificate == c => self.of_node(author, now),
-            (_, Some(c)) => self.by_name(author, c, now),
-            (Some(n), None) if n.epoch == epoch => self.of_node(author, now),
+            (Some(n), Some(c)) if n.certificate == c => self.of_node(certificates, author, now),
+            (_, Some(c)) => self.by_name(certificates, author, c, now),
+            (Some(n), None) if n.epoch == epoch => self.of_node(certificates, author, now),
             _ => Proof::None,
         }
     }
 
-    /// The certificate that would tell whose agent signed this, if it is being asked for.
+    /// The certificate that would tell whose agent signed this, if it is being asked for and may come soon.
     pub(crate) fn pending_of(
         &self,
         author: &NodeId,
@@ -128,15 +132,21 @@ impl Agents {
         certificate: Option<CertificateRef>,
     ) -> Option<CertificateRef> {
         let named = self.named.get(author).filter(|n| n.epoch == epoch).map(|n| n.certificate);
-        certificate.or(named).filter(|c| self.pending.contains(c))
+        certificate.or(named).filter(|c| self.pending.get(c) == Some(&true))
     }
 
     /// What is known of the certificate that `node` names.
-    pub fn by_name(&self, node: &NodeId, certificate: CertificateRef, now: UnixMillis) -> Proof {
-        match self.certificates.agent(certificate, node, now) {
+    pub fn by_name(
+        &self,
+        certificates: &Certificates,
+        node: &NodeId,
+        certificate: CertificateRef,
+        now: UnixMillis,
+    ) -> Proof {
+        match certificates.agent(certificate, node, now) {
             Some(Ok(agent)) => Proof::Proven(agent),
             Some(Err(why)) => Proof::Refused(why),
-            None if self.pending.contains(&certificate) => Proof::Pending,
+            None if self.pending.contains_key(&certificate) => Proof::Pending,
             None => match self.lacked.get(&certificate) {
                 Some((_, Some(why))) => Proof::Refused(*why),
                 _ => Proof::Lacking,
@@ -145,14 +155,27 @@ impl Agents {
     }
 
     /// Whether it is news that `node` names this: also while it is being asked for, of whoever brings it.
-    pub(crate) fn is_news(&self, node: &NodeId, epoch: u64, certificate: CertificateRef) -> bool {
+    pub(crate) fn is_news(
+        &self,
+        certificates: &Certificates,
+        node: &NodeId,
+        epoch: u64,
+        certificate: CertificateRef,
+    ) -> bool {
         let same = self.named.get(node).is_some_and(|n| n.certificate == certificate && n.epoch >= epoch);
-        !(same && self.certificates.knows(certificate))
+        !(same && certificates.knows(certificate))
     }
 
     /// Remembers that `node` names this. What it named before stays until the new one is here.
     /// Returns how many nodes were forgotten for it.
-    pub(super) fn note(&mut self, node: NodeId, epoch: u64, certificate: CertificateRef, now: Time) -> usize {
+    pub(super) fn note(
+        &mut self,
+        certificates: &Certificates,
+        node: NodeId,
+        epoch: u64,
+        certificate: CertificateRef,
+        now: Time,
+    ) -> usize {
         self.clock += 1;
         let clock = self.clock;
         let mut forgotten = 0;
@@ -168,7 +191,7 @@ impl Agents {
         n.epoch = n.epoch.max(epoch);
         if n.certificate != certificate {
             // The one that was proven, not one that never came.
-            if self.certificates.knows(n.certificate) {
+            if certificates.knows(n.certificate) {
                 n.before = Some(n.certificate);
             }
             (n.certificate, n.changed) = (certificate, now);

@@ -42,8 +42,6 @@ pub(super) struct Want {
     until: Time,
     /// Who asked us for it.
     waiters: Vec<NodeId>,
-    /// Whoever waits to know an author was told not to wait longer.
-    late: bool,
 }
 
 /// What a peer has got lately.
@@ -70,14 +68,13 @@ impl Identity {
             return;
         }
         cx.agents.lacked.remove(&certificate);
-        cx.agents.pending.insert(certificate);
+        cx.agents.pending.insert(certificate, true);
         let mut w = Want {
             namers: vec![node],
             sources: Vec::new(),
             asked: Vec::new(),
             until: cx.now.mono,
             waiters: Vec::new(),
-            late: false,
         };
         // Whoever brought it first; then the node itself, should it be linked.
         w.offer(node);
@@ -109,9 +106,7 @@ impl Identity {
         for waiter in w.waiters {
             cx.send(waiter, NoCertificates { certificates: vec![certificate] });
         }
-        if !w.late {
-            cx.event(Event::Certificate { certificate });
-        }
+        cx.event(Event::Certificate { certificate });
     }
 
     /// Some have not answered in time.
@@ -120,11 +115,9 @@ impl Identity {
         let due: Vec<CertificateRef> = self.wants.iter().filter(|(_, w)| w.until <= now).map(|(c, _)| *c).collect();
         for certificate in due {
             cx.counters.certificates_timed_out += 1;
-            if let Some(w) = self.wants.get_mut(&certificate)
-                && !std::mem::replace(&mut w.late, true)
-            {
-                cx.event(Event::Certificate { certificate });
-            }
+            // It may come yet, but nobody is to wait for it.
+            cx.agents.pending.insert(certificate, false);
+            cx.event(Event::Certificate { certificate });
             self.ask_next(cx, certificate, None);
         }
         if let Some(next) = self.wants.values().map(|w| w.until).min() {
@@ -165,7 +158,7 @@ impl Identity {
             cx.counters.certificates_unexpected += 1;
             return;
         }
-        match cx.agents.certificates.admit(&bytes, cx.now.wall, cx.crypto) {
+        match cx.certificates.admit(&bytes, cx.now.wall, cx.crypto) {
             Ok(_) => self.have(cx, id, &bytes),
             // Not what its hash names: another may have it right.
             Err(why @ (CertificateError::Forged | CertificateError::Key)) => {
@@ -191,13 +184,13 @@ impl Identity {
             self.give(cx, waiter, bytes);
         }
         for node in w.namers {
-            match cx.agents.certificates.agent(certificate, &node, cx.now.wall) {
+            match cx.certificates.agent(certificate, &node, cx.now.wall) {
                 Some(Ok(agent)) => tell(cx, node, Some(agent)),
                 _ => cx.counters.certificates_refused += 1,
             }
         }
-        for lost in cx.agents.certificates.take_revoked() {
-            if cx.agents.of_node(&lost.node, cx.now.wall) == super::Proof::Refused(CertificateError::Revoked) {
+        for lost in cx.certificates.take_revoked() {
+            if cx.agent_of(&lost.node) == super::Proof::Refused(CertificateError::Revoked) {
                 tell(cx, lost.node, None);
             }
         }
@@ -218,7 +211,8 @@ impl Identity {
                 cx.counters.certificates_limited += 1;
                 return;
             }
-            let bytes = cx.agents.certificates.bytes(*c, cx.now.wall).or_else(|| self.own.bytes(*c));
+            let own = cx.agents.own_certificate().filter(|(id, _)| CertificateRef::from(*id) == *c);
+            let bytes = own.map(|(_, bytes)| bytes.clone()).or_else(|| cx.certificates.bytes(*c, cx.now.wall));
             let given = match (bytes, self.wants.get_mut(c)) {
                 (Some(bytes), _) => self.give(cx, from, &bytes),
                 // Two that ask each other would both wait.

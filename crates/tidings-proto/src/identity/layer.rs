@@ -105,10 +105,9 @@ impl Identity {
             return;
         }
         let now = cx.now.mono;
-        let known = cx.agents.certificates.touch(certificate);
+        let known = cx.certificates.touch(certificate);
         if let Some(n) = cx.agents.named.get(&node).copied().filter(|n| n.certificate != certificate) {
-            let older = match (cx.agents.certificates.serial(certificate), cx.agents.certificates.serial(n.certificate))
-            {
+            let older = match (cx.certificates.serial(certificate), cx.certificates.serial(n.certificate)) {
                 (Some(new), Some(old)) => new < old,
                 _ => epoch > 0 && epoch < n.epoch,
             };
@@ -121,12 +120,12 @@ impl Identity {
                 return;
             }
         }
-        let before = cx.agents.of_node(&node, cx.now.wall).agent();
-        cx.counters.agents_forgotten += cx.agents.note(node, epoch, certificate, now) as u64;
+        let before = cx.agent_of(&node).agent();
+        cx.counters.agents_forgotten += cx.agents.note(cx.certificates, node, epoch, certificate, now) as u64;
         if !known {
             return self.want(cx, certificate, node, from);
         }
-        let after = cx.agents.of_node(&node, cx.now.wall).agent();
+        let after = cx.agent_of(&node).agent();
         if before != after {
             tell(cx, node, after);
         }

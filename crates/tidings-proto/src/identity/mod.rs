@@ -118,6 +118,16 @@ id32! {
     /// The content of a large message: the hash of its manifest.
     ContentId
 }
+id32! {
+    /// What a record of the network is kept under, within its set: mostly its owner's id.
+    RecordKey
+}
+
+impl From<NodeId> for RecordKey {
+    fn from(id: NodeId) -> RecordKey {
+        RecordKey(id.0)
+    }
+}
 
 /// Why a text is not a 32-byte id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

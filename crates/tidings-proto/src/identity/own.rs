@@ -78,14 +78,6 @@ pub(super) struct Own {
     pub(super) cast_out: bool,
 }
 
-impl Own {
-    /// The bytes of the own certificate, if this is it.
-    pub(super) fn bytes(&self, id: CertificateRef) -> Option<Bytes> {
-        let own = self.certificate.as_ref().filter(|c| CertificateRef::from(c.id()) == id)?;
-        Some(own.bytes().clone())
-    }
-}
-
 impl Identity {
     /// Asks for what was kept. A node without an agent's key keeps nothing.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
@@ -197,8 +189,9 @@ impl Identity {
             return;
         }
         // Ours, and issued just now or read back: it only fails by a clock that was set back far.
-        let _ = cx.agents.certificates.admit(certificate.bytes(), cx.now.wall, cx.crypto);
+        let _ = cx.certificates.admit(certificate.bytes(), cx.now.wall, cx.crypto);
         cx.agents.own = Some(id);
+        cx.agents.own_certificate = Some((certificate.id(), certificate.bytes().clone()));
         cx.signal(Signal::OwnCertificate);
         if self.told.is_empty() {
             let up: Vec<NodeId> = cx.links().up().collect();
@@ -217,7 +210,7 @@ impl Identity {
     /// A certificate of the own agent, issued on another of its nodes: what it revokes we say as well, so that it is
     /// heard wherever we are.
     pub(super) fn heed(&mut self, cx: &mut Cx<'_>, id: CertificateId) {
-        let Some(theirs) = cx.agents.certificates.certificate(id, cx.now.wall) else { return };
+        let Some(theirs) = cx.certificates.certificate(id, cx.now.wall) else { return };
         let said = theirs.statement();
         if Some(said.agent) != self.own.agent || said.node == cx.me {
             return;
@@ -225,7 +218,7 @@ impl Identity {
         let serial = self.own.certificate.as_ref().map_or(0, |c| c.statement().serial);
         if said.revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
             self.own.cast_out = true;
-            cx.agents.own = None;
+            (cx.agents.own, cx.agents.own_certificate) = (None, None);
             cx.event(Event::CastOut);
             return;
         }

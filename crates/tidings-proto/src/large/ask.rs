@@ -21,7 +21,7 @@ impl Large {
     /// Asks for what fits the neighbours' windows: the oldest contents first.
     pub(super) fn fill(&mut self, cx: &mut Cx<'_>) {
         let mut wants: BTreeMap<NodeId, Vec<Ask>> = BTreeMap::new();
-        let able = |(id, p): (&NodeId, &Peer)| (p.has_room() && cx.links().is_up(id)).then_some(*id);
+        let able = |(id, p): (&NodeId, &Peer)| (p.wants_more() && cx.links().is_up(id)).then_some(*id);
         let mut able: BTreeSet<NodeId> = self.peers.iter().filter_map(able).collect();
         let mut done = Vec::new();
         for (number, id) in &self.hungry {
@@ -128,11 +128,14 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, able: &BTreeSet<NodeI
     for (id, s) in h.sources.iter().filter(|(id, s)| s.banned <= now && able.contains(id)) {
         let Some(p) = peers.get(id) else { continue };
         let room = p.window - p.asked;
+        let useful = !s.has.is_within(&h.have);
         if !s.promise {
-            said.insert(*id, room);
+            if useful {
+                said.insert(*id, room);
+            }
             continue;
         }
-        if !s.has.is_empty() {
+        if useful {
             brought.insert(*id, room);
         }
         let most = if small { room } else { AHEAD.saturating_sub(p.asked) };
@@ -164,12 +167,19 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, able: &BTreeSet<NodeI
             From::BroughtRare | From::Brought => &mut brought,
             From::Ahead => &mut ahead,
         };
-        pull.todo.retain(|n| match from {
-            _ if room.is_empty() => true,
-            From::BroughtRare if elsewhere(*n) => true,
-            From::Ahead => !pick(room, *n, &|_| true),
-            _ => !pick(room, *n, &|id| has(id, *n)),
-        });
+        let mut at = 0;
+        while let Some(n) = pull.todo.get(at).copied().filter(|_| !room.is_empty()) {
+            let picked = match from {
+                From::BroughtRare if elsewhere(n) => false,
+                From::Ahead => pick(room, n, &|_| true),
+                _ => pick(room, n, &|id| has(id, n)),
+            };
+            if picked {
+                pull.todo.remove(at);
+            } else {
+                at += 1;
+            }
+        }
     }
     chosen
 }

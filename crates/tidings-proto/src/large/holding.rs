@@ -72,7 +72,7 @@ impl Holding {
     }
 
     pub(super) fn lacks(&self, set: &ChunkSet) -> bool {
-        set.count() < self.count || self.have.iter().any(|n| !set.has(n))
+        !self.have.is_within(set)
     }
 
     pub(super) fn bytes(&self) -> u64 {

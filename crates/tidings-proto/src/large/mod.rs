@@ -140,6 +140,11 @@ impl Peer {
     fn has_room(&self) -> bool {
         !self.suspected && self.asked < self.window
     }
+
+    /// Whether it is time to ask it for more: half of its window has come, so that one question asks for several chunks.
+    fn wants_more(&self) -> bool {
+        self.has_room() && self.asked <= self.window / 2
+    }
 }
 
 /// The layer of large messages.

@@ -75,6 +75,7 @@ use crate::time::{Now, Span};
 use crate::wire::Message;
 use memory::Memory;
 pub(crate) use memory::is_ours;
+pub(crate) use view::Tokens;
 use view::View;
 
 /// Topics a node takes part in at most (each costs up to `active_view_size` claims and two views; a guess).
@@ -306,7 +307,8 @@ impl Layer for Membership {
                 self.exit(cx, topic);
                 self.done.push((ticket, Done::Ok));
             }
-            Command::Request(_, _) => {}
+            // Not for this layer.
+            Command::Request(..) => {}
             Command::Leave => self.leave(cx),
         }
     }

@@ -14,7 +14,7 @@ impl Node {
 
     /// The agent that `node` speaks for, as far as it is known.
     pub fn agent_of(&self, node: &NodeId) -> Proof {
-        if *node == self.id { self.own_proof() } else { self.agents.of_node(node, self.now.wall) }
+        if *node == self.id { self.own_proof() } else { self.agents.of_node(&self.certificates, node, self.now.wall) }
     }
 
     /// The agent of a delivery's author.
@@ -23,7 +23,12 @@ impl Node {
             return self.own_proof();
         }
         let h = delivery.batch().header();
-        self.agents.of_author(&h.author, h.epoch, h.certificate, self.now.wall)
+        self.agents.of_author(&self.certificates, &h.author, h.epoch, h.certificate, self.now.wall)
+    }
+
+    /// The agent that `node` speaks for by the certificate it named.
+    pub fn agent_by(&self, node: &NodeId, certificate: CertificateRef) -> Proof {
+        self.agents.by_name(&self.certificates, node, certificate, self.now.wall)
     }
 
     /// The certificate that tells the author of `delivery`, if it is being asked for.
@@ -45,7 +50,7 @@ impl Node {
 
     /// The newest certificates of an agent that hold, one for each of its nodes, as far as they are known.
     pub fn newest_certificates(&self, agent: &AgentId) -> Vec<(NodeId, CertificateRef)> {
-        self.agents.certificates().nodes(agent, self.now.wall)
+        self.certificates.nodes(agent, self.now.wall)
     }
 
     /// The secret to the prekey of this node's with this id, if it is not too old.

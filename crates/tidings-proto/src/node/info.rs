@@ -2,9 +2,14 @@
 
 use serde::{Serialize, Serializer};
 
+use bytes::Bytes;
+
+use super::Node;
 use crate::identity::{Addr, AgentId, NodeId};
 use crate::io::Overlay;
-use crate::time::Span;
+use crate::layer::{Request, RequestTicket};
+use crate::records;
+use crate::time::{Now, Span};
 use crate::topology::PeerState;
 use crate::wire::{Lane, WireError};
 
@@ -83,4 +88,20 @@ fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
 
 fn as_ms<S: Serializer>(rtt: &Option<Span>, s: S) -> Result<S::Ok, S::Error> {
     rtt.map(|r| r.0 as f64 / 1000.0).serialize(s)
+}
+
+impl Node {
+    /// The network's records as this node has them.
+    pub fn records(&self) -> &records::Store {
+        &self.store
+    }
+
+    /// Publishes a record as a layer of this node would, for tools and tests: its owner is to be this node.
+    pub fn put_record(&mut self, now: Now, set: records::SetId, bytes: Bytes) {
+        self.now = Now { mono: now.mono.max(self.now.mono), wall: now.wall };
+        let ticket = RequestTicket(self.queues.next_request);
+        self.queues.next_request += 1;
+        self.queues.requests.push_back((ticket, Request::PutRecord(set, bytes)));
+        self.route();
+    }
 }

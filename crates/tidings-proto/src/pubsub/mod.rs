@@ -36,20 +36,22 @@ mod prune;
 mod publish;
 mod reconcile;
 mod repair;
-mod serving;
 mod tree;
 
+pub use crate::anti_entropy::ReconciliationStats;
 pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
-pub use reconcile::{HistoryQuery, ReconciliationStats};
+pub use reconcile::HistoryQuery;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::anti_entropy::serving::Serving;
+use crate::anti_entropy::sync::{Sessions, Sync};
 use crate::identity::{Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
 use crate::large::Manifest;
@@ -80,6 +82,8 @@ pub(crate) struct Limits {
     pub(crate) authors: usize,
     /// Of one neighbour.
     pub(crate) announcements: usize,
+    /// Bytes of the records of authors with many holes, beyond what every author may have.
+    pub(crate) holes: usize,
     /// Symbols of a session.
     pub(crate) symbols: usize,
     /// Ids of batches that wait to be served to one neighbour, of all topics.
@@ -97,9 +101,10 @@ pub(crate) fn limits() -> Limits {
         outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
         missing: repair::MAX_MISSING,
         authors: MAX_AUTHORS,
+        holes: author::WIDE * author::EPOCHS * intervals::MANY * 16,
         announcements: announce::WAITING,
         symbols: crate::anti_entropy::session::MOST,
-        serving: serving::MOST * serving::REQUESTS,
+        serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
         dormant: persist::DORMANT * 4_608,
     }
 }
@@ -182,6 +187,8 @@ struct Topic {
     /// A batch has travelled: the tree exists, new links begin lazy.
     built: bool,
     authors: BTreeMap<NodeId, Author>,
+    /// How many of them have more holes than every author may have.
+    wide: usize,
     /// What waits behind the authors' gaps.
     waiting: repair::Waits,
     log: MessageLog,
@@ -189,7 +196,8 @@ struct Topic {
     repair: repair::Repair,
     patience: Patience,
     outbox: publish::Outbox,
-    sync: reconcile::Sync,
+    sync: Sync,
+    history: reconcile::Waiting,
     joined: Time,
     /// The copies that decide which links leave the tree.
     contest: Option<prune::Contest>,
@@ -213,9 +221,9 @@ pub struct PubSub {
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
-    serving: serving::Serving,
-    /// The number of the last comparison.
-    sessions: u32,
+    serving: Serving<TopicId>,
+    /// The numbers of comparisons.
+    sessions: Sessions,
 }
 
 /// Keeps the batch key out of `Debug`.
@@ -236,8 +244,8 @@ impl PubSub {
             durable: durable::Durable::default(),
             leaving: false,
             entering: BTreeMap::new(),
-            serving: serving::Serving::default(),
-            sessions: 0,
+            serving: Serving::default(),
+            sessions: Sessions::of_topics(),
         }
     }
 
@@ -288,19 +296,22 @@ impl PubSub {
             let ticket = cx.request(Request::Enter(id));
             self.entering.insert(ticket, id);
             let horizon = self.persist.heard_last(&id).unwrap_or(cx.now.wall.0).saturating_sub(CLOCKS_MS);
+            let authors = self.persist.authors(&id, cx.now.mono);
             let topic = Topic {
                 id,
                 subscribed: false,
                 peers: Vec::new(),
                 built: false,
-                authors: self.persist.authors(&id, cx.now.mono),
+                wide: authors.values().filter(|a| a.is_wide()).count(),
+                authors,
                 waiting: repair::Waits::default(),
                 log: MessageLog::new(horizon, *blake3::keyed_hash(cx.seed, id.as_bytes()).as_bytes()),
                 durable: durable::TopicLog::default(),
                 repair: repair::Repair::default(),
                 patience: Patience::default(),
                 outbox: publish::Outbox::default(),
-                sync: reconcile::Sync::default(),
+                sync: Sync::default(),
+                history: reconcile::Waiting::default(),
                 joined: cx.now.mono,
                 contest: None,
                 root: None,
@@ -320,7 +331,7 @@ impl PubSub {
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
         Self::refuse_history(cx, &mut t);
-        self.serving.forget_topic(&id);
+        self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
         self.persist.put_back(&id, t.authors, cx.now.wall);
         for timer in [
@@ -470,12 +481,7 @@ impl Layer for PubSub {
 
 impl Topic {
     fn trim(&mut self, cx: &mut Cx<'_>) {
-        self.log.trim(cx.config, cx.now);
-        if let Some(at) = self.log.expires(cx.config, cx.now) {
-            // Once a second is enough; the size limits hold at all times.
-            let at = at.max(cx.now.mono + Span::from_secs(1));
-            cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(self.id)), at);
-        }
+        trim(cx, self.id, &mut self.log);
     }
 
     /// Asks for the contents of a batch's large messages.
@@ -494,5 +500,15 @@ impl Topic {
 
     fn gap_event(&self, r: &crate::wire::Range) -> Event {
         Event::Gap { topic: self.id, author: r.author, epoch: r.epoch, from: r.from, to: r.to }
+    }
+}
+
+/// Drops what is past the limits of a topic's log.
+fn trim(cx: &mut Cx<'_>, id: TopicId, log: &mut MessageLog) {
+    log.trim(cx.config, cx.now);
+    if let Some(at) = log.expires(cx.config, cx.now) {
+        // Once a second is enough; the size limits hold at all times.
+        let at = at.max(cx.now.mono + Span::from_secs(1));
+        cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(id)), at);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::author::{Author, Came, Verdict};
+use super::author::{Arrived, Author, Came, Verdict, WIDE};
 use super::batch::{Batch, Delivery, Peeked};
 use super::message_log::{Entry, Known};
 use super::prune::PRUNE_AGAIN;
@@ -69,7 +69,7 @@ impl PubSub {
         };
         let fetched = m.held.is_some();
         if fetched {
-            t.fetched(cx, from, h.wall_ms, h.count(), payload.len());
+            t.sync.fetched(cx, from, h.wall_ms, h.count(), payload.len());
             // Known, but no longer here: it is wanted in the log, and nowhere else.
             let known = h.author == cx.me || t.authors.get(&h.author).is_some_and(|a| a.judge(h) != Verdict::New);
             if known && h.wall_ms >= t.log.horizon() && t.log.at_place(h).is_none() {
@@ -111,7 +111,7 @@ impl PubSub {
             }
         };
         if let Some(certificate) = batch.header().certificate
-            && cx.agents.is_news(&batch.header().author, batch.header().epoch, certificate)
+            && cx.agents.is_news(cx.certificates, &batch.header().author, batch.header().epoch, certificate)
         {
             cx.request(Request::Prove(batch.header().author, batch.header().epoch, certificate, from));
         }
@@ -154,16 +154,18 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         if !t.authors.contains_key(&id) && t.authors.len() >= MAX_AUTHORS {
             let oldest = t.authors.iter().filter(|(_, a)| !a.is_waiting()).min_by_key(|(_, a)| a.heard);
-            if let Some(oldest) = oldest.map(|(p, _)| *p) {
-                t.authors.remove(&oldest);
+            if let Some(gone) = oldest.map(|(p, _)| *p).and_then(|p| t.authors.remove(&p)) {
+                t.wide = t.wide.saturating_sub(usize::from(gone.is_wide()));
                 cx.counters.authors_forgotten += 1;
             }
         }
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
         let (mut ready, mut gaps) = (Vec::new(), Vec::new());
-        let before = author.waits();
-        let resumed = author.accept(batch, hop, came, &mut ready);
+        let (before, wide) = (author.waits(), author.is_wide());
+        let arrived = Arrived { hop, came, wide: wide || t.wide < WIDE };
+        let resumed = author.accept(batch, arrived, &mut ready);
+        t.wide = (t.wide + usize::from(author.is_wide())).saturating_sub(usize::from(wide));
         while author.overflows() {
             cx.counters.gaps_hurried += 1;
             gaps.extend(author.give_up(id, &mut ready));

@@ -27,6 +27,12 @@ impl From<CertificateId> for CertificateRef {
     }
 }
 
+impl From<&CertificateId> for CertificateRef {
+    fn from(id: &CertificateId) -> Self {
+        CertificateRef::from(*id)
+    }
+}
+
 /// "This is my agent's certificate": said to each neighbour once, and again when it changes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

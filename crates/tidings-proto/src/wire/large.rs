@@ -62,7 +62,21 @@ impl ChunkSet {
 
     /// The chunks, in order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.0.len() as u32 * 8).filter(|n| self.has(*n))
+        let ones = |(at, byte): (usize, &u8)| {
+            let mut left = *byte;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some(at as u32 * 8 + bit)
+            })
+        };
+        self.0.iter().enumerate().flat_map(ones)
+    }
+
+    /// Whether all of it is in `other`.
+    pub fn is_within(&self, other: &ChunkSet) -> bool {
+        let theirs = other.0.iter().copied().chain(std::iter::repeat(0));
+        self.0.iter().zip(theirs).all(|(a, b)| a & !b == 0)
     }
 
     pub(super) fn within(&self) -> bool {

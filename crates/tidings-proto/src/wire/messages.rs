@@ -4,9 +4,11 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
+use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
+use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -447,10 +449,19 @@ messages! {
     62 Chunk |_| true;
     63 Lack |m| asks_ok(&m.asks);
     64 Unwant |m| asks_ok(&m.asks);
+    70 Records |m| m.full.len() <= MAX_RECORDS && m.fresh.len() <= MAX_RECORDS;
+    71 RecordsHeld |m| m.ids.len() <= MAX_NAMED;
+    72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
+    73 RecordsLazy |_| true;
     80 Certified |_| true;
     81 AskCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
     82 Certificate |_| true;
     83 NoCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
+    85 Seek |_| true;
+    86 Found |_| true;
+    87 NotFound |_| true;
+    88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
+    89 LackProof |_| true;
 }
 
 impl Message {

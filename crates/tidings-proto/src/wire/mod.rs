@@ -13,18 +13,22 @@
 //! peer's frame is read with the missing fields at their defaults.
 
 mod certificates;
+mod foaf;
 mod frame;
 mod large;
 mod messages;
 mod probes;
 mod reconcile;
+mod records;
 
 pub use certificates::*;
+pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
 pub use messages::*;
 pub use probes::*;
 pub use reconcile::*;
+pub use records::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

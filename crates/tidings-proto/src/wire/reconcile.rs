@@ -12,6 +12,9 @@ use crate::identity::TopicId;
 pub struct SetTag(pub u64);
 
 impl SetTag {
+    /// The network's records. (That a topic's id begins like this happens once in 2^64.)
+    pub const RECORDS: SetTag = SetTag(1);
+
     /// Of a topic.
     pub fn new(topic: &TopicId) -> SetTag {
         let mut first = [0; 8];

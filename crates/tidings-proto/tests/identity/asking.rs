@@ -144,8 +144,11 @@ fn a_program_waits_no_longer_than_for_the_first_answer() {
     let mut s = Stage::named();
     s.d.pass_ms(999);
     assert!(settled(&s.d).is_empty());
+    let batch = naming(&s.author, 2, Some(s.name()));
+    s.d.bring(&s.other, &batch);
     s.d.pass_ms(1);
-    assert_eq!(settled(&s.d), vec![s.name()]);
+    assert_eq!((settled(&s.d), proof(&s.d)), (vec![s.name()], Proof::Pending));
+    assert_eq!(s.d.node.author_pending(&last(&s.d)), None);
 }
 
 #[test]

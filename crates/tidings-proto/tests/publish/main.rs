@@ -23,6 +23,8 @@ fn refused(d: &Driven, ticket: Ticket) -> &CommandError {
 
 mod durable;
 
+mod history_on_disk;
+
 mod refusals;
 
 mod without_a_neighbour;

@@ -8,7 +8,7 @@ fn lines(frame: &[u8]) -> String {
     std::iter::once(head).chain(rest.chunks(32)).map(hex).collect::<Vec<_>>().join("\n")
 }
 
-fn wire(name: &str) -> String {
+pub(super) fn wire(name: &str) -> String {
     let m = examples().into_iter().find(|m| m.name() == name).unwrap();
     lines(&m.frame().to_bytes())
 }
@@ -432,6 +432,39 @@ fn of_unwant() {
     0140270000000000
     a10081825820e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1
     e1e1e1e1e1e140
+    ");
+}
+
+#[test]
+fn of_records() {
+    insta::assert_snapshot!(wire("Records"), @r"
+    01463f0000000000
+    a30081840119012c0c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f101818401
+    1b01020304050607080c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f102f5
+    ");
+}
+
+#[test]
+fn of_records_held() {
+    insta::assert_snapshot!(wire("RecordsHeld"), @r"
+    0147090000000000
+    a10082071a01020304
+    ");
+}
+
+#[test]
+fn of_records_wanted() {
+    insta::assert_snapshot!(wire("RecordsWanted"), @r"
+    0148170000000000
+    a300811a01020304018182011b010203040506070802f5
+    ");
+}
+
+#[test]
+fn of_records_lazy() {
+    insta::assert_snapshot!(wire("RecordsLazy"), @r"
+    0149010000000000
+    a0
     ");
 }
 

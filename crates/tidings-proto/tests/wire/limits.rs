@@ -135,6 +135,14 @@ fn the_fullest_message_fits_a_body() {
         .into(),
         Bundle { batches: vec![Bundled { len: u32::MAX, hop: u16::MAX, held: u64::MAX }; MAX_BUNDLE] }.into(),
         WantItems { set: SetTag(u64::MAX), session: u32::MAX, key: u64::MAX, items: vec![u64::MAX; MAX_ITEMS] }.into(),
+        Records {
+            full: vec![FullRecord { set: SetId(255), age: u32::MAX, ..whole(u16::MAX) }; MAX_RECORDS],
+            fresh: vec![FreshRecord { set: SetId(255), age: u32::MAX, ..fresh() }; MAX_RECORDS],
+            wave: true,
+        }
+        .into(),
+        RecordsWanted { ids: vec![u32::MAX; MAX_NAMED], keys: vec![(SetId(255), u64::MAX); MAX_NAMED], eager: true }
+            .into(),
     ];
     for m in all {
         let f = m.frame().to_bytes();
@@ -169,4 +177,22 @@ fn of_chunk_numbers() {
     longer.push(1);
     all[1].1 = minicbor::to_vec(minicbor::bytes::ByteVec::from(longer)).unwrap();
     assert_eq!(parse(61, &map_of(&all)), Err(WireError::Limit(61)));
+}
+
+#[test]
+fn of_records() {
+    at_and_past(|n| Records { full: vec![whole(0); n], fresh: vec![], wave: false }.into(), MAX_RECORDS);
+    at_and_past(|n| Records { full: vec![], fresh: vec![fresh(); n], wave: false }.into(), MAX_RECORDS);
+    at_and_past(|n| RecordsHeld { ids: vec![u32::MAX; n] }.into(), MAX_NAMED);
+    at_and_past(|n| RecordsWanted { ids: vec![u32::MAX; n], keys: vec![], eager: false }.into(), MAX_NAMED);
+    let key = (SetId(1), u64::MAX);
+    at_and_past(|n| RecordsWanted { ids: vec![], keys: vec![key; n], eager: false }.into(), MAX_NAMED);
+}
+
+#[test]
+fn a_refresh_costs_no_more_than_64_bytes() {
+    let refresh = Refresh { step: 64, value: ChainValue([255; 16]) };
+    let fresh = FreshRecord { set: SetId(1), key: u64::MAX, age: u32::MAX, refresh };
+    let m: Message = Records { full: vec![], fresh: vec![fresh], wave: false }.into();
+    assert!(m.frame().len() <= 64, "{}", m.frame().len());
 }

@@ -64,8 +64,25 @@ fn ask(n: u8, numbers: &[u32]) -> Ask {
     Ask { content: ContentId([n; 32]), chunks: chunks(numbers) }
 }
 
-/// One of each, in the order of their tags, with every field set.
+fn refresh() -> Refresh {
+    Refresh { step: 3, value: ChainValue([0xf1; 16]) }
+}
+
+fn whole(len: u16) -> FullRecord {
+    FullRecord { set: SetId(1), len, age: 12, refresh: Some(refresh()) }
+}
+
+fn fresh() -> FreshRecord {
+    FreshRecord { set: SetId(1), key: 0x0102_0304_0506_0708, age: 12, refresh: refresh() }
+}
+
+/// One of each, with every field set.
 fn examples() -> Vec<Message> {
+    [other_examples(), discovery::examples()].concat()
+}
+
+/// Those that are not discovery's.
+fn other_examples() -> Vec<Message> {
     vec![
         Release {}.into(),
         Join { overlay: Some(topic(0xaa)), me: peer(0x11), sketch: sketch() }.into(),
@@ -123,6 +140,10 @@ fn examples() -> Vec<Message> {
         Chunk { content: ContentId([0xe1; 32]), index: 300 }.into(),
         Lack { asks: vec![ask(0xe1, &[7])] }.into(),
         Unwant { asks: vec![ask(0xe1, &[])] }.into(),
+        Records { full: vec![whole(300)], fresh: vec![fresh()], wave: true }.into(),
+        RecordsHeld { ids: vec![7, 0x0102_0304] }.into(),
+        RecordsWanted { ids: vec![0x0102_0304], keys: vec![(SetId(1), 0x0102_0304_0506_0708)], eager: true }.into(),
+        RecordsLazy {}.into(),
         Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
         AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
         Certificate {}.into(),
@@ -174,6 +195,8 @@ fn map_of(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
 
 mod bytes_are_pinned;
 
+mod discovery;
+
 mod strategies;
 
 proptest! {
@@ -219,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_of_known_tags_never_panic(which in 0usize..40, body in vec(any::<u8>(), 0..200)) {
+    fn random_bodies_of_known_tags_never_panic(which in 0usize..45, body in vec(any::<u8>(), 0..200)) {
         let tag = examples()[which].tag();
         if let Ok(Some(m)) = parse(tag, &body) {
             prop_assert_eq!(m.tag(), tag);

@@ -44,7 +44,11 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Graft(m) => missing!(m, 1 ids, 2 eager),
         Message::Ping(m) => missing!(m, 2 suspected),
         Message::Neighbors(m) => missing!(m, 1 peers),
+        Message::Seek(m) => missing!(m, 4 stem),
+        Message::Deposit(m) => missing!(m, 1 walk, 2 ttl, 3 known),
+        Message::LackProof(m) => missing!(m, 1 walk, 2 ttl, 3 known),
         // Nothing of these may be missing.
+        Message::Found(_) | Message::NotFound(_) => {}
         Message::Want(_)
         | Message::Have(_)
         | Message::Chunk(_)
@@ -70,6 +74,9 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Pull(m) => missing!(m, 2 ranges),
         Message::AskSymbols(m) => missing!(m, 3 first, 5 as_of),
         Message::Served(m) => missing!(m, 3 more),
+        Message::Records(m) => missing!(m, 0 full, 1 fresh, 2 wave),
+        Message::RecordsWanted(m) => missing!(m, 0 ids, 1 keys, 2 eager),
+        Message::RecordsHeld(_) | Message::RecordsLazy(_) => {}
     }
     out
 }
@@ -84,7 +91,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 29);
+    assert_eq!(seen, 42);
 }
 
 #[test]

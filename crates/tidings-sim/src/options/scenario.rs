@@ -53,6 +53,11 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// Every node is an agent, and some look for others by asking neighbours.
+    Find {
+        /// How many look-ups, one after the other.
+        lookups: usize,
+    },
     /// Peers that break every rule.
     Hostile {
         /// How many addresses (each alone in its /24) they have, as a share of the honest nodes.
@@ -78,6 +83,7 @@ impl Scenario {
             Scenario::Reconcile { .. } => "reconcile",
             Scenario::Churn { .. } => "churn",
             Scenario::Hostile { .. } => "hostile",
+            Scenario::Find { .. } => "find",
         }
     }
 
@@ -119,6 +125,7 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
+            Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Hostile { attackers, ids, seconds: s } => {
                 within("--attackers", attackers, 0.0..=1.0, "a share from 0 to 1, such as 0.05")?;
                 within("--ids", ids as f64, 1.0..=10_000.0, "ids behind each address, from 1 to 10000")?;
@@ -143,6 +150,7 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")
             }

@@ -1,275 +1,279 @@
-//! Making a topic's log equal to its neighbours': when to compare, with whom, and what to do about a difference. The words
-//! are [`crate::anti_entropy`]'s.
+//! A topic's log as a set that neighbours keep equal; what is done about a difference is [`crate::anti_entropy::sync`]'s.
 //!
-//! When: at once when a neighbour comes, on every link each `anti_entropy_interval`, after something was fetched (with the
-//! other neighbours, who may lack it as well), and when the program asks. One end of a link asks; both ends get what they lack.
+//! While something is fetched, numbers missing in an author's stream are not asked for besides. What is fetched is verified,
+//! logged and put in its author's order like any batch, but not passed on: neighbours compare and fetch it themselves, each
+//! once. What was published before this node came to the topic is history: logged for who asks for it, and not delivered
+//! otherwise.
 //!
-//! With whom: all are asked, and of those that differ the one that differs most comes first. A node fetches from one neighbour
-//! at a time, and compares anew before it turns to the next: what several have comes once. While that goes on, numbers
-//! missing in an author's stream are not asked for besides.
-//!
-//! What is fetched is verified, logged and put in its author's order like any batch, but not passed on: neighbours compare
-//! and fetch it themselves, each once. What was published before this node came to the topic is history: logged for who
-//! asks for it, and not delivered otherwise.
-//!
-//! Invariants: at most one session of its own per topic, which ends when nothing has come for [`STALL`]; a neighbour's
-//! questions are answered at a bounded rate; the digest leaves out what is younger than [`YOUNG`] unless a link is new, since
-//! that is on its way through the tree.
+//! The digest leaves out what is younger than [`YOUNG_MS`] unless a link is new, since that is on its way through the tree.
 
-mod answer;
 mod history;
-mod session;
 
-pub use history::{HistoryQuery, ReconciliationStats};
+pub use history::HistoryQuery;
+pub(super) use history::Waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 
+use bytes::BytesMut;
+
+use super::message_log::MessageLog;
+use super::tree::Peer;
 use super::{PubSub, Timer, Topic};
-use crate::anti_entropy::Digest;
+use crate::anti_entropy::serving::{PAGE, Page};
+use crate::anti_entropy::sync::{Serve, Set, Sync};
+use crate::anti_entropy::{Digest, MAX_BUNDLE, MAX_WANTED, StreamTag, Streams};
 use crate::identity::{NodeId, TopicId};
-use crate::io::Ticket;
 use crate::layer::{Cx, TimerKey};
-use crate::time::{Span, Time};
-use crate::wire::{Compare, SetTag, ShortId};
-
-use session::Session;
+use crate::time::Span;
+use crate::wire::{
+    AskSymbols, Bundle, Bundled, Compare, Differ, Message, Offer, Pull, Ranges, Same, Served, SetTag, ShortId, Symbols,
+    WantItems, Wanted,
+};
 
 /// Batches signed so recently are on their way through the tree (the slowest paths measured take a tenth of a second; the
 /// rest is for clocks that disagree: a guess).
 const YOUNG_MS: u64 = 1_000;
-/// A question is not waited for longer.
-const ANSWER: Span = Span::from_secs(2);
-/// So long all who were asked may take before the most divergent of those that answered is chosen (some round trips of a
-/// distant link).
-const COLLECT: Span = Span::from_millis(400);
-/// A session in which nothing came for so long is given up.
-const STALL: Span = Span::from_secs(3);
-/// The end of a new link with the higher id waits so long for the other's question.
-const DEFER: Span = Span::from_millis(400);
-/// After something was fetched, the other neighbours are asked after so long.
-const SOON: Span = Span::from_millis(200);
-/// A neighbour's questions on one topic, and sessions, are answered so often in the long run, and so many at once; what comes
-/// beyond is not answered (guesses: a comparison and its session are two, and each new link brings one).
-const LIMIT: Span = Span::from_millis(40);
-const BURST: u64 = 8;
-/// A neighbour that said it has what we lack and sent nothing is believed again after so long.
-const BARREN: Span = Span::from_secs(10);
 
-/// A question that waits for its answer.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    peer: NodeId,
-    from: u64,
-    until: u64,
-    sent: Time,
+/// A topic's log.
+struct LogSet<'a> {
+    id: TopicId,
+    log: &'a mut MessageLog,
+    peers: &'a [Peer],
 }
 
-/// A neighbour that does not hold what we hold.
-#[derive(Clone, Copy, Debug)]
-struct Divergent {
-    peer: NodeId,
-    session: u32,
-    from: u64,
-    until: u64,
-    theirs: Digest,
-    streams: u64,
-}
-
-/// When to compare with a neighbour next.
-#[derive(Clone, Copy, Debug)]
-struct Due {
-    at: Time,
-    /// Also what is on its way through the tree.
-    all: bool,
-}
-
-/// Comparing with everybody because the program asked.
-#[derive(Debug, Default)]
-struct Round {
-    tickets: Vec<Ticket>,
-    stats: ReconciliationStats,
-    contacted: BTreeSet<NodeId>,
-}
-
-/// A topic's anti-entropy.
-#[derive(Debug, Default)]
-pub(super) struct Sync {
-    asked: BTreeMap<u32, Asked>,
-    divergent: Vec<Divergent>,
-    active: Option<Session>,
-    due: BTreeMap<NodeId, Due>,
-    interval_at: Option<Time>,
-    round: Option<Round>,
-    /// What a neighbour was offered, until it wants it or the next is offered.
-    offered: Option<(NodeId, u32, Vec<ShortId>)>,
-    /// Until when a neighbour that had us ask for what it did not have is not asked so again.
-    barren: BTreeMap<NodeId, Time>,
-    /// Until when each neighbour's answers are paid for, one each [`LIMIT`].
-    answered: BTreeMap<NodeId, Time>,
-    history: history::Waiting,
-    /// The log was compared with a neighbour since the span wanted was last extended.
-    compared: bool,
-}
-
-impl Sync {
-    /// Whether something is being fetched.
-    pub(super) fn is_fetching(&self) -> bool {
-        self.active.is_some()
+impl Set for LogSet<'_> {
+    fn tag(&self) -> SetTag {
+        SetTag::new(&self.id)
     }
 
-    fn is_quiet(&self) -> bool {
-        self.asked.is_empty() && self.divergent.is_empty() && self.active.is_none()
+    fn timer(&self) -> TimerKey {
+        TimerKey::PubSub(Timer::Reconcile(self.id))
     }
 
-    /// Compares with a neighbour at `at`, or sooner if that was meant before.
-    fn set_due(&mut self, peer: NodeId, at: Time, all: bool) {
-        let due = self.due.entry(peer).or_insert(Due { at, all });
-        *due = Due { at: due.at.min(at), all: due.all || all };
+    fn peers(&self) -> Vec<NodeId> {
+        self.peers.iter().map(|p| p.id).collect()
     }
 
-    fn forget(&mut self, peer: &NodeId) {
-        self.due.remove(peer);
-        self.answered.remove(peer);
-        self.barren.remove(peer);
-        self.asked.retain(|_, a| a.peer != *peer);
-        self.divergent.retain(|d| d.peer != *peer);
-        self.offered.take_if(|o| o.0 == *peer);
+    fn trim(&mut self, cx: &mut Cx<'_>) {
+        super::trim(cx, self.id, self.log);
     }
 
-    /// Whether a neighbour may be answered now.
-    fn may_answer(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
-        let now = cx.now.mono;
-        let paid = self.answered.entry(peer).or_default();
-        let next = (*paid).max(now - LIMIT.times(BURST)) + LIMIT;
-        if next > now {
-            cx.counters.reconcile_limited += 1;
-            return false;
-        }
-        *paid = next;
-        true
+    fn horizon(&self) -> u64 {
+        self.log.horizon()
     }
 
-    /// Whether to fetch from a neighbour that says it has what we lack: not while we fetch from another, whose turn it is.
-    fn may_fetch(&self, cx: &Cx<'_>, peer: &NodeId) -> bool {
-        self.active.is_none() && self.barren.get(peer).is_none_or(|until| *until <= cx.now.mono)
+    fn until(&self, cx: &Cx<'_>, all: bool) -> u64 {
+        // Further in the future nothing is accepted.
+        if all { cx.now.wall.0 + super::plumtree::FUTURE_MS } else { cx.now.wall.0.saturating_sub(YOUNG_MS) }
     }
 
-    fn next(&self) -> Option<Time> {
-        let due = self.due.values().map(|d| d.at).min();
-        let asked = self.asked.values().map(|a| a.sent + ANSWER).min();
-        let chosen = self.asked.values().map(|a| a.sent + COLLECT).max().filter(|_| !self.divergent.is_empty());
-        let stall = self.active.as_ref().map(|s| s.progressed + STALL);
-        [due, asked, chosen.filter(|_| self.active.is_none()), stall, self.interval_at, self.history.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+    fn len(&self, _: &Cx<'_>) -> usize {
+        self.log.len()
+    }
+
+    fn is_empty(&self, _: &Cx<'_>) -> bool {
+        self.log.between(self.log.horizon(), u64::MAX).next().is_none()
+    }
+
+    fn digest(&self, _: &Cx<'_>, from: u64, until: u64) -> Digest {
+        self.log.digest(from, until)
+    }
+
+    fn streams(&self, _: &Cx<'_>, from: u64, until: u64) -> Streams {
+        self.log.streams(from, until)
+    }
+
+    fn ids(&self, _: &Cx<'_>, from: u64) -> Vec<ShortId> {
+        self.log.between(from, u64::MAX).map(|e| e.batch.short_id()).collect()
+    }
+
+    fn symbols(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: u64,
+        as_of: Option<u64>,
+        which: (usize, usize),
+    ) -> Option<crate::anti_entropy::Symbols> {
+        self.log.symbols(cx.now.wall, from, as_of, which)
+    }
+
+    fn item(&self, _: &Cx<'_>, key: u64, item: u64) -> Option<(u64, ShortId)> {
+        self.log.item(key, item).map(|e| (e.batch.header().wall_ms, e.batch.short_id()))
+    }
+
+    fn lacking(&self, _: &Cx<'_>, m: &Ranges) -> Vec<ShortId> {
+        let shared = m.from.max(self.log.horizon());
+        let lacks = self.log.between(shared, m.from.saturating_add(m.span)).filter(|e| {
+            let h = e.batch.header();
+            !m.streams.holds(&StreamTag::new(&h.author, h.epoch), h.first_seq, h.last_seq())
+        });
+        lacks.map(|e| e.batch.short_id()).collect()
+    }
+
+    fn missing(&self, _: &Cx<'_>, m: &Ranges) -> Vec<Wanted> {
+        let gaps = self.log.streams(m.from, u64::MAX).lacking(&m.streams, MAX_WANTED);
+        gaps.into_iter().map(|(stream, from, to)| Wanted { stream, from, to }).collect()
+    }
+
+    fn wanted(&self, _: &Cx<'_>, w: &Wanted) -> Vec<(u64, ShortId)> {
+        let found = self.log.wanted(&w.stream, w.from, w.to);
+        found.map(|e| (e.batch.header().wall_ms, e.batch.short_id())).collect()
+    }
+
+    fn settles(&self, cx: &Cx<'_>, latest: u64) -> Span {
+        Span::from_millis((latest + YOUNG_MS + 1).saturating_sub(cx.now.wall.0).min(YOUNG_MS * 2))
     }
 }
 
 impl Topic {
-    pub(super) fn arm_sync(&self, cx: &mut Cx<'_>) {
-        if let Some(at) = self.sync.next() {
-            cx.deadlines.set(TimerKey::PubSub(Timer::Reconcile(self.id)), at);
-        }
+    fn parts(&mut self) -> (&mut Sync, LogSet<'_>) {
+        self.sync.wake = self.history.deadline();
+        (&mut self.sync, LogSet { id: self.id, log: &mut self.log, peers: &self.peers })
     }
 
-    /// A neighbour came: what either lacks is found at once. A log with nothing in it has nothing to tell; the other end
-    /// asks if it has.
+    /// A neighbour came: what either lacks is found at once.
     pub(super) fn compare_with_new(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        if self.sync.interval_at.is_none() {
-            // Spread, so that not everybody who began together compares together.
-            let every = Span::from(cx.config.anti_entropy_interval).0.max(1);
-            let phase = u64::from_le_bytes(*self.id.0.first_chunk().unwrap_or(&[0; 8])) ^ phase(&cx.me);
-            self.sync.interval_at = Some(cx.now.mono + Span(phase % every + 1));
-        }
-        let holds = self.log.between(self.log.horizon(), u64::MAX).next().is_some();
-        if holds || self.sync.history.is_wanted() {
-            let wait = if cx.me < peer || self.sync.history.is_wanted() { Span::ZERO } else { DEFER };
-            self.sync.set_due(peer, cx.now.mono + wait, true);
-        }
-        self.arm_sync(cx);
+        let wanted = self.history.is_wanted();
+        let (sync, set) = self.parts();
+        sync.compare_with_new(cx, &set, peer, wanted);
     }
 
     pub(super) fn forget_sync(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
-        self.sync.forget(peer);
-        if self.sync.active.as_ref().is_some_and(|s| s.peer == *peer) {
-            self.end_session(cx, false);
-        }
-        self.arm_sync(cx);
+        let (sync, set) = self.parts();
+        sync.forget(cx, &set, peer);
     }
-}
-
-/// A node's place in the interval.
-fn phase(id: &NodeId) -> u64 {
-    u64::from_le_bytes(*id.0.last_chunk().unwrap_or(&[0; 8]))
 }
 
 impl PubSub {
     /// The topic's timer, and after every answer: what is due.
     pub(super) fn reconcile(&mut self, cx: &mut Cx<'_>, topic: TopicId) {
-        let now = cx.now.mono;
-        let mut next_session = self.sessions;
         let Some(t) = self.topics.get_mut(&topic) else { return };
-        let before = t.sync.asked.len();
-        t.sync.asked.retain(|_, a| now.since(a.sent) < ANSWER);
-        cx.counters.reconcile_failed += (before - t.sync.asked.len()) as u64;
-        if t.sync.active.as_ref().is_some_and(|s| now.since(s.progressed) >= STALL) {
-            t.end_session(cx, false);
-        }
-        if t.sync.interval_at.is_some_and(|at| at <= now) {
-            t.sync.interval_at = Some(now + Span::from(cx.config.anti_entropy_interval));
-            let asks: Vec<NodeId> = t.peers.iter().map(|p| p.id).filter(|p| cx.me < *p).collect();
-            asks.into_iter().for_each(|p| t.sync.set_due(p, now, false));
-        }
-        let due: Vec<(NodeId, bool)> =
-            t.sync.due.iter().filter(|(_, d)| d.at <= now).map(|(p, d)| (*p, d.all)).collect();
-        for (peer, all) in due {
-            t.sync.due.remove(&peer);
-            if t.peers.iter().any(|p| p.id == peer) {
-                next_session = next_session % 0xffff + 1;
-                t.ask(cx, next_session, peer, all);
-            }
-        }
-        self.sessions = next_session;
-        t.choose(cx);
+        let (sync, mut set) = t.parts();
+        sync.turn(cx, &mut set, &mut self.sessions);
         self.finish_round(cx, topic);
         self.answer_history(cx, topic);
-        if let Some(t) = self.topics.get(&topic) {
-            t.arm_sync(cx);
+        if let Some(t) = self.topics.get_mut(&topic) {
+            let (sync, set) = t.parts();
+            sync.arm(cx, &set);
         }
+    }
+
+    /// The topic a tag names, if this neighbour is one in it.
+    fn set(&mut self, cx: &mut Cx<'_>, set: &SetTag, from: &NodeId) -> Option<&mut Topic> {
+        let bound = |fill: u8| {
+            let mut id = [fill; 32];
+            id[..8].copy_from_slice(&set.0.to_be_bytes());
+            TopicId(id)
+        };
+        let mut named = self.topics.range_mut(bound(0)..=bound(255)).map(|(_, t)| t);
+        let found = named.find(|t| t.peers.iter().any(|p| p.id == *from));
+        cx.counters.frames_unexpected += u64::from(found.is_none());
+        found
+    }
+
+    fn asked(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u32) -> Option<&mut Topic> {
+        let found = self.topics.values_mut().find(|t| t.sync.has_asked(&from, session));
+        cx.counters.frames_unexpected += u64::from(found.is_none());
+        found
+    }
+
+    pub(super) fn on_compare(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Compare) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (sync, mut set) = t.parts();
+        sync.on_compare(cx, &mut set, from, m);
+    }
+
+    pub(super) fn on_same(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Same) {
+        let Some(t) = self.asked(cx, from, m.session) else { return };
+        let (sync, set) = t.parts();
+        sync.on_same(cx, &set, m);
+    }
+
+    pub(super) fn on_differ(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Differ) {
+        let Some(t) = self.asked(cx, from, m.session) else { return };
+        let (sync, set) = t.parts();
+        sync.on_differ(cx, &set, from, m);
+    }
+
+    pub(super) fn on_ranges(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Ranges) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (topic, (sync, set)) = (t.id, t.parts());
+        if let Some(serve) = sync.on_ranges(cx, &set, from, m) {
+            self.serve(cx, from, topic, serve);
+        }
+    }
+
+    pub(super) fn on_pull(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Pull) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (topic, (sync, set)) = (t.id, t.parts());
+        let serve = sync.on_pull(cx, &set, from, m);
+        self.serve(cx, from, topic, serve);
+    }
+
+    pub(super) fn on_ask_symbols(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &AskSymbols) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (sync, mut set) = t.parts();
+        sync.on_ask_symbols(cx, &mut set, from, m);
+    }
+
+    pub(super) fn on_symbols(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Symbols, payload: &[u8]) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (sync, set) = t.parts();
+        sync.on_symbols(cx, &set, from, m, payload);
+    }
+
+    pub(super) fn on_want_items(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &WantItems) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (topic, (sync, set)) = (t.id, t.parts());
+        let serve = sync.on_want_items(cx, &set, m);
+        self.serve(cx, from, topic, serve);
+    }
+
+    pub(super) fn on_offer(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Offer) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (sync, set) = t.parts();
+        sync.on_offer(cx, &set, from, m);
+    }
+
+    pub(super) fn on_served(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Served) {
+        let Some(t) = self.set(cx, &m.set, &from) else { return };
+        let (sync, set) = t.parts();
+        sync.on_served(cx, &set, from, m);
+    }
+
+    fn serve(&mut self, cx: &mut Cx<'_>, peer: NodeId, topic: TopicId, serve: Serve) {
+        self.serving.add(cx, peer, topic, SetTag::new(&topic), serve);
+        self.pump(cx, peer);
+    }
+
+    /// The bulk lane to `peer` has room.
+    pub(crate) fn pump(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let topics = &self.topics;
+        let sent = self.serving.pump(cx, peer, |cx, topic, ids| {
+            let log = topics.get(topic).map(|t| &t.log);
+            page(cx, log, ids)
+        });
+        cx.counters.batches_served += sent;
+        cx.counters.batches_sent += sent;
     }
 }
 
-impl Topic {
-    fn ask(&mut self, cx: &mut Cx<'_>, session: u32, peer: NodeId, all: bool) {
-        self.trim(cx);
-        let from = self.log.horizon();
-        // Further in the future nothing is accepted.
-        let until =
-            if all { cx.now.wall.0 + super::plumtree::FUTURE_MS } else { cx.now.wall.0.saturating_sub(YOUNG_MS) };
-        let span = until.saturating_sub(from);
-        let digest = self.log.digest(from, from + span);
-        let compare = Compare { set: SetTag::new(&self.id), session, from, span, sum: digest.sum, count: digest.count };
-        if cx.send(peer, compare) {
-            cx.counters.reconcile_compared += 1;
-            self.sync.asked.insert(session, Asked { peer, from, until: from + span, sent: cx.now.mono });
-            if let Some(r) = &mut self.sync.round {
-                r.contacted.insert(peer);
-            }
+/// The first of these batches that fit a frame.
+fn page(cx: &Cx<'_>, log: Option<&MessageLog>, ids: &VecDeque<ShortId>) -> Page {
+    let (mut batches, mut payload, mut taken) = (Vec::new(), BytesMut::new(), 0);
+    for id in ids.iter().take(MAX_BUNDLE) {
+        let found = log.and_then(|l| l.get(id));
+        let len = found.map_or(0, |e| e.batch.bytes().len());
+        if !batches.is_empty() && payload.len() + len > PAGE {
+            break;
         }
+        taken += 1;
+        let Some(e) = found else { continue };
+        let held = cx.now.mono.since(e.received).0 / 100;
+        batches.push(Bundled { len: len as u32, hop: e.hop.saturating_add(1), held });
+        payload.extend_from_slice(e.batch.bytes());
     }
-
-    /// Turns to the most divergent neighbour, once all have answered or had time to.
-    fn choose(&mut self, cx: &mut Cx<'_>) {
-        let now = cx.now.mono;
-        let waits = self.sync.asked.values().any(|a| now.since(a.sent) < COLLECT);
-        while self.sync.active.is_none() && !waits && !self.sync.divergent.is_empty() {
-            let differ = |t: &Topic, d: &Divergent| t.log.digest(d.from, d.until).count.abs_diff(d.theirs.count);
-            let most = (0..self.sync.divergent.len())
-                .max_by_key(|i| (differ(self, &self.sync.divergent[*i]), std::cmp::Reverse(*i)));
-            let Some(most) = most else { return };
-            let d = self.sync.divergent.remove(most);
-            self.begin_session(cx, d);
-        }
-    }
+    let count = batches.len() as u64;
+    let frame = (count > 0).then(|| Message::from(Bundle { batches }).frame_with(payload.freeze()));
+    Page { frame, count, taken }
 }
