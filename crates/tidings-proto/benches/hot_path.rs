@@ -71,6 +71,7 @@ impl Author {
             headers: vec![],
             apart_ms: None,
             large: None,
+            certificate: None,
         }
     }
 

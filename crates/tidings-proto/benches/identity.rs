@@ -84,7 +84,7 @@ fn certificates(c: &mut Criterion) {
     g.bench_function("agent", |b| {
         b.iter(|| {
             at = (at + 7_919) % known.len();
-            cache.agent(black_box(&known[at].id()), &known[at].statement().node, NOW)
+            cache.agent(black_box(known[at].id()), &known[at].statement().node, NOW)
         });
     });
 }

@@ -167,6 +167,26 @@ counters! {
     reach_limited,
     /// Times that this node advertised itself as a coordinator.
     coordinator_adverts,
+    /// Questions for certificates sent.
+    certificates_asked,
+    /// Certificates verified.
+    certificates_verified,
+    /// Certificates sent to those who asked.
+    certificates_served,
+    /// Certificates that are none, are forged, or do not hold.
+    certificates_refused,
+    /// Certificates, or answers that there is none, from peers that were not asked.
+    certificates_unexpected,
+    /// Questions for certificates not answered in time.
+    certificates_timed_out,
+    /// Certificates that nobody asked had.
+    certificates_lacking,
+    /// Certificates others asked for that are not here.
+    certificates_not_held,
+    /// Certificates not asked for, or not given, because there were too many, or a node named another too soon.
+    certificates_limited,
+    /// Nodes whose agents were forgotten for want of room.
+    agents_forgotten,
     /// Records of the network that this node published.
     records_put,
     /// Records, and refreshes, received for the first time.

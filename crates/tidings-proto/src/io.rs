@@ -12,7 +12,7 @@ use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
 use crate::time::Span;
-use crate::wire::{Frame, Lane, LinkRefusal};
+use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
 
 /// Names one command of the driver, so that its answer can be told apart. The driver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -196,6 +196,13 @@ pub enum Command {
         /// Its secret.
         secret: TopicSecret,
     },
+    /// Certify that another of this agent's nodes speaks for it no longer, for good.
+    RevokeNode {
+        /// Which.
+        node: NodeId,
+    },
+    /// Renew this node's certificate and its prekey now rather than when they are due.
+    RenewCertificate,
     /// Find out where an agent is, by asking neighbours, who ask theirs; answered by [`Reply::Located`].
     FindAgent {
         /// Which.
@@ -324,7 +331,7 @@ pub enum CommandError {
         limit: usize,
     },
     /// The node holds no agent's key.
-    #[error("this node holds no agent's key, so that there is no agent to be found")]
+    #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,
     /// A status too long, or not one line.
     #[error("a status is one line of at most {limit} bytes, this has {size}")]
@@ -488,6 +495,21 @@ pub enum Event {
         /// Who.
         peer: NodeId,
     },
+    /// A node's agent is proven, or is no longer: its certificate was revoked.
+    Agent {
+        /// Whose.
+        node: NodeId,
+        /// Its agent.
+        agent: Option<AgentId>,
+    },
+    /// A certificate that was asked for is here, or cannot be had for now: who waits to know an author's agent waits no
+    /// longer.
+    Certificate {
+        /// Which.
+        certificate: CertificateRef,
+    },
+    /// The agent has revoked this node: it speaks for it no longer.
+    CastOut,
     /// Two live nodes use one key. Told once an hour and key.
     CloneSeen {
         /// Whose; this node's own, if others met a node with its key that it is not.

@@ -15,7 +15,7 @@ use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::discovery::reach::Attestations;
 use crate::discovery::{coordinator, foaf, reach};
-use crate::identity::{Addr, Certificates, NodeId, PeerAddr, RecordKey, TopicId};
+use crate::identity::{self, Addr, AgentId, Agents, Certificates, NodeId, PeerAddr, Proof, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
@@ -25,7 +25,7 @@ use crate::pubsub;
 use crate::records::{self, SetId, Store};
 use crate::time::Now;
 use crate::topology::Topology;
-use crate::wire::{Lane, LinkRefusal, Message, Refresh};
+use crate::wire::{CertificateRef, Lane, LinkRefusal, Message, Refresh};
 
 /// A fact, told to every layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,15 @@ pub enum Signal {
         /// Died, or cannot be reached directly.
         reason: LeaveReason,
     },
+    /// Identity: a node's agent is proven, or is no longer.
+    Agent {
+        /// Whose.
+        node: NodeId,
+        /// Its agent.
+        agent: Option<AgentId>,
+    },
+    /// Identity: this node's own certificate is another.
+    OwnCertificate,
     /// The records: one of them changed.
     RecordChanged {
         /// In which set.
@@ -102,6 +111,9 @@ pub enum Request {
     Exit(TopicId),
     /// Membership: remember this peer as a way back.
     Remember(Box<PeerAddr>),
+    /// Identity: a node names its certificate in what it signed, in one of its epochs; this neighbour brought it. Answered
+    /// by [`Signal::Agent`], if anything comes of it.
+    Prove(NodeId, u64, CertificateRef, NodeId),
     /// The records: publish one of this node's own.
     PutRecord(SetId, Bytes),
     /// The records: say that one of this node's own still holds.
@@ -136,6 +148,8 @@ pub enum TimerKey {
     PubSub(pubsub::Timer),
     /// Presence's.
     Presence(presence::Timer),
+    /// That of agents and their certificates.
+    Identity(identity::layer::Timer),
     /// Those of the network's records.
     Records(records::Timer),
     /// The failure detector's.
@@ -187,6 +201,8 @@ pub struct Cx<'a> {
     pub own_addrs: &'a [Addr],
     /// Known peers.
     pub topology: &'a mut Topology,
+    /// Who speaks for which agent.
+    pub agents: &'a mut Agents,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// Agents' certificates that were verified.
@@ -220,6 +236,11 @@ impl Cx<'_> {
     /// This node, as messages carry it.
     pub fn own_address(&self) -> PeerAddr {
         crate::wire::own_address(self.me, self.own_addrs)
+    }
+
+    /// What is known of the agent that `node` speaks for, by what it named last.
+    pub fn agent_of(&self, node: &NodeId) -> Proof {
+        self.agents.of_node(self.certificates, node, self.now.wall)
     }
 
     /// Claims a link, dialing it if there is none.

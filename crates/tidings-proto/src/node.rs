@@ -9,24 +9,27 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::discovery::coordinator::{self, CoordinatorAdvert, Coordinators};
+use crate::discovery::coordinator::{self, Coordinators};
 use crate::discovery::foaf::{self, Foaf};
 use crate::discovery::reach::{Attestations, Reach};
-use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
-use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
-use crate::large::{self, ContentView, Large, Uploads};
+use crate::identity::layer::{self as certifying, Identity};
+use crate::identity::{self, Addr, Agents, Certificates, NodeId};
+use crate::io::{Command, CommandError, Input, NodeSetup, Output, Reply};
+use crate::large::{self, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
-use crate::membership::{self, Membership, ViewInfo};
+use crate::membership::{self, Membership};
 use crate::presence::{self, Presence};
-use crate::pubsub::{self, PubSub, TopicInfo};
+use crate::pubsub::{self, PubSub};
 use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
 use crate::wire::{Lane, Message};
 
+mod agents;
 mod info;
+mod look;
 
 pub use info::{Error, PeerInfo};
 pub(crate) use info::{all_as_text, as_text, as_text_or_null};
@@ -55,6 +58,7 @@ pub struct Node {
     crypto: Arc<dyn Crypto>,
     own_addrs: Vec<Addr>,
     topology: Topology,
+    agents: Agents,
     counters: Counters,
     links: Links,
     deadlines: Deadlines<TimerKey>,
@@ -62,6 +66,7 @@ pub struct Node {
     membership: Membership,
     pubsub: PubSub,
     swim: Swim,
+    identity: Identity,
     large: Large,
     records: Records,
     presence: Presence,
@@ -86,6 +91,7 @@ macro_rules! cx {
             crypto: &*$node.crypto,
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
+            agents: &mut $node.agents,
             counters: &mut $node.counters,
             certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
@@ -108,6 +114,7 @@ impl Node {
             membership: Membership::new(id, &setup.seed, now),
             pubsub: PubSub::new(&setup.network),
             swim: Swim::new(&setup.network, &setup.seed, now),
+            identity: Identity::new(&setup.seed),
             large: Large::new(&setup.seed),
             presence: Presence::new(&setup.network, &setup.seed),
             records: Records::new(&setup.network, &setup.seed),
@@ -124,6 +131,7 @@ impl Node {
             crypto,
             own_addrs: Vec::new(),
             topology: Topology::default(),
+            agents: Agents::default(),
             counters: Counters::default(),
             deadlines: Deadlines::default(),
             queues: Queues::default(),
@@ -131,6 +139,7 @@ impl Node {
             left: false,
         };
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
+        node.identity.begin(&mut cx!(node));
         node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
@@ -190,6 +199,12 @@ impl Node {
             Input::Loaded { ticket, result } if membership::is_ours(ticket) => {
                 self.membership.on_loaded(&mut cx!(self), result);
             }
+            Input::Stored { ticket, result } if identity::is_ours(ticket) => {
+                self.identity.on_stored(&mut cx!(self), ticket, result);
+            }
+            Input::Loaded { ticket, result } if identity::is_ours(ticket) => {
+                self.identity.on_loaded(&mut cx!(self), result);
+            }
             Input::Stored { ticket, result } => {
                 self.pubsub.on_stored(&mut cx!(self), ticket, result);
                 if let Some(epoch) = self.pubsub.epoch().filter(|_| !self.presence.has_begun()) {
@@ -233,7 +248,11 @@ impl Node {
         };
         let expected = match &message {
             Message::Gossip(_) => Lane::Data,
-            Message::Bundle(_) | Message::Symbols(_) | Message::Served(_) | Message::Chunk(_) => Lane::Bulk,
+            Message::Bundle(_)
+            | Message::Symbols(_)
+            | Message::Served(_)
+            | Message::Chunk(_)
+            | Message::Certificate(_) => Lane::Bulk,
             Message::Records(_) if lane == Lane::Bulk => Lane::Bulk,
             _ => Lane::Control,
         };
@@ -267,6 +286,10 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Certified(_)
+            | Message::AskCertificates(_)
+            | Message::Certificate(_)
+            | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
             Message::Seek(_)
             | Message::Found(_)
             | Message::NotFound(_)
@@ -378,6 +401,15 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
+            Command::RevokeNode { .. } | Command::RenewCertificate if self.identity.agent().is_none() => {
+                let reply = Reply::Refused(CommandError::NoAgent);
+                self.queues.out.push_back(Output::Reply { ticket, reply });
+                done = false;
+            }
+            Command::RevokeNode { node } => {
+                self.identity.on_command(&mut cx!(self), certifying::Command::Revoke(node));
+            }
+            Command::RenewCertificate => self.identity.on_command(&mut cx!(self), certifying::Command::Renew),
             Command::FindAgent { agent } => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
                 done = false;
@@ -427,6 +459,7 @@ impl Node {
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
                 TimerKey::Presence(t) => self.presence.on_timer(&mut cx!(self), t),
+                TimerKey::Identity(t) => self.identity.on_timer(&mut cx!(self), t),
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
@@ -445,6 +478,7 @@ impl Node {
     fn route(&mut self) {
         for _ in 0..HOPS {
             if let Some(signal) = self.queues.signals.pop_front() {
+                self.identity.on_signal(&mut cx!(self), &signal);
                 self.membership.on_signal(&mut cx!(self), &signal);
                 self.pubsub.on_signal(&mut cx!(self), &signal);
                 self.swim.on_signal(&mut cx!(self), &signal);
@@ -457,6 +491,10 @@ impl Node {
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Remember(peer) => self.membership.remember_way(*peer),
+                    Request::Prove(node, epoch, certificate, from) => {
+                        let named = certifying::Command::Named(node, epoch, certificate, from);
+                        self.identity.on_command(&mut cx!(self), named);
+                    }
                     Request::PutRecord(set, bytes) => {
                         self.records.on_command(&mut cx!(self), records::Command::Put(set, bytes));
                     }
@@ -503,94 +541,5 @@ impl Node {
     /// When the node wants an [`Input::Tick`], and why.
     pub fn deadline(&self) -> Option<(Time, Reason)> {
         self.deadlines.next()
-    }
-
-    /// This node's id.
-    pub fn id(&self) -> NodeId {
-        self.id
-    }
-
-    /// The neighbours in an overlay, oldest first.
-    pub fn active_view(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.membership.active(overlay)
-    }
-
-    /// The spare neighbours in an overlay.
-    pub fn passive_view(&self, overlay: Overlay) -> Vec<NodeId> {
-        self.membership.passive(overlay)
-    }
-
-    /// Both views of an overlay, their target and the estimated number of members.
-    pub fn view(&self, overlay: Overlay) -> Option<ViewInfo> {
-        self.membership.view(overlay, &self.config, self.now)
-    }
-
-    /// `peer` with the addresses known of it.
-    pub fn peer_addr(&self, peer: &NodeId) -> PeerAddr {
-        self.topology.peer_addr(peer)
-    }
-
-    /// Linked peers and neighbours.
-    pub fn peers(&self) -> Vec<PeerInfo> {
-        self.links
-            .up()
-            .map(|id| PeerInfo {
-                id,
-                addrs: self.topology.addrs(&id).to_vec(),
-                linked: true,
-                outbound: self.links.outbound(&id),
-                rtt: self.topology.rtt(&id),
-                slow: self.links.is_slow(&id),
-                state: self.topology.state(&id),
-                active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
-            })
-            .collect()
-    }
-
-    /// The addresses at which unrelated peers have reached this node.
-    pub fn confirmed_addrs(&self) -> Vec<Addr> {
-        let confirmed = self.attestations.confirmed(self.now.wall, &self.own_addrs, &self.topology);
-        confirmed.into_iter().map(|c| c.0).collect()
-    }
-
-    /// The coordinators known, the best by this node's own measure first.
-    pub fn coordinators(&self) -> Vec<CoordinatorAdvert> {
-        self.coordinators.list(self.now.mono, &self.store, &self.topology)
-    }
-
-    /// The topics this node takes part in.
-    pub fn topics(&self) -> Vec<TopicInfo> {
-        self.pubsub
-            .topics()
-            .map(|t| match self.view(Overlay::Topic(t.topic)) {
-                Some(v) => TopicInfo { passive: v.passive.len(), members_estimate: v.members, ..t },
-                None => t,
-            })
-            .collect()
-    }
-
-    /// The content of a large message, if it is here or on its way.
-    pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
-        self.large.content(id)
-    }
-
-    /// How many statements where agents are this node can answer with.
-    pub fn agents_known(&self) -> usize {
-        self.foaf.known()
-    }
-
-    /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.
-    pub fn local_health(&self) -> u8 {
-        self.swim.local_health()
-    }
-
-    /// Links that are up or being dialed.
-    pub fn links(&self) -> &Links {
-        &self.links
-    }
-
-    /// What was counted since the start.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
     }
 }

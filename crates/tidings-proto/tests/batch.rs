@@ -38,6 +38,7 @@ fn header(messages: &[Outgoing]) -> BatchHeader {
         headers: if plain { vec![] } else { messages.iter().map(|m| m.headers.len() as u32).collect() },
         apart_ms: Some(2_500),
         large: None,
+        certificate: None,
     }
 }
 

@@ -42,7 +42,8 @@ fn put(net: &mut Network, n: u32, version: u64) {
 fn having(net: &Network, n: u32, version: u64) -> usize {
     let key = RecordKey::from(net.id(n));
     let all = (0..net.len() as u32).filter_map(|m| net.node(m));
-    all.filter(|node| node.records().get(sets::PRESENCE, &key).is_some_and(|r| r.claim.version == FAR + version)).count()
+    all.filter(|node| node.records().get(sets::PRESENCE, &key).is_some_and(|r| r.claim.version == FAR + version))
+        .count()
 }
 
 #[test]

@@ -7,6 +7,9 @@
 //! the content comes. So neither core nor driver waits for anything, a program of small messages need not know, and
 //! nobody waits for 64 MiB to learn that they are coming.
 //!
+//! Of an author heard for the first time the certificate may still be on its way: its messages wait for that, a second at
+//! most, and only they (`subscription/parked.rs`). So a program that heeds who an agent is misses nothing of it.
+//!
 //! Invariants:
 //!
 //! 1. The queue is bounded by messages and bytes; only an empty queue takes a batch past the bounds.
@@ -20,7 +23,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tidings_proto::identity::{MessageId, NodeId, TopicId};
+use tidings_proto::identity::{AgentId, MessageId, NodeId, Proof, TopicId};
 use tidings_proto::large::WHOLE;
 use tidings_proto::pubsub::{Delivery, HistoryQuery, MessageView};
 use tidings_proto::time::UnixMillis;
@@ -28,8 +31,10 @@ use tidings_proto::time::UnixMillis;
 use crate::gossip::Run;
 use crate::large::Large;
 
+mod parked;
 mod queue;
 
+use parked::Parked;
 use queue::Entry;
 pub(crate) use queue::{Contents, History, Queue};
 
@@ -41,6 +46,9 @@ pub struct SubscribeOptions {
     /// Whether every message of the topic is kept on this node's disk from now on, as long as this subscription is
     /// there. They are on the disk within about a second; nothing waits for that. Default: no.
     pub durable: bool,
+    /// Whether messages of an author whose certificate is not known yet wait for it, a second at most, while those of
+    /// others go by. Otherwise they come at once, and [`Message::agent`] may be missing. Default: yes.
+    pub await_agents: bool,
     /// Messages that may wait unread. Default: 65 536.
     pub capacity_messages: usize,
     /// Bytes that may wait unread. Default: 64 MiB.
@@ -57,6 +65,7 @@ impl Default for SubscribeOptions {
         SubscribeOptions {
             own: false,
             durable: false,
+            await_agents: true,
             capacity_messages: 65_536,
             capacity_bytes: 64 << 20,
             history: None,
@@ -122,8 +131,12 @@ pub struct Message {
     pub topic: TopicId,
     /// The topic's name, as it was subscribed to.
     pub topic_name: Arc<str>,
-    /// Whose.
+    /// Whose: the node that published it.
     pub author: NodeId,
+    /// The agent that the author speaks for, if that is proven.
+    pub agent: Option<AgentId>,
+    /// What is known of the author's agent, and why it is not proven.
+    pub proof: Proof,
     /// In which of the author's epochs: one per start of its process, ever growing.
     pub epoch: u64,
     /// Its sequence number within topic, author and epoch, from 1.
@@ -158,6 +171,7 @@ impl Message {
 struct Reading {
     delivery: Delivery,
     contents: Contents,
+    proof: Proof,
     index: usize,
     offset: usize,
 }
@@ -167,13 +181,14 @@ struct Reading {
 pub struct Subscription {
     queue: Arc<Queue>,
     reading: Option<Reading>,
+    parked: Parked,
     run: Arc<Run>,
 }
 
 impl Subscription {
     /// The reading end of `queue`, a queue of `run`.
     pub(crate) fn new(queue: Arc<Queue>, run: Arc<Run>) -> Subscription {
-        Subscription { queue, reading: None, run }
+        Subscription { queue, reading: None, parked: Parked::default(), run }
     }
 
     /// The topic.
@@ -212,14 +227,14 @@ impl Subscription {
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Pending,
             }
-            let entry = match self.queue.poll_pop(cx) {
+            let entry = match self.poll_entry(cx) {
                 Poll::Ready(Some(entry)) => entry,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => return Poll::Pending,
             };
             match entry {
-                Entry::Delivery(delivery, contents, skip) => {
-                    let mut reading = Reading { delivery, contents, index: 0, offset: 0 };
+                Entry::Delivery(delivery, contents, author, skip) => {
+                    let mut reading = Reading { delivery, contents, proof: author.proof(), index: 0, offset: 0 };
                     while reading.index < skip
                         && let Some((_, next)) = reading.delivery.message_at(reading.index, reading.offset)
                     {
@@ -231,6 +246,26 @@ impl Subscription {
                     return Poll::Ready(Some(Item::Gap { author, epoch, from, to }));
                 }
                 Entry::Lagged(missed) => return Poll::Ready(Some(Item::Lagged { missed })),
+            }
+        }
+    }
+
+    /// What waits for a certificate no longer; then what comes and need not wait.
+    fn poll_entry(&mut self, cx: &Context<'_>) -> Poll<Option<Entry>> {
+        loop {
+            if let Poll::Ready(entry) = self.parked.poll_next(cx) {
+                return Poll::Ready(Some(entry));
+            }
+            let entry = match self.queue.poll_pop(cx) {
+                Poll::Ready(Some(entry)) => entry,
+                Poll::Ready(None) => return Poll::Ready(self.parked.first()),
+                Poll::Pending => return Poll::Pending,
+            };
+            if !self.queue.awaits() {
+                return Poll::Ready(Some(entry));
+            }
+            if let Some(entry) = self.parked.park(entry) {
+                return Poll::Ready(Some(entry));
             }
         }
     }
@@ -266,18 +301,20 @@ impl Subscription {
             };
             view.payload = whole;
         }
-        let message = Message::of(&self.queue.name, d, view, large);
+        let message = Message::of(&self.queue.name, d, view, large, reading.proof);
         (reading.index, reading.offset) = (reading.index + 1, next);
         Poll::Ready(Some(Item::Message(message)))
     }
 }
 
 impl Message {
-    fn of(name: &Arc<str>, d: &Delivery, mut view: MessageView, large: Option<Large>) -> Message {
+    fn of(name: &Arc<str>, d: &Delivery, mut view: MessageView, large: Option<Large>, proof: Proof) -> Message {
         Message {
             topic: d.topic(),
             topic_name: name.clone(),
             author: d.author(),
+            agent: proof.agent(),
+            proof,
             epoch: d.epoch(),
             seq: view.seq,
             at: d.at(),
@@ -295,7 +332,7 @@ impl Message {
     /// All messages of some batches, the latest `last` of them. What is large comes as a handle.
     pub(crate) fn all(name: &Arc<str>, history: &History, last: Option<usize>) -> Vec<Message> {
         let mut all = Vec::new();
-        for (d, contents) in history {
+        for (d, contents, author) in history {
             let (mut index, mut offset) = (0, 0);
             while let Some((mut view, next)) = d.message_at(index, offset) {
                 let mut large = None;
@@ -304,7 +341,7 @@ impl Message {
                     large = found.find(|(i, _)| *i == index).map(|(_, l)| l.clone());
                     view.payload = Bytes::new();
                 }
-                all.push(Message::of(name, d, view, large));
+                all.push(Message::of(name, d, view, large, author.proof()));
                 (index, offset) = (index + 1, next);
             }
         }

@@ -9,7 +9,7 @@ use tidings::Item;
 struct MessageLine<'a> {
     topic: &'a str,
     author: String,
-    /// Who is behind the node; nodes have no agents yet.
+    /// The agent the node speaks for, if that is proven.
     agent: Option<String>,
     epoch: u64,
     seq: u64,
@@ -47,7 +47,7 @@ pub(super) fn of(topic: &str, item: &Item) -> Option<String> {
         Item::Message(m) => serde_json::to_string(&MessageLine {
             topic,
             author: m.author.to_string(),
-            agent: None,
+            agent: m.agent.map(|id| id.to_string()),
             epoch: m.epoch,
             seq: m.seq,
             id: m.id().to_string(),

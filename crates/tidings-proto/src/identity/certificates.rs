@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::certificate::{AgentCertificate, CertificateError, MAX_LIFE_MS, MAX_REVOKED, Revoked, in_time};
-use super::{AgentId, CertificateId, NodeId};
+use super::{AgentId, NodeId};
 use crate::crypto::Crypto;
 use crate::time::UnixMillis;
+use crate::wire::CertificateRef;
 
 /// Most certificates known: some 250 bytes each (a guess: the members of a large network that one node hears).
 pub const MAX_CERTIFICATES: usize = 16_384;
@@ -52,25 +53,28 @@ struct Revoker {
 /// Verified certificates.
 #[derive(Default)]
 pub struct Certificates {
-    known: BTreeMap<CertificateId, Held>,
+    known: BTreeMap<CertificateRef, Held>,
     /// The certificate with the highest number for each agent and node.
-    newest: BTreeMap<(AgentId, NodeId), CertificateId>,
+    newest: BTreeMap<(AgentId, NodeId), CertificateRef>,
     revokers: BTreeMap<AgentId, Revoker>,
     kept: usize,
-    /// Counts uses.
+    /// What was revoked while it was known.
+    lost: Vec<Binding>,
+    /// Counts uses: admissions and mentions.
     clock: u64,
 }
 
 impl Certificates {
     /// Takes in a certificate: verified, unless it is known. Of what is refused nothing stays.
     pub fn admit(&mut self, bytes: &Bytes, now: UnixMillis, crypto: &dyn Crypto) -> Result<Binding, CertificateError> {
-        let id = AgentCertificate::id_of(bytes)?;
-        if let Some(known) = self.binding(&id, now)
+        let full = AgentCertificate::id_of(bytes)?;
+        let id = CertificateRef::from(full);
+        if let Some(known) = self.binding(id, now)
             && self.known.get(&id).is_some_and(|h| h.bytes.is_some() || known.is_err())
         {
             return known;
         }
-        let certificate = AgentCertificate::parse_as(bytes.clone(), id)?;
+        let certificate = AgentCertificate::parse_as(bytes.clone(), full)?;
         let said = certificate.statement();
         if self.is_revoked(&said.agent, &said.node, said.serial) {
             return Err(CertificateError::Revoked);
@@ -85,14 +89,12 @@ impl Certificates {
         };
         self.insert(id, binding, bytes.clone());
         self.revoke(binding.agent, &said.revoked, now);
-        self.binding(&id, now).unwrap_or(Ok(binding))
+        self.binding(id, now).unwrap_or(Ok(binding))
     }
 
     /// What the certificate with this hash says, or why it does not hold; `None` if it is not known here.
-    pub fn binding(&mut self, id: &CertificateId, now: UnixMillis) -> Option<Result<Binding, CertificateError>> {
-        self.clock += 1;
-        let held = self.known.get_mut(id)?;
-        held.used = self.clock;
+    pub fn binding(&self, id: impl Into<CertificateRef>, now: UnixMillis) -> Option<Result<Binding, CertificateError>> {
+        let held = self.known.get(&id.into())?;
         let b = held.binding;
         Some(match held.revoked {
             true => Err(CertificateError::Revoked),
@@ -102,8 +104,8 @@ impl Certificates {
 
     /// The agent of `node` by the certificate with this hash, which the node itself named; `None` if it is not known here.
     pub fn agent(
-        &mut self,
-        id: &CertificateId,
+        &self,
+        id: impl Into<CertificateRef>,
         node: &NodeId,
         now: UnixMillis,
     ) -> Option<Result<AgentId, CertificateError>> {
@@ -114,22 +116,42 @@ impl Certificates {
     }
 
     /// The certificate itself, if its bytes are kept and it holds.
-    pub fn certificate(&mut self, id: &CertificateId, now: UnixMillis) -> Option<AgentCertificate> {
-        self.binding(id, now)?.ok()?;
-        let bytes = self.known.get(id)?.bytes.clone()?;
-        AgentCertificate::parse_as(bytes, *id).ok()
+    pub fn certificate(&self, id: impl Into<CertificateRef>, now: UnixMillis) -> Option<AgentCertificate> {
+        AgentCertificate::parse(self.bytes(id, now)?).ok()
     }
 
     /// A certificate's bytes, for somebody who asks, if they are kept and it holds.
-    pub fn bytes(&mut self, id: &CertificateId, now: UnixMillis) -> Option<Bytes> {
+    pub fn bytes(&self, id: impl Into<CertificateRef>, now: UnixMillis) -> Option<Bytes> {
+        let id = id.into();
         self.binding(id, now)?.ok()?;
-        self.known.get(id)?.bytes.clone()
+        self.known.get(&id)?.bytes.clone()
+    }
+
+    /// Whether it is known, holding or not.
+    pub fn knows(&self, id: impl Into<CertificateRef>) -> bool {
+        self.known.contains_key(&id.into())
+    }
+
+    /// Its serial number, if it is known.
+    pub(super) fn serial(&self, id: CertificateRef) -> Option<u64> {
+        self.known.get(&id).map(|h| h.binding.serial)
+    }
+
+    /// What was revoked since this was last asked: certificates that were known and held.
+    pub(super) fn take_revoked(&mut self) -> Vec<Binding> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Somebody names it: it is not among those that go first. Whether it is known.
+    pub fn touch(&mut self, id: impl Into<CertificateRef>) -> bool {
+        self.clock += 1;
+        self.known.get_mut(&id.into()).map(|held| held.used = self.clock).is_some()
     }
 
     /// The nodes of an agent, by its newest certificates that hold.
-    pub fn nodes(&self, agent: &AgentId, now: UnixMillis) -> Vec<(NodeId, CertificateId)> {
+    pub fn nodes(&self, agent: &AgentId, now: UnixMillis) -> Vec<(NodeId, CertificateRef)> {
         let range = (*agent, NodeId([0; 32]))..=(*agent, NodeId([255; 32]));
-        let holds = |id: &CertificateId| {
+        let holds = |id: &CertificateRef| {
             let held = self.known.get(id);
             held.is_some_and(|h| !h.revoked && in_time(h.binding.issued_ms, h.binding.expires_ms, now).is_ok())
         };
@@ -152,7 +174,7 @@ impl Certificates {
         self.known.is_empty()
     }
 
-    fn insert(&mut self, id: CertificateId, binding: Binding, bytes: Bytes) {
+    fn insert(&mut self, id: CertificateRef, binding: Binding, bytes: Bytes) {
         if self.known.len() >= MAX_CERTIFICATES && !self.known.contains_key(&id) {
             let oldest = eighth(self.known.values().map(|h| h.used));
             let (known, newest) = (&mut self.known, &mut self.newest);
@@ -199,12 +221,15 @@ impl Certificates {
         }
         let nodes = &r.nodes;
         let hit = |b: &Binding| nodes.iter().any(|r| r.node == b.node && b.serial <= r.up_to);
-        self.known.values_mut().filter(|h| h.binding.agent == agent && hit(&h.binding)).for_each(|h| h.revoked = true);
+        for h in self.known.values_mut().filter(|h| !h.revoked && h.binding.agent == agent && hit(&h.binding)) {
+            h.revoked = true;
+            self.lost.push(h.binding);
+        }
     }
 }
 
 /// The largest of the least eighth.
-fn eighth(of: impl Iterator<Item = u64>) -> u64 {
+pub(super) fn eighth(of: impl Iterator<Item = u64>) -> u64 {
     let mut all: Vec<u64> = of.collect();
     let at = all.len() / 8;
     if all.is_empty() { 0 } else { *all.select_nth_unstable(at).1 }

@@ -2,18 +2,24 @@
 
 mod addr;
 mod agent;
+mod agents;
+mod asking;
 mod certificate;
 mod certificates;
+pub mod layer;
 mod network;
+mod own;
 
 pub use addr::{Addr, MAX_ADDRS, PeerAddr};
 pub use agent::AgentSecret;
+pub use agents::{Agents, MAX_NAMED, Proof};
 pub use certificate::{
     AgentCertificate, CLOCKS_MS, CertificateError, MAX_CERTIFICATE, MAX_LIFE_MS, MAX_PREKEYS, MAX_REVOKED, Prekey,
     Revoked, Statement,
 };
 pub use certificates::{Binding, Certificates, MAX_CERTIFICATES, MAX_KEPT, MAX_REVOKERS};
 pub use network::{Network, NetworkError};
+pub(crate) use own::is_ours;
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use bytes::Bytes;
 
 use super::Node;
-use crate::identity::{Addr, NodeId};
+use crate::identity::{Addr, AgentId, NodeId};
 use crate::io::Overlay;
 use crate::layer::{Request, RequestTicket};
 use crate::presence::PresenceInfo;
@@ -51,6 +51,9 @@ pub struct PeerInfo {
     /// Who.
     #[serde(serialize_with = "as_text")]
     pub id: NodeId,
+    /// The agent it speaks for, if that is proven.
+    #[serde(serialize_with = "as_text_if_any")]
+    pub agent: Option<AgentId>,
     /// Where it can be reached.
     #[serde(serialize_with = "all_as_text")]
     pub addrs: Vec<Addr>,
@@ -77,6 +80,10 @@ pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Resu
 }
 
 pub(crate) fn as_text_or_null<T: std::fmt::Display, S: Serializer>(id: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    id.as_ref().map(ToString::to_string).serialize(s)
+}
+
+pub(crate) fn as_text_if_any<T: std::fmt::Display, S: Serializer>(id: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
     id.as_ref().map(ToString::to_string).serialize(s)
 }
 

@@ -21,7 +21,7 @@ use crate::crypto::{Crypto, SIGNATURE_LEN};
 use crate::identity::{BatchId, MessageId, Network, NodeId, TopicId};
 use crate::io::Outgoing;
 use crate::time::UnixMillis;
-use crate::wire::ShortId;
+use crate::wire::{CertificateRef, ShortId};
 
 /// Longest payload of one message (larger ones will travel as chunks).
 pub const MAX_MESSAGE: usize = 32 * 1024;
@@ -71,6 +71,9 @@ pub struct BatchHeader {
     /// content that travels apart ([`crate::large`]).
     #[n(9)]
     pub large: Option<Vec<u16>>,
+    /// The certificate of the author's agent. Not every batch names it: see `publish.rs`.
+    #[n(10)]
+    pub certificate: Option<CertificateRef>,
 }
 
 /// A place in an author's stream of messages.

@@ -12,7 +12,7 @@ use super::repair::{Lack, new_gap};
 use super::tree::{Peer, Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
-use crate::layer::{Cx, TimerKey};
+use crate::layer::{Cx, Request, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::{Bundle, Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
 
@@ -109,6 +109,11 @@ impl PubSub {
                 return;
             }
         };
+        if let Some(certificate) = batch.header().certificate
+            && cx.agents.is_news(cx.certificates, &batch.header().author, batch.header().epoch, certificate)
+        {
+            cx.request(Request::Prove(batch.header().author, batch.header().epoch, certificate, from));
+        }
         cx.counters.batches_received += 1;
         cx.counters.batches_pulled += u64::from(m.pulled);
         let hop = m.hop.max(1);

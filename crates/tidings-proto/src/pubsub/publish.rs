@@ -14,7 +14,7 @@ use crate::large::MAX_OWED;
 use crate::layer::{Cx, Request, TimerKey};
 use crate::links::REPAIR;
 use crate::time::{Span, Time};
-use crate::wire::Lane;
+use crate::wire::{CertificateRef, Lane};
 
 /// Bytes and messages of one topic that may wait to be signed and sent.
 pub const MAX_WAITING_BYTES: usize = 4 << 20;
@@ -27,6 +27,9 @@ pub const MAX_WAITING_MESSAGES: usize = 16_384;
 const FULL_ENOUGH: usize = 48 * 1024;
 const COMPANY: Span = Span::from_micros(2_000);
 const SO_SOON: Span = Span::from_micros(1_000);
+/// A batch names the certificate of our agent unless another did so recently: who comes to a busy topic learns within
+/// this whose messages they are, and a busy topic's batches are no longer for it (a guess).
+const NAME_EVERY: Span = Span::from_secs(1);
 /// Unsent bytes on a neighbour's data lane above which it counts as busy.
 const BUSY: usize = 64 * 1024;
 
@@ -53,6 +56,8 @@ pub(super) struct Outbox {
     unsent_bytes: usize,
     /// A large message was refused in this turn.
     behind_large: bool,
+    /// The certificate that was named last, in which epoch, and when.
+    named: Option<(CertificateRef, u64, Time)>,
 }
 
 impl Outbox {
@@ -93,6 +98,17 @@ impl Outbox {
     /// Whether the message in front is to be stored first.
     pub(super) fn durable_next(&self) -> bool {
         self.waiting.front().is_some_and(|w| w.durable)
+    }
+
+    /// The certificate to be named in a batch signed now, if one is due.
+    fn name(&mut self, cx: &Cx<'_>, epoch: u64) -> Option<CertificateRef> {
+        let own = cx.agents.own()?;
+        let recent = |(c, e, at): (CertificateRef, u64, Time)| c == own && e == epoch && cx.now.mono < at + NAME_EVERY;
+        if self.named.is_some_and(recent) {
+            return None;
+        }
+        self.named = Some((own, epoch, cx.now.mono));
+        Some(own)
     }
 
     /// The next batch's messages: all durable, or none.
@@ -215,6 +231,7 @@ impl PubSub {
         t.outbox.sealed = cx.now.mono;
         let first_seq = used.map_or(0, |u| u.seq) + 1;
         self.secrets.seal(cx.crypto, (id, cx.me, epoch, first_seq), &mut messages);
+        let certificate = t.outbox.name(cx, epoch);
         let header = BatchHeader {
             topic: id,
             author: cx.me,
@@ -230,6 +247,7 @@ impl PubSub {
             },
             apart_ms: used.map(|u| cx.now.wall.0.saturating_sub(u.wall_ms)),
             large: large_places(&messages),
+            certificate,
         };
         for content in messages.iter().filter_map(|m| m.content.as_ref()) {
             cx.request(Request::Offer(id, content.clone()));

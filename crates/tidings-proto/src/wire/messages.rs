@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
@@ -454,6 +455,10 @@ messages! {
     72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
     73 RecordsLazy |_| true;
     74 RecordsWave |_| true;
+    80 Certified |_| true;
+    81 AskCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
+    82 Certificate |_| true;
+    83 NoCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
     85 Seek |_| true;
     86 Found |_| true;
     87 NotFound |_| true;

@@ -12,6 +12,7 @@
 //! Bodies are CBOR maps with integer keys: a field can be added without breaking an older peer, and an older
 //! peer's frame is read with the missing fields at their defaults.
 
+mod certificates;
 mod foaf;
 mod frame;
 mod large;
@@ -21,6 +22,7 @@ mod reach;
 mod reconcile;
 mod records;
 
+pub use certificates::*;
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;

@@ -47,7 +47,7 @@ pub(crate) fn out(payload: &[u8]) -> Outgoing {
 pub(crate) struct Fake {
     pub(crate) id: NodeId,
     pub(crate) addr: PeerAddr,
-    crypto: SimCrypto,
+    pub(crate) crypto: SimCrypto,
 }
 
 impl Fake {
@@ -77,6 +77,7 @@ impl Fake {
             headers: vec![],
             apart_ms: None,
             large: None,
+            certificate: None,
         }
     }
 
@@ -178,13 +179,13 @@ impl Driven {
     }
 
     fn drawn(config: GossipConfig, seed: u8) -> Driven {
-        Driven::ported(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
+        Driven::with_port(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
     }
 
     /// A node with a key of its own.
     pub(crate) fn keyed(key: u8) -> Driven {
         let port = SimCrypto::new(&SecretKey::from_bytes([key; 32]));
-        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        let mut d = Driven::with_port(GossipConfig::default(), 5, port);
         d.run();
         d.command(Command::SetAddrs { addrs: vec![addr(200)] });
         d
@@ -193,16 +194,17 @@ impl Driven {
     /// A node that speaks for an agent.
     pub(crate) fn agent(agent: &AgentSecret) -> Driven {
         let port = SimCrypto::with_agent(&SecretKey::from_bytes(SECRET), agent);
-        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        let mut d = Driven::with_port(GossipConfig::default(), 5, port);
         d.run();
         d.command(Command::SetAddrs { addrs: vec![addr(200)] });
         d
     }
 
-    fn ported(config: GossipConfig, seed: u8, port: SimCrypto) -> Driven {
+    /// A node that signs with this, and has not been told yet what is stored.
+    pub(crate) fn with_port(config: GossipConfig, seed: u8, crypto: SimCrypto) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
-        let crypto = Arc::new(port);
+        let crypto = Arc::new(crypto);
         config.validate().expect("a usable configuration");
         let setup = NodeSetup { secret, network: network(), config, seed: [seed; 32] };
         Driven {

@@ -475,3 +475,36 @@ fn of_records_wave() {
     a1001a01020304
     ");
 }
+
+#[test]
+fn of_certified() {
+    insta::assert_snapshot!(wire("Certified"), @r"
+    0150130000000000
+    a10050f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
+    ");
+}
+
+#[test]
+fn of_ask_certificates() {
+    insta::assert_snapshot!(wire("AskCertificates"), @r"
+    0151250000000000
+    a1008250f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f150f2f2f2f2f2f2f2f2f2f2f2
+    f2f2f2f2f2
+    ");
+}
+
+#[test]
+fn of_certificate() {
+    insta::assert_snapshot!(wire("Certificate"), @r"
+    0152010000000000
+    a0
+    ");
+}
+
+#[test]
+fn of_no_certificates() {
+    insta::assert_snapshot!(wire("NoCertificates"), @r"
+    0153140000000000
+    a1008150f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
+    ");
+}

@@ -159,6 +159,13 @@ fn of_contents_asked_for_at_once() {
 }
 
 #[test]
+fn of_certificates_asked_for_at_once() {
+    let refs = |n| vec![CertificateRef([1; 16]); n];
+    at_and_past(|n| AskCertificates { certificates: refs(n) }.into(), MAX_CERTIFICATES_ASKED);
+    at_and_past(|n| NoCertificates { certificates: refs(n) }.into(), MAX_CERTIFICATES_ASKED);
+}
+
+#[test]
 fn of_chunk_numbers() {
     let last = Have { content: ContentId([1; 32]), chunks: chunks(&[MAX_CHUNKS as u32 - 1]) };
     let body = body_of(&last.clone().into());

@@ -145,6 +145,10 @@ fn other_examples() -> Vec<Message> {
         RecordsWanted { ids: vec![0x0102_0304], keys: vec![(SetId(1), 0x0102_0304_0506_0708)], eager: true }.into(),
         RecordsLazy {}.into(),
         RecordsWave { id: 0x0102_0304 }.into(),
+        Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
+        AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
+        Certificate {}.into(),
+        NoCertificates { certificates: vec![CertificateRef([0xf1; 16])] }.into(),
     ]
 }
 

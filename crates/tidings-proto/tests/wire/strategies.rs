@@ -143,6 +143,19 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         detection(),
         reconciliation(),
         contents(),
+        certificates(),
+    ]
+}
+
+/// Those about agents' certificates.
+fn certificates() -> impl Strategy<Value = Message> {
+    let one = || any::<[u8; 16]>().prop_map(CertificateRef);
+    let some = move || vec(one(), 0..=MAX_CERTIFICATES_ASKED);
+    prop_oneof![
+        one().prop_map(|certificate| Certified { certificate }.into()),
+        some().prop_map(|certificates| AskCertificates { certificates }.into()),
+        Just(Certificate {}.into()),
+        some().prop_map(|certificates| NoCertificates { certificates }.into()),
         records(),
     ]
 }

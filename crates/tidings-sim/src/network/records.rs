@@ -9,16 +9,22 @@ use tidings_proto::wire::{Frame, Lane, Message};
 use super::{Network, PACKET};
 
 impl Network {
-    /// Notes a frame about records.
-    pub(super) fn count_records(&mut self, lane: Lane, frame: &Frame) {
+    /// Notes a frame about records or certificates. Returns whether it is one.
+    pub(super) fn count_records(&mut self, lane: Lane, frame: &Frame) -> bool {
         let tag = frame.head.get(1).copied().unwrap_or(0);
         let compares = (50..60).contains(&tag)
             && Message::parse(frame.to_bytes()).is_ok_and(|m| m.is_some_and(|(m, _)| Store::is_meant(&m)));
-        if (70..80).contains(&tag) || compares {
-            let bytes = (frame.len() + PACKET) as u64;
+        let bytes = (frame.len() + PACKET) as u64;
+        if (80..85).contains(&tag) {
+            self.traffic.certificate_bytes += bytes;
+            return true;
+        }
+        let is_one = (70..80).contains(&tag) || compares;
+        if is_one {
             self.traffic.record_bytes += bytes;
             self.traffic.record_comparing_bytes += if compares || lane == Lane::Bulk { bytes } else { 0 };
         }
+        is_one
     }
 
     /// Node `n` publishes a record, as one of its layers would.

@@ -24,6 +24,7 @@ use tidings_proto::wire::Lane;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::Sleep;
 
+use super::authors::Authors;
 use super::clock::Clock;
 use super::disk::Disk;
 use super::downloads::Downloads;
@@ -85,6 +86,7 @@ pub(crate) struct Driver {
     publishing: Publishing,
     subscribers: Subscribers,
     downloads: Downloads,
+    authors: Authors,
     clock: Clock,
     timer: Pin<Box<Sleep>>,
     armed: Option<Time>,
@@ -125,6 +127,7 @@ impl Driver {
             publishing: Publishing::default(),
             subscribers: Subscribers::default(),
             downloads: Downloads::default(),
+            authors: Authors::default(),
             clock,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
@@ -380,7 +383,8 @@ impl Driver {
         let Reply::History(batches) = reply else { return Vec::new() };
         let with_contents = |d: Delivery| {
             let contents = self.downloads.of(&self.node, &d);
-            (d, contents)
+            let author = self.authors.of(&self.node, &d);
+            (d, contents, author)
         };
         batches.into_iter().map(with_contents).collect()
     }
@@ -390,9 +394,15 @@ impl Driver {
         match event {
             Event::Delivered(delivery) => {
                 let wanted = self.subscribers.queues(&delivery.topic()).iter().any(|q| q.wants(&delivery));
-                let contents = if wanted { self.downloads.of(&self.node, &delivery) } else { None };
-                self.subscribers.deliver(&delivery, &contents);
+                if wanted {
+                    let contents = self.downloads.of(&self.node, &delivery);
+                    let author = self.authors.of(&self.node, &delivery);
+                    self.subscribers.deliver(&delivery, &contents, &author);
+                }
             }
+            Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
+            Event::Agent { node, agent } => drop(self.events.send(AgentEvent::Agent { peer: node, agent })),
+            Event::CastOut => drop(self.events.send(AgentEvent::CastOut)),
             Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
             Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
             Event::ContentLost { content } => self.downloads.lost(&content),
@@ -483,6 +493,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.subscribers.end_all();
         self.downloads.end();
+        self.authors.end();
         self.run.end();
     }
 }

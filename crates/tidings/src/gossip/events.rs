@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use serde::{Serialize, Serializer};
-use tidings_proto::identity::NodeId;
+use tidings_proto::identity::{AgentId, NodeId};
 use tidings_proto::io::{LeaveReason, Overlay};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -51,6 +51,17 @@ pub enum AgentEvent {
         #[serde(serialize_with = "text")]
         peer: NodeId,
     },
+    /// The agent that a node speaks for is proven, or is no longer.
+    Agent {
+        /// The node.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+        /// Its agent.
+        #[serde(serialize_with = "text_if_any")]
+        agent: Option<AgentId>,
+    },
+    /// The agent has revoked this node, on another of its nodes: it speaks for it no longer.
+    CastOut,
     /// A record could not be written: messages flow on, but a restart may repeat or miss some.
     StorageFailed {
         /// What the storage said.
@@ -105,6 +116,11 @@ pub(crate) fn text<T: Display, S: Serializer>(value: &T, s: S) -> Result<S::Ok, 
     s.collect_str(value)
 }
 
+/// An id as people read it, if there is one.
+pub(crate) fn text_if_any<T: Display, S: Serializer>(value: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(ToString::to_string).serialize(s)
+}
+
 fn overlay_text<S: Serializer>(value: &Overlay, s: S) -> Result<S::Ok, S::Error> {
     match value {
         Overlay::Root => s.serialize_str("root"),
@@ -156,7 +172,10 @@ impl MembershipEvents {
                 AgentEvent::Missed { events } => MembershipEvent::Missed { events },
                 AgentEvent::PeerSuspected { peer } => MembershipEvent::PeerSuspected { peer },
                 AgentEvent::PeerRecovered { peer } => MembershipEvent::PeerRecovered { peer },
-                AgentEvent::StorageFailed { .. } | AgentEvent::CloneSeen { .. } => continue,
+                AgentEvent::StorageFailed { .. }
+                | AgentEvent::CloneSeen { .. }
+                | AgentEvent::Agent { .. }
+                | AgentEvent::CastOut => continue,
             });
         }
     }

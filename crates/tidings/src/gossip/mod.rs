@@ -1,5 +1,6 @@
 //! The running node: the core, driven by tokio, over a transport and a store.
 
+mod authors;
 mod clock;
 mod disk;
 mod downloads;
@@ -14,6 +15,7 @@ mod runtime;
 mod status;
 mod subscribers;
 
+pub(crate) use authors::Author;
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
 pub(crate) use run::Run;

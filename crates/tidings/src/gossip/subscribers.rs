@@ -7,6 +7,7 @@ use tidings_proto::identity::{NodeId, TopicId};
 use tidings_proto::io::Reply;
 use tidings_proto::pubsub::Delivery;
 
+use super::authors::Author;
 use super::pending;
 use super::run::Done;
 use crate::subscription::{Contents, Queue};
@@ -73,9 +74,9 @@ impl Subscribers {
     }
 
     /// Hands out a batch.
-    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
+    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents, author: &Author) {
         for queue in self.queues(&delivery.topic()) {
-            queue.deliver(delivery, contents);
+            queue.deliver(delivery, contents, author);
         }
     }
 

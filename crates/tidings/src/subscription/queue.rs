@@ -9,22 +9,23 @@ use tidings_proto::identity::{NodeId, TopicId};
 use tidings_proto::pubsub::{Delivery, HistoryQuery, TopicSecret};
 
 use super::SubscribeOptions;
+use crate::gossip::Author;
 use crate::large::Large;
 use crate::sync::lock;
 use crate::topic::Named;
 
 /// What an entry costs beside its bytes: about its size in memory.
-const ENTRY_OVERHEAD: usize = 128;
+const ENTRY_OVERHEAD: usize = 176;
 
 /// The large messages of a delivery, by their place in it.
 pub(crate) type Contents = Option<Arc<[(usize, Large)]>>;
 
-/// Batches from a log, with the large messages they announce.
-pub(crate) type History = Vec<(Delivery, Contents)>;
+/// Batches from a log, with the large messages they announce, and by whom they are.
+pub(crate) type History = Vec<(Delivery, Contents, Author)>;
 
 pub(super) enum Entry {
-    /// A batch, its large messages, and how many of its first messages are left out.
-    Delivery(Delivery, Contents, usize),
+    /// A batch, its large messages, its author, and how many of its first messages are left out.
+    Delivery(Delivery, Contents, Author, usize),
     Gap {
         author: NodeId,
         epoch: u64,
@@ -35,9 +36,31 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    fn cost(&self) -> (usize, usize) {
+    /// Whose it is; nobody's if it is about a place in the queue.
+    pub(super) fn author(&self) -> Option<NodeId> {
         match self {
-            Entry::Delivery(d, contents, skip) => {
+            Entry::Delivery(d, ..) => Some(d.author()),
+            Entry::Gap { author, .. } => Some(*author),
+            Entry::Lagged(_) => None,
+        }
+    }
+
+    /// Whether its author's certificate is on its way.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self, Entry::Delivery(_, _, author, _) if author.is_awaited())
+    }
+
+    /// Ready when there is no use in waiting for its author's certificate.
+    pub(super) fn poll_author(&self, cx: &Context<'_>) -> Poll<()> {
+        match self {
+            Entry::Delivery(_, _, author, _) => author.poll(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    pub(super) fn cost(&self) -> (usize, usize) {
+        match self {
+            Entry::Delivery(d, contents, _, skip) => {
                 let contents: usize = contents.iter().flat_map(|c| c.iter()).map(|(_, l)| l.size()).sum();
                 (d.len() - skip, d.batch().bytes().len() + contents + ENTRY_OVERHEAD)
             }
@@ -48,7 +71,7 @@ impl Entry {
 
     fn stands_for(&self) -> u64 {
         match self {
-            Entry::Delivery(d, _, skip) => (d.len() - skip) as u64,
+            Entry::Delivery(d, _, _, skip) => (d.len() - skip) as u64,
             Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
             Entry::Lagged(missed) => *missed,
         }
@@ -95,14 +118,14 @@ impl Queue {
     /// The history is here: it comes first, and what is delivered from now on behind it.
     pub(crate) fn begin(&self, history: &History) {
         lock(&self.state).held = false;
-        let wanted = |(d, _): &&(Delivery, Contents)| !d.own() || self.options.own;
-        let all: usize = history.iter().filter(wanted).map(|(d, _)| d.len()).sum();
+        let wanted = |(d, ..): &&(Delivery, Contents, Author)| !d.own() || self.options.own;
+        let all: usize = history.iter().filter(wanted).map(|(d, ..)| d.len()).sum();
         let mut surplus = self.options.history.and_then(|q| q.last).map_or(0, |last| all.saturating_sub(last));
-        for (d, contents) in history.iter().filter(wanted) {
+        for (d, contents, author) in history.iter().filter(wanted) {
             let skip = surplus.min(d.len());
             surplus -= skip;
             if skip < d.len() {
-                self.push(Entry::Delivery(d.clone(), contents.clone(), skip));
+                self.push(Entry::Delivery(d.clone(), contents.clone(), author.clone(), skip));
             }
         }
     }
@@ -115,15 +138,20 @@ impl Queue {
         wanted && (!delivery.own() || self.options.own)
     }
 
+    /// Whether messages wait for their authors' certificates.
+    pub(super) fn awaits(&self) -> bool {
+        self.options.await_agents
+    }
+
     /// Whether the topic is to be kept on disk.
     pub(crate) fn durable(&self) -> bool {
         self.options.durable
     }
 
     /// Queues a batch, or counts its messages as missed.
-    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents) {
+    pub(crate) fn deliver(&self, delivery: &Delivery, contents: &Contents, author: &Author) {
         if self.wants(delivery) && !lock(&self.state).held {
-            self.push(Entry::Delivery(delivery.clone(), contents.clone(), 0));
+            self.push(Entry::Delivery(delivery.clone(), contents.clone(), author.clone(), 0));
         }
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Foaf, Timer};
 use crate::discovery::{LIFE, Whereabouts};
-use crate::identity::{AgentCertificate, AgentId, CertificateId, NodeId, Statement};
+use crate::identity::{AgentId, NodeId};
 use crate::io::{CommandError, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
 use crate::time::Span;
@@ -22,8 +22,6 @@ pub(super) const LENGTH: u8 = 24;
 const ENOUGH: u8 = 4;
 /// After the start, or a change, until the walks set out: neighbours are still coming (a guess).
 const SETTLE: Span = Span::from_secs(3);
-/// The life of a certificate that is issued here.
-const CERTIFIED: Span = Span::from_secs(30 * 24 * 3_600);
 /// How often what has expired is looked for.
 const SWEEP: Span = Span::from_secs(60);
 
@@ -71,7 +69,7 @@ impl Foaf {
     /// Issues a statement. `None` until there is a certificate and an address to name.
     fn say(&mut self, cx: &mut Cx<'_>) -> Option<Whereabouts> {
         let own = self.own.as_mut()?;
-        let (certificate, bytes) = own_certificate(cx, own.agent)?;
+        let (certificate, bytes) = cx.agents.own_certificate()?.clone();
         let node = cx.own_address();
         if node.addrs.is_empty() {
             return None;
@@ -179,13 +177,13 @@ impl Foaf {
             }
             _ => {
                 known = 0;
-                if cx.certificates.agent(&w.certificate(), &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
+                if cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
                     let lack = LackProof { certificate: w.certificate(), walk: m.walk, ttl: m.ttl, known: m.known };
                     cx.send(from, lack);
                     return;
                 }
                 let good = w.check(cx.now.wall, &self.key, cx.crypto).is_ok() && self.proven(cx, &w, certificate);
-                let bytes = cx.certificates.bytes(&w.certificate(), cx.now.wall);
+                let bytes = cx.certificates.bytes(w.certificate(), cx.now.wall);
                 let Some(bytes) = bytes.filter(|_| good) else {
                     cx.counters.deposits_refused += 1;
                     return;
@@ -221,27 +219,4 @@ impl Foaf {
             cx.deadlines.set(TimerKey::Foaf(Timer::Sweep), cx.now.mono + SWEEP);
         }
     }
-}
-
-/// The certificate by which this node speaks for its agent: the newest there is, or one issued now.
-fn own_certificate(cx: &mut Cx<'_>, agent: AgentId) -> Option<(CertificateId, Bytes)> {
-    let now = cx.now.wall;
-    let newest = cx.certificates.nodes(&agent, now).into_iter().find(|(node, _)| *node == cx.me);
-    if let Some((_, id)) = newest
-        && let Some(bytes) = cx.certificates.bytes(&id, now)
-    {
-        return Some((id, bytes));
-    }
-    let statement = Statement {
-        agent,
-        node: cx.me,
-        serial: now.0,
-        issued_ms: now.0,
-        expires_ms: now.0.saturating_add(CERTIFIED.as_millis()),
-        prekeys: Vec::new(),
-        revoked: Vec::new(),
-    };
-    let issued = AgentCertificate::issue(statement, cx.crypto)?;
-    cx.certificates.admit(issued.bytes(), now, cx.crypto).ok()?;
-    Some((issued.id(), issued.bytes().clone()))
 }

@@ -90,7 +90,7 @@ impl Foaf {
         for held in self.known.nodes(agent, cx.now.wall) {
             let w = &held.whereabouts;
             // Revoked meanwhile.
-            if matches!(cx.certificates.agent(&w.certificate(), &w.node(), cx.now.wall), Some(Err(_))) {
+            if matches!(cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall), Some(Err(_))) {
                 continue;
             }
             for part in [w.bytes(), &held.certificate] {

@@ -133,6 +133,7 @@ impl Rogues {
             headers: Vec::new(),
             apart_ms: None,
             large: None,
+            certificate: None,
         };
         let message = Outgoing { payload, ..Outgoing::default() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);

@@ -36,6 +36,7 @@ fn header(epoch: u64, first_seq: u64, count: u64, previous: Option<Position>) ->
         headers: vec![],
         apart_ms: None,
         large: None,
+        certificate: None,
     }
 }
 

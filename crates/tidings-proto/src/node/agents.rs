@@ -1,0 +1,65 @@
+//! What a node knows of agents, for its driver.
+
+use super::Node;
+use crate::crypto::BoxSecret;
+use crate::identity::{AgentId, CertificateError, NodeId, Proof};
+use crate::pubsub::Delivery;
+use crate::wire::CertificateRef;
+
+impl Node {
+    /// The agent this node speaks for, if it holds one's key.
+    pub fn agent_id(&self) -> Option<AgentId> {
+        self.identity.agent()
+    }
+
+    /// The agent that `node` speaks for, as far as it is known.
+    pub fn agent_of(&self, node: &NodeId) -> Proof {
+        if *node == self.id { self.own_proof() } else { self.agents.of_node(&self.certificates, node, self.now.wall) }
+    }
+
+    /// The agent of a delivery's author.
+    pub fn author_of(&self, delivery: &Delivery) -> Proof {
+        if delivery.own() {
+            return self.own_proof();
+        }
+        let h = delivery.batch().header();
+        self.agents.of_author(&self.certificates, &h.author, h.epoch, h.certificate, self.now.wall)
+    }
+
+    /// The agent that `node` speaks for by the certificate it named.
+    pub fn agent_by(&self, node: &NodeId, certificate: CertificateRef) -> Proof {
+        self.agents.by_name(&self.certificates, node, certificate, self.now.wall)
+    }
+
+    /// The certificate that tells the author of `delivery`, if it is being asked for.
+    pub fn author_pending(&self, delivery: &Delivery) -> Option<CertificateRef> {
+        if delivery.own() {
+            return None;
+        }
+        let h = delivery.batch().header();
+        self.agents.pending_of(&h.author, h.epoch, h.certificate)
+    }
+
+    fn own_proof(&self) -> Proof {
+        match (self.identity.agent(), self.agents.own()) {
+            (Some(agent), Some(_)) => Proof::Proven(agent),
+            (Some(_), None) if self.identity.is_cast_out() => Proof::Refused(CertificateError::Revoked),
+            _ => Proof::None,
+        }
+    }
+
+    /// The newest certificates of an agent that hold, one for each of its nodes, as far as they are known.
+    pub fn newest_certificates(&self, agent: &AgentId) -> Vec<(NodeId, CertificateRef)> {
+        self.certificates.nodes(agent, self.now.wall)
+    }
+
+    /// The secret to the prekey of this node's with this id, if it is not too old.
+    pub fn prekey_secret(&self, id: u64) -> Option<&BoxSecret> {
+        self.agents.prekey_secret(id)
+    }
+
+    /// The certificate this node names as its agent's.
+    pub fn certificate(&self) -> Option<CertificateRef> {
+        self.agents.own()
+    }
+}
