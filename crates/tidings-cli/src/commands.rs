@@ -45,6 +45,32 @@ pub(crate) async fn peers(args: &DataArgs, json: bool) -> Result<(), CliError> {
     out::table(Paint::stdout(), &["PEER", "ADDRESS", "RTT", "TOPICS", "STATE"], &rows)
 }
 
+/// `tidings coordinators`.
+pub(crate) async fn coordinators(args: &DataArgs, json: bool) -> Result<(), CliError> {
+    let answer = Client::open(args)?.get("/v1/coordinators").await?;
+    if json {
+        return out::json(&answer);
+    }
+    let rows: Vec<Vec<String>> = list(&answer["coordinators"])
+        .map(|c| {
+            let rtt = c["rtt_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+            let hours = |ms: &Value| format!("{:.1} h", ms.as_f64().unwrap_or(0.0) / 3_600_000.0);
+            let tried = format!(
+                "{} of {}",
+                c["reached"],
+                c["reached"].as_u64().unwrap_or(0) + c["failed"].as_u64().unwrap_or(0)
+            );
+            vec![short(&c["node"]), short(&c["agent"]), joined(&c["addrs"]), tried, rtt, hours(&c["expires_in_ms"])]
+        })
+        .collect();
+    if rows.is_empty() {
+        return out::line(
+            "no coordinators yet: a node becomes one when two others have confirmed that they reached it",
+        );
+    }
+    out::table(Paint::stdout(), &["NODE", "AGENT", "ADDRESS", "REACHED", "RTT", "HOLDS FOR"], &rows)
+}
+
 /// `tidings topics`.
 pub(crate) async fn topics(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let answer = Client::open(args)?.get("/v1/topics").await?;

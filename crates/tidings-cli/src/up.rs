@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
-use tidings::{Addr, Agent, AgentEvent, JoinTarget, Lan, LanError, Network, PeerAddr, load_config, parse_join};
+use tidings::{
+    Addr, Agent, AgentEvent, CoordinatorMode, JoinTarget, Lan, LanError, Network, PeerAddr, load_config, parse_join,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -98,6 +100,12 @@ async fn serve(
     if !peers.is_empty() {
         agent.join_network(peers).await.map_err(|e| CliError::Node(e.to_string()))?;
     }
+    let mode = match (args.coordinator, args.no_coordinator) {
+        (true, _) => CoordinatorMode::Always,
+        (_, true) => CoordinatorMode::Never,
+        _ => CoordinatorMode::Auto,
+    };
+    agent.handle().coordinators().set_mode(mode).await.map_err(|e| CliError::Node(e.to_string()))?;
     let _lan = lan(agent, args);
     let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
     file.write(dir)?;

@@ -36,9 +36,9 @@ pub mod transport;
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
-    AgentEvent, AntiEntropyManager, ConfigError, Counters, Events, GossipConfig, GossipRuntime, HistoryQuery,
-    MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
-    RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
+    Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager, PeerInfo,
+    PubSubManager, ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};

@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
+//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
@@ -94,6 +94,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/id", get(routes::id))
         .route("/v1/ticket", get(routes::ticket))
         .route("/v1/peers", get(routes::peers))
+        .route("/v1/coordinators", get(routes::coordinators))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))

@@ -31,6 +31,15 @@ pub(super) async fn ticket(State(shared): State<Shared>) -> Answer {
     Ok(Json(json!({ "ticket": shared.agent.ticket().to_string() })))
 }
 
+pub(super) async fn coordinators(State(shared): State<Shared>) -> Answer {
+    let manager = shared.agent.handle().coordinators();
+    let refuse = |error: tidings::RuntimeError| refuse(error.into());
+    let known = manager.get_coordinators().await.map_err(refuse)?;
+    let confirmed = manager.confirmed_addrs().await.map_err(refuse)?;
+    let confirmed: Vec<String> = confirmed.iter().map(ToString::to_string).collect();
+    Ok(Json(json!({ "coordinators": known, "confirmed_addrs": confirmed })))
+}
+
 pub(super) async fn peers(State(shared): State<Shared>) -> Answer {
     let topics = shared.agent.topics().await.map_err(refuse)?;
     let peers = shared.agent.peers().await.map_err(refuse)?;

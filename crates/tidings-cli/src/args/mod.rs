@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// List the peers the node is linked to
     #[command(after_help = "Example:\n  tidings peers --json")]
     Peers(DataArgs),
+    /// List the nodes that offer themselves as ways into the network, the best by the node's own measure first
+    #[command(after_help = "Example:\n  tidings coordinators --data ~/node-a")]
+    Coordinators(DataArgs),
     /// List the topics the node takes part in
     #[command(after_help = "Example:\n  tidings topics")]
     Topics(DataArgs),
@@ -200,6 +203,12 @@ pub(crate) struct UpArgs {
     /// Address others reach the node at, if not its own (a forwarded port); give it again for more
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_advertised)]
     pub(crate) advertise: Vec<SocketAddr>,
+    /// Offer the node as a way into the network whenever others have confirmed that they can reach it
+    #[arg(long, conflicts_with = "no_coordinator")]
+    pub(crate) coordinator: bool,
+    /// Never offer the node as a way into the network
+    #[arg(long)]
+    pub(crate) no_coordinator: bool,
     /// Neither announce the node on the local network nor look for others there
     #[arg(long)]
     pub(crate) no_lan: bool,

@@ -39,6 +39,10 @@ pub const WANTED: usize = 16;
 pub const LIFE: Span = Span::from_secs(24 * 3_600);
 /// How often a node looks whether one more is wanted, or one less; drawn anew each time, so that not all decide at once.
 const LOOK: (Span, Span) = (Span::from_secs(20), Span::from_secs(120));
+/// How long a node whose address has just been confirmed lets others go first, if it need not be one.
+const FIRST: (Span, Span) = (Span::from_secs(5), Span::from_secs(60));
+/// How often it is looked whether an address is confirmed.
+const UNCONFIRMED: Span = Span::from_secs(4);
 
 /// Whether a node is to be a coordinator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,6 +189,8 @@ pub struct Coordinators {
     rng: Rng,
     mode: Mode,
     measured: BTreeMap<NodeId, Measured>,
+    /// An address was confirmed when last looked.
+    confirmed: bool,
     left: bool,
 }
 
@@ -209,19 +215,26 @@ impl Coordinators {
             rng: Rng::derive(seed, "coordinators", &[]),
             mode: Mode::Auto,
             measured: BTreeMap::new(),
+            confirmed: false,
             left: false,
         }
     }
 
     /// Looks whether this node is to advertise itself, and does.
     fn look(&mut self, cx: &mut Cx<'_>) {
-        let next = cx.now.mono + Span(self.rng.between(LOOK.0.0, LOOK.1.0));
-        cx.deadlines.set(TimerKey::Coordinators(Timer::Look), next);
         if self.left || self.mode == Mode::Never {
             return;
         }
         let confirmed = cx.attestations.confirmed(cx.now.wall, cx.own_addrs, cx.topology);
-        if confirmed.is_empty() {
+        let news = std::mem::replace(&mut self.confirmed, !confirmed.is_empty()) != self.confirmed;
+        let waits = self.confirmed && news && self.mode == Mode::Auto;
+        let next = match (self.confirmed, waits) {
+            (false, _) => UNCONFIRMED,
+            (true, true) => Span(self.rng.between(FIRST.0.0, FIRST.1.0)),
+            (true, false) => Span(self.rng.between(LOOK.0.0, LOOK.1.0)),
+        };
+        cx.deadlines.set(TimerKey::Coordinators(Timer::Look), cx.now.mono + next);
+        if !self.confirmed || waits {
             return;
         }
         let addrs: Vec<Addr> = confirmed.iter().map(|c| c.0).collect();
@@ -344,8 +357,7 @@ impl Layer for Coordinators {
             Signal::LinkUp { peer } => {
                 self.measure(cx, peer, |m| m.reached = m.reached.saturating_add(1));
                 if !self.left && !cx.deadlines.armed(&TimerKey::Coordinators(Timer::Look)) {
-                    let at = cx.now.mono + Span(self.rng.between(LOOK.0.0 / 4, LOOK.1.0 / 4));
-                    cx.deadlines.set(TimerKey::Coordinators(Timer::Look), at);
+                    cx.deadlines.set(TimerKey::Coordinators(Timer::Look), cx.now.mono + UNCONFIRMED);
                 }
             }
             Signal::LinkDown { peer, dial: true, .. } => {

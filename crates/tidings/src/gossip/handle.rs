@@ -10,6 +10,7 @@ use tidings_proto::node::PeerInfo;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 use tokio::sync::oneshot;
 
+use super::coordinators::CoordinatorManager;
 use super::events::{Events, MembershipEvents};
 use super::run::{Control, Run};
 use super::runtime::RuntimeError;
@@ -54,6 +55,11 @@ impl RuntimeHandle {
     /// Its topics.
     pub fn pubsub(&self) -> PubSubManager {
         PubSubManager { handle: self.clone() }
+    }
+
+    /// The network's coordinators.
+    pub fn coordinators(&self) -> CoordinatorManager {
+        CoordinatorManager::new(self.clone())
     }
 
     /// Its comparing with neighbours.

@@ -2,6 +2,7 @@
 
 mod authors;
 mod clock;
+mod coordinators;
 mod disk;
 mod downloads;
 mod driver;
@@ -16,6 +17,7 @@ mod status;
 mod subscribers;
 
 pub(crate) use authors::Author;
+pub use coordinators::CoordinatorManager;
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
 pub(crate) use run::Run;
@@ -23,5 +25,6 @@ pub use runtime::{GossipRuntime, RuntimeError, RuntimeOptions};
 pub use status::{NodeStatus, TopicStatus};
 pub use tidings_proto::config::{ConfigError, GossipConfig};
 pub use tidings_proto::counters::Counters;
+pub use tidings_proto::discovery::coordinator::{CoordinatorAdvert, Mode as CoordinatorMode};
 pub use tidings_proto::node::PeerInfo;
 pub use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicInfo};
