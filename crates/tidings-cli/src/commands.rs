@@ -3,47 +3,28 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use tidings::proto::crypto::{AwsLc, Crypto};
-use tidings::{DataDir, DataDirError};
-
 use crate::args::{DataArgs, ReconcileArgs};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::out::{self, Paint};
+use serde_json::{Value, json};
+use tidings::{TopicTicket, TopicTicketError};
 
 /// How long a node may take to be gone after it was asked to stop; it says goodbye within a second.
 const DOWN_DEADLINE: Duration = Duration::from_secs(10);
-
-/// `tidings id`.
-pub(crate) async fn id(args: &DataArgs, json: bool) -> Result<(), CliError> {
-    let answer = match ask_id(args).await {
-        // A node keeps its id when it does not run.
-        Err(CliError::NotRunning { dir }) => json!({ "node_id": kept_id(&dir)?, "agent_id": null }),
-        answered => answered?,
-    };
-    if json { out::json(&answer) } else { out::line(&text(&answer["node_id"])) }
-}
-
-async fn ask_id(args: &DataArgs) -> Result<Value, CliError> {
-    Client::open(args)?.get("/v1/id").await
-}
-
-/// The id of the key in `dir`; makes nothing.
-fn kept_id(dir: &Path) -> Result<String, CliError> {
-    if !dir.join("key").try_exists().map_err(|e| CliError::file("can't read", dir, e))? {
-        return Err(CliError::NotRunning { dir: dir.to_owned() });
-    }
-    let failed = |e: DataDirError| CliError::Node(e.to_string());
-    let secret = DataDir::open(dir).map_err(failed)?.secret().map_err(failed)?;
-    let crypto = AwsLc::new(&secret).ok_or_else(|| CliError::file("can't use", dir.join("key"), "it is no key"))?;
-    Ok(crypto.node_id().to_string())
-}
 
 /// `tidings ticket`.
 pub(crate) async fn ticket(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let answer = Client::open(args)?.get("/v1/ticket").await?;
     if json { out::json(&answer) } else { out::line(&text(&answer["ticket"])) }
+}
+
+/// `tidings topic`.
+pub(crate) fn topic(name: &str, json: bool) -> Result<(), CliError> {
+    let wrong = |error: TopicTicketError| CliError::Usage(error.to_string());
+    let ticket = TopicTicket::generate(name).map_err(wrong)?;
+    let (text, id) = (ticket.to_string(), ticket.id().map_err(|error| wrong(error.into()))?);
+    if json { out::json(&json!({ "topic": name, "ticket": text, "id": id.to_string() })) } else { out::line(&text) }
 }
 
 /// `tidings peers`.

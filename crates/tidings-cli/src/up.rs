@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
-use tidings::{Addr, Agent, AgentEvent, JoinTarget, Network, PeerAddr, load_config, parse_join};
+use tidings::{Addr, Agent, AgentEvent, JoinTarget, Lan, LanError, Network, PeerAddr, load_config, parse_join};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -20,8 +20,7 @@ use crate::rundir::{ApiFile, data_dir, fresh_token};
 struct Ready {
     event: &'static str,
     node_id: String,
-    /// Nodes have no agents yet.
-    agent_id: Option<String>,
+    agent_id: String,
     addrs: Vec<String>,
     ticket: String,
     api: String,
@@ -99,6 +98,7 @@ async fn serve(
     if !peers.is_empty() {
         agent.join_network(peers).await.map_err(|e| CliError::Node(e.to_string()))?;
     }
+    let _lan = lan(agent, args);
     let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
     file.write(dir)?;
     let outcome = async {
@@ -128,6 +128,21 @@ async fn serve(
     outcome
 }
 
+/// The search on the local network, unless nobody there could reach the node or it is not wanted. A node does without.
+fn lan(agent: &Agent, args: &UpArgs) -> Option<Lan> {
+    if args.no_lan || args.bind.ip().is_loopback() {
+        return None;
+    }
+    match Lan::start(agent) {
+        Ok(lan) => Some(lan),
+        Err(LanError::Loopback) => None,
+        Err(error) => {
+            eprintln!("tidings: no search on the local network: {error}");
+            None
+        }
+    }
+}
+
 fn open(listener: TcpListener, agent: &Agent, file: &ApiFile) -> watch::Receiver<bool> {
     let (down, asked) = watch::channel(false);
     tokio::spawn(api::serve(listener, agent.clone(), file.token.clone(), down));
@@ -138,12 +153,14 @@ fn announce(agent: &Agent, args: &UpArgs, file: &ApiFile, dir: &Path, json: bool
     let addrs = if args.advertise.is_empty() { reachable(agent.addrs(), args.bind) } else { agent.addrs() };
     let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
     let (node_id, ticket) = (agent.node_id().to_string(), agent.ticket().to_string());
+    let agent_id = agent.agent_id().to_string();
     if json {
         let api = file.url.clone();
-        return out::json(&Ready { event: "ready", node_id, agent_id: None, addrs, ticket, api, dashboard: None });
+        return out::json(&Ready { event: "ready", node_id, agent_id, addrs, ticket, api, dashboard: None });
     }
     let paint = Paint::stdout();
     for (name, value) in [
+        ("agent", agent_id.as_str()),
         ("node", node_id.as_str()),
         ("addresses", &addrs.join(" ")),
         ("directory", &dir.display().to_string()),

@@ -14,12 +14,15 @@ fn the_ready_line_says_how_to_reach_the_node() {
     let node = Node::up(dir.path(), &[]);
     let id = node.ready["node_id"].as_str().unwrap();
     assert_eq!(id.len(), 64);
-    assert!(node.ready["agent_id"].is_null() && node.ready["dashboard"].is_null());
+    let agent = node.ready["agent_id"].as_str().unwrap();
+    assert!(agent.len() == 64 && agent != id && node.ready["dashboard"].is_null());
     let addrs = node.ready["addrs"].as_array().unwrap();
     assert!(addrs.iter().all(|a| a.as_str().unwrap().starts_with("127.0.0.1:")) && !addrs.is_empty(), "{addrs:?}");
     assert!(node.ready["api"].as_str().unwrap().starts_with("http://127.0.0.1:"));
     assert_eq!(node.ask(&["id", "--json"]).json()["node_id"], id);
-    assert_eq!(node.ask(&["id"]).stdout.trim(), id);
+    assert_eq!(node.ask(&["id", "--json"]).json()["agent_id"], agent);
+    let shown = node.ask(&["id"]).stdout;
+    assert!(shown.contains(id) && shown.contains(agent), "{shown}");
     assert_eq!(node.ask(&["ticket"]).stdout.trim(), node.ticket());
     assert_eq!(node.ask(&["ticket", "--json"]).json()["ticket"], node.ticket());
     assert_eq!(node.ask(&["peers", "--json"]).json()["peers"].as_array().unwrap().len(), 0);

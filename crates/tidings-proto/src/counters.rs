@@ -77,6 +77,8 @@ counters! {
     batches_pulled,
     /// Batches with a wrong signature.
     batches_forged,
+    /// Batches on a private topic that its secret does not open.
+    batches_sealed,
     /// Batches not in the format.
     batches_malformed,
     /// Batches of a topic this node is not in.
@@ -157,6 +159,14 @@ counters! {
     haves_unknown,
     /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
     uploads_stuck,
+    /// Neighbours told that they were reached.
+    reach_attested,
+    /// Attestations of another address, out of time, or with a wrong signature.
+    reach_forged,
+    /// Questions for attestations that came too often, or from no neighbour.
+    reach_limited,
+    /// Times that this node advertised itself as a coordinator.
+    coordinator_adverts,
     /// Records of the network that this node published.
     records_put,
     /// Records, and refreshes, received for the first time.
@@ -254,4 +264,42 @@ counters! {
     batches_recovered,
     /// Batches known before that came back into the log.
     batches_refilled,
+    /// Queries for agents sent to neighbours, this node's own and those passed on.
+    seeks_sent,
+    /// Queries that reached this node behind their stem, once each.
+    seeks_asked,
+    /// Queries that this node could answer.
+    seeks_answered,
+    /// Queries that were here before.
+    seeks_duplicate,
+    /// Queries refused because a neighbour brought too many.
+    seeks_limited,
+    /// Neighbours that did not answer a query in time.
+    seeks_unanswered,
+    /// Answers to queries sent or passed back.
+    answers_sent,
+    /// Answers not passed back, because as many as allowed were.
+    answers_spare,
+    /// Branches of a query that found nothing, reported back.
+    not_founds_sent,
+    /// Answers to queries that were not asked.
+    answers_unexpected,
+    /// Answers to this node's queries that did not open, or were not signed as they must be.
+    answers_forged,
+    /// Agents found by asking neighbours.
+    agents_found,
+    /// Statements where an agent is, sent to neighbours.
+    deposits_sent,
+    /// Statements received.
+    deposits_received,
+    /// Those of them that were new, and are kept.
+    deposits_kept,
+    /// Those older than what is known, or of this node.
+    deposits_stale,
+    /// Those refused: malformed, out of time, forged, or without a certificate that holds.
+    deposits_refused,
+    /// Those dropped because a neighbour brought too many.
+    deposits_limited,
+    /// Statements forgotten for want of room.
+    deposits_evicted,
 }

@@ -45,7 +45,11 @@ fn first_from(slots: &[u64], key: u64) -> usize {
     let share = |v: u64| ((u128::from(v) * len as u128) >> 64) as usize;
     let mut at = share(key);
     // From how far the guess is off in value, a better one.
-    at = if slots[at] < key { (at + share(key - slots[at])).min(len - 1) } else { at.saturating_sub(share(slots[at] - key)) };
+    at = if slots[at] < key {
+        (at + share(key - slots[at])).min(len - 1)
+    } else {
+        at.saturating_sub(share(slots[at] - key))
+    };
     let (mut step, mut low, mut high) = (4, 0, len);
     if slots[at] < key {
         low = at + 1;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::GossipConfig;
-use crate::identity::{Addr, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use crate::discovery::Located;
+use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::presence::PresenceEvent;
-use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
+use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
 use crate::time::Span;
 use crate::wire::{Frame, Lane, LinkRefusal};
 
@@ -188,6 +189,28 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
+    /// Open what comes on a private topic from now on, until the topic is left. Before it is subscribed.
+    Unlock {
+        /// Which; its id is [`TopicSecret::topic`].
+        topic: TopicId,
+        /// Its secret.
+        secret: TopicSecret,
+    },
+    /// Find out where an agent is, by asking neighbours, who ask theirs; answered by [`Reply::Located`].
+    FindAgent {
+        /// Which.
+        agent: AgentId,
+    },
+    /// Let others find this node's agent, from now on or no longer.
+    AdvertiseSelf {
+        /// Whether.
+        on: bool,
+    },
+    /// Be a coordinator when one is wanted, whenever this node can be reached, or never.
+    Coordinate {
+        /// Which.
+        mode: crate::discovery::coordinator::Mode,
+    },
     /// Tell everybody this short status, at most [`crate::presence::MAX_STATUS`] bytes in one line; empty for none.
     SetStatus {
         /// What.
@@ -206,6 +229,8 @@ pub struct Outgoing {
     pub headers: Bytes,
     /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
     pub content: Option<Arc<Content>>,
+    /// Of a private topic, its secret.
+    pub secret: Option<TopicSecret>,
 }
 
 /// The answer to a [`Command`].
@@ -217,6 +242,8 @@ pub enum Reply {
     Published(Published),
     /// A topic's history, in the order of its authors' clocks. What is delivered afterwards is not in it.
     History(Vec<Delivery>),
+    /// The nodes of an agent that were found, the latest to say so first; none if it was not found.
+    Located(Vec<Located>),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// The command was refused; nothing changed.
@@ -275,6 +302,12 @@ pub enum CommandError {
     /// The topic was left while the message waited to be sent.
     #[error("the topic was left before the message could be sent: publish it again if it still matters")]
     TopicLeft,
+    /// What is published on a private topic is a message of this many bytes at most.
+    #[error("a message of more than {limit} bytes can't be published on a private topic: publish it in parts")]
+    TooLargeToSeal {
+        /// The longest that is sealed.
+        limit: usize,
+    },
     /// What is stored is a message of this many bytes at most.
     #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
     TooLargeToStore {
@@ -284,6 +317,15 @@ pub enum CommandError {
     /// The durable log did not take it. It was not sent either.
     #[error("not stored: {0}")]
     NotStored(LogError),
+    /// Too many agents are looked for at once.
+    #[error("{limit} agents are being looked for already: wait until one is found")]
+    TooManyQueries {
+        /// The most allowed.
+        limit: usize,
+    },
+    /// The node holds no agent's key.
+    #[error("this node holds no agent's key, so that there is no agent to be found")]
+    NoAgent,
     /// A status too long, or not one line.
     #[error("a status is one line of at most {limit} bytes, this has {size}")]
     StatusRefused {

@@ -13,7 +13,9 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, NodeId, PeerAddr, RecordKey, TopicId};
+use crate::discovery::reach::Attestations;
+use crate::discovery::{coordinator, foaf, reach};
+use crate::identity::{Addr, Certificates, NodeId, PeerAddr, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
@@ -98,6 +100,8 @@ pub enum Request {
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// Membership: remember this peer as a way back.
+    Remember(Box<PeerAddr>),
     /// The records: publish one of this node's own.
     PutRecord(SetId, Bytes),
     /// The records: say that one of this node's own still holds.
@@ -138,6 +142,12 @@ pub enum TimerKey {
     Swim(swim::Timer),
     /// That of large messages.
     Large(large::Timer),
+    /// That of friends of friends.
+    Foaf(foaf::Timer),
+    /// That of attestations.
+    Reach(reach::Timer),
+    /// That of coordinators.
+    Coordinators(coordinator::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -179,8 +189,12 @@ pub struct Cx<'a> {
     pub topology: &'a mut Topology,
     /// What is counted.
     pub counters: &'a mut Counters,
+    /// Agents' certificates that were verified.
+    pub certificates: &'a mut Certificates,
     /// What waits to be sent of large messages.
     pub uploads: &'a mut Uploads,
+    /// Where others have reached this node.
+    pub attestations: &'a mut Attestations,
     /// The network's records, written by their layer.
     pub records: &'a mut Store,
     pub(crate) links: &'a mut Links,

@@ -9,6 +9,7 @@ pub mod config;
 pub mod counters;
 pub mod crypto;
 pub mod deadlines;
+pub mod discovery;
 mod id_map;
 pub mod identity;
 pub mod io;

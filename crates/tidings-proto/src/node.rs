@@ -9,15 +9,18 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
+use crate::discovery::coordinator::{self, CoordinatorAdvert, Coordinators};
+use crate::discovery::foaf::{self, Foaf};
+use crate::discovery::reach::{Attestations, Reach};
+use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
 use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership, ViewInfo};
-use crate::pubsub::{self, PubSub, TopicInfo};
 use crate::presence::{self, Presence};
+use crate::pubsub::{self, PubSub, TopicInfo};
 use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
@@ -25,8 +28,8 @@ use crate::wire::{Lane, Message};
 
 mod info;
 
-pub(crate) use info::{all_as_text, as_text, as_text_or_null};
 pub use info::{Error, PeerInfo};
+pub(crate) use info::{all_as_text, as_text, as_text_or_null};
 
 /// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
 /// node routes a few dozen; thousands mean that two layers answer each other without end.
@@ -63,6 +66,11 @@ pub struct Node {
     records: Records,
     presence: Presence,
     store: records::Store,
+    foaf: Foaf,
+    reach: Reach,
+    coordinators: Coordinators,
+    attestations: Attestations,
+    certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
     left: bool,
@@ -79,7 +87,9 @@ macro_rules! cx {
             own_addrs: &$node.own_addrs,
             topology: &mut $node.topology,
             counters: &mut $node.counters,
+            certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
+            attestations: &mut $node.attestations,
             records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
@@ -102,6 +112,11 @@ impl Node {
             presence: Presence::new(&setup.network, &setup.seed),
             records: Records::new(&setup.network, &setup.seed),
             store: records::Store::new(&setup.seed),
+            foaf: Foaf::new(&setup.network, &setup.seed),
+            reach: Reach::new(&setup.network),
+            coordinators: Coordinators::new(&setup.network, &setup.seed),
+            attestations: Attestations::default(),
+            certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
             config: setup.config,
@@ -252,6 +267,12 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
+            Message::Seek(_)
+            | Message::Found(_)
+            | Message::NotFound(_)
+            | Message::Deposit(_)
+            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
+            Message::AskReach(_) | Message::Reached(_) => self.reach.on_message(&mut cx!(self), from, message),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -321,6 +342,7 @@ impl Node {
                 self.own_addrs = addrs;
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
+                    self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
                     self.presence.on_command(&mut cx!(self), presence::Command::Moved);
                 }
             }
@@ -330,6 +352,10 @@ impl Node {
             }
             Command::Unsubscribe { topic } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unsubscribe(ticket, topic));
+                done = false;
+            }
+            Command::Unlock { topic, secret } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unlock(ticket, topic, secret));
                 done = false;
             }
             Command::Publish { topic, message } => {
@@ -352,12 +378,26 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
+            Command::FindAgent { agent } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
+                done = false;
+            }
+            Command::AdvertiseSelf { on } => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+                done = false;
+            }
+            Command::Coordinate { mode } => {
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Set(ticket, mode));
+                done = false;
+            }
             Command::SetStatus { status } => {
                 self.presence.on_command(&mut cx!(self), presence::Command::Status(ticket, status));
                 done = false;
             }
             Command::Leave => {
+                self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Leave);
                 self.route();
                 self.records.flush(&mut cx!(self));
                 // What was accepted for publishing still leaves before the links close.
@@ -389,6 +429,9 @@ impl Node {
                 TimerKey::Presence(t) => self.presence.on_timer(&mut cx!(self), t),
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
+                TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
+                TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
+                TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -407,9 +450,13 @@ impl Node {
                 self.swim.on_signal(&mut cx!(self), &signal);
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
+                self.foaf.on_signal(&mut cx!(self), &signal);
+                self.reach.on_signal(&mut cx!(self), &signal);
+                self.coordinators.on_signal(&mut cx!(self), &signal);
                 self.presence.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::PutRecord(set, bytes) => {
                         self.records.on_command(&mut cx!(self), records::Command::Put(set, bytes));
                     }
@@ -500,6 +547,17 @@ impl Node {
             .collect()
     }
 
+    /// The addresses at which unrelated peers have reached this node.
+    pub fn confirmed_addrs(&self) -> Vec<Addr> {
+        let confirmed = self.attestations.confirmed(self.now.wall, &self.own_addrs, &self.topology);
+        confirmed.into_iter().map(|c| c.0).collect()
+    }
+
+    /// The coordinators known, the best by this node's own measure first.
+    pub fn coordinators(&self) -> Vec<CoordinatorAdvert> {
+        self.coordinators.list(self.now.mono, &self.store, &self.topology)
+    }
+
     /// The topics this node takes part in.
     pub fn topics(&self) -> Vec<TopicInfo> {
         self.pubsub
@@ -514,6 +572,11 @@ impl Node {
     /// The content of a large message, if it is here or on its way.
     pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
         self.large.content(id)
+    }
+
+    /// How many statements where agents are this node can answer with.
+    pub fn agents_known(&self) -> usize {
+        self.foaf.known()
     }
 
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.

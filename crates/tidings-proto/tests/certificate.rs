@@ -246,6 +246,12 @@ mod the_cache {
             fn box_open(&self, s: &tidings_proto::crypto::BoxSecret, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
                 self.0.box_open(s, aad, sealed)
             }
+            fn agree_public(&self, secret: &[u8; 32]) -> [u8; 32] {
+                self.0.agree_public(secret)
+            }
+            fn agree(&self, secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
+                self.0.agree(secret, public)
+            }
         }
         let (c, mut cache) = (issue(|_| {}), Certificates::default());
         let port = Counting(agent(2), 0.into());

@@ -89,38 +89,8 @@ in_force! {
         "\"5m\"" is SECOND * 300;
     gap_wait: Duration::ZERO, SECOND * 600, past SECOND * 601, Duration::MAX; "\"500ms\"" is Duration::from_millis(500);
     max_links: 16, 4096, past 0, 15, 4097; "200" is 200;
-}
-
-/// One module a field that is not in force: only its default is accepted.
-macro_rules! not_in_force {
-    ($($field:ident: $other:expr, $default:literal;)*) => {$(
-        mod $field {
-            use super::*;
-
-            #[test]
-            fn is_accepted_at_its_default_only() {
-                let c = GossipConfig { $field: $other, ..GossipConfig::default() };
-                let (field, default) = (stringify!($field), $default.to_string());
-                let e = c.validate().unwrap_err();
-                assert_eq!(e, ConfigError::NotInForce { field, default });
-                assert!(e.to_string().starts_with(field), "{e}");
-            }
-
-            #[test]
-            fn may_be_written_at_its_default() {
-                let toml = concat!(stringify!($field), " = ", $default);
-                let quoted = concat!(stringify!($field), " = \"", $default, "\"");
-                let read = toml::from_str::<GossipConfig>(toml).or_else(|_| toml::from_str(quoted)).unwrap();
-                assert_eq!(read, GossipConfig::default());
-                assert_eq!(read.validate(), Ok(()));
-            }
-        }
-    )*};
-}
-
-not_in_force! {
-    foaf_ttl: 4, "3";
-    foaf_fanout: 4, "3";
+    foaf_ttl: 1, 4, past 0, 5, 255; "2" is 2;
+    foaf_fanout: 1, 4, past 0, 5, 255; "2" is 2;
 }
 
 mod as_a_whole {
@@ -141,7 +111,7 @@ mod as_a_whole {
     #[test]
     fn every_field_is_tested_here() {
         let all = serde_json::to_value(GossipConfig::default()).unwrap();
-        assert_eq!(all.as_object().unwrap().len(), 11 + 3);
+        assert_eq!(all.as_object().unwrap().len(), 13 + 1);
     }
 
     #[test]
@@ -326,6 +296,40 @@ mod in_a_node {
             assert_eq!(d.counters().links_refused, 40 - max_links as u64);
             let refused = d.did.iter().filter(|x| matches!(x, Did::Closed(_, LinkRefusal::Full))).count();
             assert_eq!(refused, 40 - max_links);
+        }
+    }
+
+    /// Whom a query at the end of its stem, or behind it, is passed on to, and with how many hops.
+    fn passed_on(config: GossipConfig, stem: u8, ttl: u8) -> Vec<u8> {
+        let mut d = Driven::with(config);
+        for n in 1..=8 {
+            let f = Fake::new(n);
+            d.link(&f);
+            d.befriend(&f, Overlay::Root);
+        }
+        d.say(&Fake::new(1), Seek { id: 7, salt: [1; 16], target: [2; 16], key: [3; 32], stem, ttl });
+        let sent = |x: &Did| match x {
+            Did::Sent { message: Message::Seek(m), .. } => Some(m.ttl),
+            _ => None,
+        };
+        d.did.iter().filter_map(sent).collect()
+    }
+
+    #[test]
+    fn foaf_ttl_bounds_how_far_a_query_goes() {
+        for foaf_ttl in [1, 3, 4] {
+            let config = || GossipConfig { foaf_ttl, ..GossipConfig::default() };
+            let ttl = foaf_ttl as u8;
+            assert_eq!(passed_on(config(), 1, 255), [ttl; 3], "at the end of the stem");
+            assert_eq!(passed_on(config(), 0, 255), vec![ttl - 1; if ttl == 1 { 0 } else { 3 }], "behind it");
+        }
+    }
+
+    #[test]
+    fn foaf_fanout_is_how_many_are_asked() {
+        for foaf_fanout in [1, 3, 4] {
+            let config = GossipConfig { foaf_fanout, ..GossipConfig::default() };
+            assert_eq!(passed_on(config, 1, 3).len(), foaf_fanout);
         }
     }
 }

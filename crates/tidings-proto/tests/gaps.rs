@@ -131,11 +131,11 @@ fn a_gap_from_before_the_start_is_asked_for_at_once_and_waited_for_briefly() {
 fn more_than_may_wait_is_delivered_before_its_time() {
     let (mut d, friend, author) = scene(Duration::from_secs(600));
     d.bring(&friend, &author.batch(1, b"1"));
-    for n in 3..3 + 257 {
+    for n in 3..3 + 1_025 {
         d.bring(&friend, &author.batch(n, b"x"));
     }
     assert_eq!(d.gaps(), [(1, 2, 2)]);
-    assert_eq!(d.payloads().len(), 258);
+    assert_eq!(d.payloads().len(), 1_026);
     assert_eq!(d.counters().gaps_hurried, 1);
 }
 

@@ -17,6 +17,7 @@ mod probe;
 mod puppet;
 mod records;
 mod silence;
+mod tap;
 mod told;
 mod turn;
 
@@ -28,7 +29,7 @@ use bytes::Bytes;
 use tidings_proto::Node;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, AgentSecret, NodeId, PeerAddr, SecretKey};
+use tidings_proto::identity::{Addr, AgentId, AgentSecret, NodeId, PeerAddr, SecretKey};
 use tidings_proto::io::{Command, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
@@ -51,6 +52,7 @@ const PACKET: usize = 60;
 const CREDIT: usize = 32 << 10;
 
 pub use lie::Lie;
+pub use tap::Heard;
 pub use told::Probes;
 pub(crate) use told::{Told, Traffic};
 
@@ -214,6 +216,7 @@ pub struct Network {
     rng: Rng,
     trace: Trace,
     told: Vec<(u32, Told)>,
+    heard: Option<Vec<Heard>>,
     partitioned: bool,
     /// Pairs of which the second hears nothing of the first.
     cuts: BTreeSet<(u32, u32)>,
@@ -244,6 +247,7 @@ impl Network {
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),
+            heard: None,
             partitioned: false,
             cuts: BTreeSet::new(),
             traffic: Traffic::default(),
@@ -389,6 +393,11 @@ impl Network {
     /// A node's id.
     pub fn id(&self, n: u32) -> NodeId {
         self.slots[n as usize].id
+    }
+
+    /// The agent that a node speaks for.
+    pub fn agent(&self, n: u32) -> AgentId {
+        AgentId::own(&*self.port(&self.slots[n as usize].secret)).unwrap_or(AgentId([0; 32]))
     }
 
     /// The node with this id; the first, if there are several.

@@ -1,4 +1,4 @@
-//! A node's directory: its key, its network, its settings, its journal and its message log.
+//! A node's directory: its key, its agent's, its network, its settings, its journal and its message log.
 //!
 //! One process at a time holds it, by a lock that ends with the process. Secrets are readable by their owner only.
 //! Small files are replaced whole: written beside, forced to the medium, renamed.
@@ -14,6 +14,8 @@ use tidings_proto::config::{ConfigError, GossipConfig};
 use tidings_proto::identity::{Network, NodeId, SecretKey, hex};
 
 use crate::store::{Journal, JournalError, LogLimits, SegmentLog};
+
+mod agent;
 
 /// The layout this version makes, and the newest it understands.
 const VERSION: u32 = 1;
@@ -42,6 +44,16 @@ pub enum DataDirError {
         /// The directory.
         path: PathBuf,
         /// Its layout.
+        found: u32,
+        /// The newest this version knows.
+        newest: u32,
+    },
+    /// A file made by a newer version.
+    #[error("{} was made by a newer tidings: it has version {found}, this one knows up to {newest}", path.display())]
+    NewerFile {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
         found: u32,
         /// The newest this version knows.
         newest: u32,

@@ -23,31 +23,37 @@
 mod agent;
 mod data_dir;
 pub mod gossip;
+mod lan;
 mod large;
 mod publisher;
 pub mod store;
 mod subscription;
 mod sync;
 mod ticket;
+mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, Counters, Events, GossipConfig, GossipRuntime, HistoryQuery,
-    MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
-    RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    MembershipEvent, MembershipEvents, MembershipManager, OfflineReason, PeerInfo, PresenceEvent, PresenceEvents,
+    PresenceInfo, PresenceManager, PubSubManager, ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions,
+    TopicInfo, TopicStatus,
 };
+pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey, TopicError, TopicId,
+    Addr, AgentId, AgentSecret, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey,
+    TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;
+pub use topic::{TopicTicket, TopicTicketError};
 
 /// Bytes from the operating system.
 fn os_random() -> Result<[u8; 32], String> {
@@ -59,6 +65,11 @@ fn os_random() -> Result<[u8; 32], String> {
 /// A new secret key, drawn from the operating system.
 pub fn new_secret() -> Result<SecretKey, RuntimeError> {
     os_random().map(SecretKey::from_bytes).map_err(RuntimeError::Random)
+}
+
+/// A new agent's key, drawn from the operating system.
+pub fn new_agent_secret() -> Result<AgentSecret, RuntimeError> {
+    os_random().map(AgentSecret::from_bytes).map_err(RuntimeError::Random)
 }
 
 /// The README's program compiles.

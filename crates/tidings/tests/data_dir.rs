@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use support::{network, within};
 use tidings::store::JournalError;
-use tidings::{Agent, AgentError, DataDir, DataDirError, GossipConfig, load_config};
+use tidings::{Agent, AgentError, AgentSecret, DataDir, DataDirError, GossipConfig, load_config};
 
 fn mode(path: impl AsRef<std::path::Path>) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o777
@@ -19,10 +19,11 @@ fn secrets_are_for_their_owner_only() {
     let path = parent.path().join("deep").join("node");
     let dir = DataDir::open(&path).unwrap();
     dir.secret().unwrap();
+    dir.agent_secret().unwrap();
     dir.network(None).unwrap();
     drop(dir.journal().unwrap());
     assert_eq!(mode(&path), 0o700);
-    for file in ["key", "network", "journal", "lock"] {
+    for file in ["key", "agent", "network", "journal", "lock"] {
         assert_eq!(mode(path.join(file)), 0o600, "{file}");
     }
 }
@@ -192,4 +193,47 @@ async fn an_agent_finds_back_to_the_peers_it_knew() {
         }
     })
     .await;
+}
+
+#[test]
+fn an_agents_key_stays_the_same_until_it_is_replaced() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(tmp.path()).unwrap();
+    assert!(!dir.has_agent().unwrap());
+    let first = *dir.agent_secret().unwrap().expose();
+    assert!(dir.has_agent().unwrap());
+    assert_eq!(*dir.agent_secret().unwrap().expose(), first);
+    dir.set_agent_secret(&AgentSecret::from_bytes([7; 32])).unwrap();
+    assert_eq!(dir.agent_secret().unwrap().expose(), &[7; 32]);
+}
+
+#[test]
+fn an_agents_key_of_a_newer_version_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(tmp.path()).unwrap();
+    dir.agent_secret().unwrap();
+    fs::write(tmp.path().join("agent"), "tidings agent key 2\nwho knows\n").unwrap();
+    assert!(matches!(dir.agent_secret(), Err(DataDirError::NewerFile { found: 2, newest: 1, .. })));
+}
+
+#[test]
+fn a_damaged_agents_key_is_refused_and_left_alone() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(tmp.path()).unwrap();
+    dir.agent_secret().unwrap();
+    let path = tmp.path().join("agent");
+    for text in ["", "rubbish", "tidings agent key 1\n", "tidings agent key 1\nabcd\n", "tidings agent key x\n00"] {
+        fs::write(&path, text).unwrap();
+        assert!(matches!(dir.agent_secret(), Err(DataDirError::Damaged { .. })), "{text:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn an_agents_key_others_can_read_is_refused() {
+    let tmp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(tmp.path()).unwrap();
+    dir.agent_secret().unwrap();
+    fs::set_permissions(tmp.path().join("agent"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(matches!(dir.agent_secret(), Err(DataDirError::Exposed { mode: 0o640, .. })));
 }

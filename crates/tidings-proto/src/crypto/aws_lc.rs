@@ -75,6 +75,15 @@ impl Crypto for AwsLc {
         open(key, nonce, aad, sealed)
     }
 
+    fn agree_public(&self, secret: &[u8; 32]) -> [u8; 32] {
+        // It fails for no secret of this length; nobody agrees with zeros.
+        super::agree::real::public(secret).unwrap_or_default()
+    }
+
+    fn agree(&self, secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
+        super::agree::real::agree(secret, public)
+    }
+
     fn box_keypair(&self, _: &[u8; 32]) -> (Vec<u8>, BoxSecret) {
         // It fails without memory alone; nobody can box for an empty key, and an empty secret opens nothing.
         let (public, secret) = hpke::keypair().unwrap_or_default();

@@ -8,8 +8,10 @@
 //! | node's signature | Ed25519 | 32 | 64 |
 //! | agent's signature | ML-DSA-65 (FIPS 204), empty context | 1952 | 3309 |
 //! | seal | ChaCha20-Poly1305 (RFC 8439) | | 16 more |
+//! | one-time key | X25519 (RFC 7748) | 32 | |
 //! | box | HPKE base mode (RFC 9180) over X-Wing, HKDF-SHA256, ChaCha20-Poly1305 | 1216 | 1136 more |
 
+mod agree;
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
 #[cfg(feature = "aws-lc")]
@@ -67,6 +69,12 @@ pub trait Crypto: Send + Sync {
     fn box_seal(&self, public: &[u8], seed: &[u8; 32], aad: &[u8], plain: &[u8]) -> Option<Vec<u8>>;
     /// What was boxed; `None` if it was not boxed exactly so for this secret.
     fn box_open(&self, secret: &BoxSecret, aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>>;
+
+    /// The public half of a one-time key (X25519) whose secret half are 32 random bytes.
+    fn agree_public(&self, secret: &[u8; 32]) -> [u8; 32];
+    /// What the holder of `secret` and that of `public`'s secret agree on; `None` if `public` is no key. To be hashed with
+    /// what it is for.
+    fn agree(&self, secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]>;
 }
 
 /// The secret half of a box's keys. Never printed.

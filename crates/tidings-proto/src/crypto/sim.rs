@@ -80,6 +80,14 @@ impl Crypto for SimCrypto {
         (tag(key, nonce, aad, &out) == *tagged).then_some(out)
     }
 
+    fn agree_public(&self, secret: &[u8; 32]) -> [u8; 32] {
+        super::agree::sim::public(secret)
+    }
+
+    fn agree(&self, secret: &[u8; 32], public: &[u8; 32]) -> Option<[u8; 32]> {
+        super::agree::sim::agree(secret, public)
+    }
+
     fn box_keypair(&self, seed: &[u8; 32]) -> (Vec<u8>, BoxSecret) {
         (padded(&masked(seed, &BOX_MASK), BOX_KEY_LEN), BoxSecret(seed.to_vec()))
     }

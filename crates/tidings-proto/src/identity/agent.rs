@@ -11,6 +11,18 @@ impl AgentId {
         AgentId(*blake3::hash(key).as_bytes())
     }
 
+    /// The first 96 bits as six words that can be read aloud (Wilkerson's proquints, arXiv 0901.4016), to compare by
+    /// telephone: nobody finds a key with a chosen 96 bits.
+    pub fn words(&self) -> String {
+        let word = |pair: &[u8]| {
+            let n = u16::from_be_bytes([pair[0], pair[1]]);
+            let consonant = |shift: u16| char::from(b"bdfghjklmnprstvz"[usize::from(n >> shift & 15)]);
+            let vowel = |shift: u16| char::from(b"aiou"[usize::from(n >> shift & 3)]);
+            String::from_iter([consonant(12), vowel(10), consonant(6), vowel(4), consonant(0)])
+        };
+        self.0[..12].chunks_exact(2).map(word).collect::<Vec<_>>().join("-")
+    }
+
     /// The agent that this port signs as.
     pub fn own(crypto: &dyn Crypto) -> Option<Self> {
         crypto.agent_key().map(AgentId::of_key)
@@ -36,5 +48,17 @@ impl AgentSecret {
 impl fmt::Debug for AgentSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AgentSecret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_words_are_the_published_ones() {
+        let mut id = AgentId([0; 32]);
+        id.0[..8].copy_from_slice(&[127, 0, 0, 1, 63, 84, 220, 193]);
+        assert!(id.words().starts_with("lusab-babad-gutih-tugad-"), "{}", id.words());
     }
 }

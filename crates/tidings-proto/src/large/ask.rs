@@ -128,11 +128,14 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, able: &BTreeSet<NodeI
     for (id, s) in h.sources.iter().filter(|(id, s)| s.banned <= now && able.contains(id)) {
         let Some(p) = peers.get(id) else { continue };
         let room = p.window - p.asked;
+        let useful = !s.has.is_within(&h.have);
         if !s.promise {
-            said.insert(*id, room);
+            if useful {
+                said.insert(*id, room);
+            }
             continue;
         }
-        if !s.has.is_empty() {
+        if useful {
             brought.insert(*id, room);
         }
         let most = if small { room } else { AHEAD.saturating_sub(p.asked) };
@@ -164,12 +167,19 @@ fn choose(h: &mut Holding, peers: &BTreeMap<NodeId, Peer>, able: &BTreeSet<NodeI
             From::BroughtRare | From::Brought => &mut brought,
             From::Ahead => &mut ahead,
         };
-        pull.todo.retain(|n| match from {
-            _ if room.is_empty() => true,
-            From::BroughtRare if elsewhere(*n) => true,
-            From::Ahead => !pick(room, *n, &|_| true),
-            _ => !pick(room, *n, &|id| has(id, *n)),
-        });
+        let mut at = 0;
+        while let Some(n) = pull.todo.get(at).copied().filter(|_| !room.is_empty()) {
+            let picked = match from {
+                From::BroughtRare if elsewhere(n) => false,
+                From::Ahead => pick(room, n, &|_| true),
+                _ => pick(room, n, &|id| has(id, n)),
+            };
+            if picked {
+                pull.todo.remove(at);
+            } else {
+                at += 1;
+            }
+        }
     }
     chosen
 }

@@ -54,7 +54,7 @@ mod hyparview;
 mod local_health;
 mod memory;
 mod neighbors;
-mod prefix;
+pub(crate) mod prefix;
 mod repair;
 mod shuffle;
 mod signals;
@@ -75,6 +75,7 @@ use crate::time::{Now, Span};
 use crate::wire::Message;
 use memory::Memory;
 pub(crate) use memory::is_ours;
+pub(crate) use view::Tokens;
 use view::View;
 
 /// Topics a node takes part in at most (each costs up to `active_view_size` claims and two views; a guess).

@@ -57,7 +57,7 @@ pub(super) struct Pending {
 
 /// So many now, one more each interval, at most so many.
 #[derive(Debug)]
-pub(super) struct Tokens {
+pub(crate) struct Tokens {
     left: u32,
     most: u32,
     every: Span,
@@ -65,11 +65,11 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new(most: u32, every: Span, now: Time) -> Self {
+    pub(crate) fn new(most: u32, every: Span, now: Time) -> Self {
         Tokens { left: most, most, every, last: now }
     }
 
-    pub(super) fn take(&mut self, now: Time) -> bool {
+    pub(crate) fn take(&mut self, now: Time) -> bool {
         let grown = now.since(self.last).0 / self.every.0.max(1);
         if grown > 0 {
             self.left = self.left.saturating_add(u32::try_from(grown).unwrap_or(u32::MAX)).min(self.most);

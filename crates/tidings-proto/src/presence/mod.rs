@@ -80,7 +80,10 @@ pub struct Presence {
 
 impl std::fmt::Debug for Presence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Presence").field("epoch", &self.epoch).field("roster", &self.roster.len()).finish_non_exhaustive()
+        f.debug_struct("Presence")
+            .field("epoch", &self.epoch)
+            .field("roster", &self.roster.len())
+            .finish_non_exhaustive()
     }
 }
 

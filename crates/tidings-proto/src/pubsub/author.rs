@@ -14,16 +14,19 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use super::batch::{Batch, BatchHeader, Position};
-use super::intervals::Intervals;
+use super::intervals::{FEW, Intervals, MANY};
 use crate::identity::NodeId;
 use crate::time::{Span, Time};
 use crate::wire::Range;
 
 /// Epochs of an author whose numbers are remembered: older ones are refused.
-const EPOCHS: usize = 4;
+pub(super) const EPOCHS: usize = 4;
 /// Batches and bytes of one author that may wait behind a gap; more, and the gap is reported early.
-const WAITING: usize = 256;
-const WAITING_BYTES: usize = 4 << 20;
+const WAITING: usize = 1_024;
+const WAITING_BYTES: usize = 16 << 20;
+/// Authors of a topic that may have [`MANY`] holes; the others have [`FEW`] (a guess: more publish seldom at once, and each
+/// may take 128 KiB).
+pub(super) const WIDE: usize = 64;
 
 /// What a header is to an author's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,17 @@ pub(super) enum Came {
     Listening(Span),
     /// Before we were on the topic: a neighbour had it then.
     Before,
+}
+
+/// How a batch came to an author's record.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    /// Links travelled.
+    pub(super) hop: u16,
+    /// When it was there.
+    pub(super) came: Came,
+    /// Whether the author may have [`MANY`] holes.
+    pub(super) wide: bool,
 }
 
 /// How far the repair of a gap has come.
@@ -101,10 +115,23 @@ impl Record {
         self.heard_ms
     }
 
-    /// Without its place in the stream: the next batch seen is a new baseline.
+    /// Without its place in the stream: the next batch seen is a new baseline. Of many holes the oldest are closed.
     pub(super) fn without_place(mut self) -> Record {
         (self.next, self.start) = (None, None);
+        self.narrow();
         self
+    }
+
+    /// Closes the oldest holes beyond what every author may have.
+    pub(super) fn narrow(&mut self) {
+        for (_, seen) in &mut self.epochs {
+            seen.narrow(FEW);
+        }
+    }
+
+    /// Whether it has more holes than every author may have.
+    pub(super) fn is_wide(&self) -> bool {
+        self.epochs.iter().any(|(_, seen)| seen.len() > FEW)
     }
 }
 
@@ -162,12 +189,18 @@ impl Author {
         }
     }
 
+    /// Whether it has more holes than every author may have.
+    pub(super) fn is_wide(&self) -> bool {
+        self.epochs.iter().any(|(_, seen)| seen.len() > FEW)
+    }
+
     /// Takes in a new, verified batch. Puts what can be delivered now into `ready`, in order. Returns whether a gap from
     /// before this start was just found.
-    pub(super) fn accept(&mut self, batch: Arc<Batch>, hop: u16, came: Came, ready: &mut Vec<Ready>) -> bool {
+    pub(super) fn accept(&mut self, batch: Arc<Batch>, came: Arrived, ready: &mut Vec<Ready>) -> bool {
+        let Arrived { hop, came, wide } = came;
         let h = batch.header();
         let at = Position { epoch: h.epoch, seq: h.first_seq };
-        self.see(h.epoch, h.first_seq, h.last_seq());
+        self.see(h.epoch, h.first_seq, h.last_seq(), if wide { MANY } else { FEW });
         if came == Came::Before && (self.next.is_none() || self.start.is_some_and(|start| at < start)) {
             ready.push(Ready { batch, hop, late: false, history: true });
             return false;
@@ -199,7 +232,7 @@ impl Author {
         false
     }
 
-    fn see(&mut self, epoch: u64, from: u64, to: u64) {
+    fn see(&mut self, epoch: u64, from: u64, to: u64, holes: usize) {
         let at = match self.epochs.binary_search_by_key(&epoch, |e| e.0) {
             Ok(at) => at,
             Err(at) => {
@@ -207,7 +240,7 @@ impl Author {
                 at
             }
         };
-        self.epochs[at].1.insert(from, to);
+        self.epochs[at].1.insert(from, to, holes);
         if self.epochs.len() > EPOCHS {
             self.epochs.remove(0);
         }

@@ -109,6 +109,8 @@ enum Purpose {
     Kept(TopicId),
     /// The topic's memory is filled again.
     Restore(TopicId, LogQuery),
+    /// A program asked for history.
+    History(TopicId, Ticket, LogQuery),
 }
 
 /// Requests to the log that are not answered.
@@ -143,6 +145,12 @@ impl Durable {
             ..LogQuery::default()
         };
         self.restore_from(cx, topic, query);
+    }
+
+    /// Reads a part of a topic's log for a program.
+    pub(super) fn read_history(&mut self, cx: &mut Cx<'_>, topic: TopicId, asked: Ticket, query: LogQuery) {
+        let ticket = self.ticket(Purpose::History(topic, asked, query.clone()));
+        cx.output(Output::ReadLog { ticket, topic, query });
     }
 
     fn restore_from(&mut self, cx: &mut Cx<'_>, topic: TopicId, query: LogQuery) {
@@ -260,7 +268,7 @@ impl PubSub {
                     }
                 }
             }
-            Some(Purpose::Restore(..)) | None => {}
+            Some(Purpose::Restore(..) | Purpose::History(..)) | None => {}
         }
     }
 
@@ -291,9 +299,17 @@ impl PubSub {
     }
 
     pub(crate) fn on_log_read(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<LogPage, LogError>) {
-        let Some(Purpose::Restore(id, query)) = self.durable.under_way.remove(&ticket) else { return };
-        match result {
-            Ok(page) => {
+        let purpose = self.durable.under_way.remove(&ticket);
+        if let Err(error) = &result
+            && *error != LogError::Absent
+        {
+            cx.counters.log_failures += 1;
+            cx.event(Event::StorageFailed { error: StoreError(error.to_string()) });
+        }
+        let page = result.unwrap_or_default();
+        match purpose {
+            Some(Purpose::History(id, asked, query)) => self.on_history_read(cx, id, asked, query, page),
+            Some(Purpose::Restore(id, query)) => {
                 let Some(t) = self.topics.get_mut(&id) else { return };
                 for record in page.records {
                     if let Some(batch) = self.key.0.restored(t, cx, record.bytes) {
@@ -305,11 +321,7 @@ impl PubSub {
                     self.durable.restore_from(cx, id, next_page(query, after));
                 }
             }
-            Err(LogError::Absent) => {}
-            Err(error) => {
-                cx.counters.log_failures += 1;
-                cx.event(Event::StorageFailed { error: StoreError(error.to_string()) });
-            }
+            _ => {}
         }
     }
 }
@@ -319,10 +331,13 @@ fn next_page(query: LogQuery, after: LogPlace) -> LogQuery {
 }
 
 impl super::BatchKey {
-    /// A batch read back, if it is one of the topic that was verified and delivered before.
-    fn restored(&self, t: &Topic, cx: &mut Cx<'_>, bytes: Bytes) -> Option<Arc<Batch>> {
+    /// A batch read back, if it is one of the topic that was verified and delivered before, and not in memory.
+    pub(super) fn restored(&self, t: &Topic, cx: &mut Cx<'_>, bytes: Bytes) -> Option<Arc<Batch>> {
         let peeked = Batch::peek(&bytes).ok().filter(|p| p.header.topic == t.id)?;
         let h = &peeked.header;
+        if t.log.at_place(h).is_some() {
+            return None;
+        }
         let ours = h.author == cx.me;
         if !ours && t.authors.get(&h.author).is_none_or(|a| a.judge(h) != Verdict::Seen) {
             return None;

@@ -2,9 +2,12 @@
 
 use minicbor::{Decode, Encode};
 
-/// Intervals kept at most. When a set has more holes, the oldest hole is closed: what is in it counts as seen, and
-/// will be refused if it ever comes (64 holes mean an author of whom most is lost; a guess).
-const MAX: usize = 64;
+/// Intervals every set may have. When a set has more holes than it may, the oldest hole is closed: what is in it counts as
+/// seen, and will be refused if it ever comes.
+pub(super) const FEW: usize = 64;
+/// Intervals a set may have where there is room for that: as many holes as batches may wait behind them, when a node that
+/// read nothing for a while gets every other batch.
+pub(super) const MANY: usize = 2_048;
 
 /// A set of sequence numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -12,20 +15,31 @@ const MAX: usize = 64;
 pub(super) struct Intervals(Vec<(u64, u64)>);
 
 impl Intervals {
-    /// Adds `from..=to`. Returns how many numbers of a closed hole now count as seen.
-    pub(super) fn insert(&mut self, from: u64, to: u64) -> u64 {
+    /// Adds `from..=to`, and closes holes until there are `most` intervals. Returns how many numbers in closed holes now
+    /// count as seen.
+    pub(super) fn insert(&mut self, from: u64, to: u64, most: usize) -> u64 {
         debug_assert!(from <= to);
         let start = self.0.partition_point(|(_, b)| b.saturating_add(1) < from);
         let end = self.0.partition_point(|(a, _)| *a <= to.saturating_add(1));
         let merged = self.0[start..end].iter().fold((from, to), |m, i| (m.0.min(i.0), m.1.max(i.1)));
         self.0.splice(start..end, [merged]);
-        if self.0.len() <= MAX {
-            return 0;
+        self.narrow(most)
+    }
+
+    /// Closes the oldest holes until there are `most` intervals. Returns how many numbers they held.
+    pub(super) fn narrow(&mut self, most: usize) -> u64 {
+        let over = self.0.len().saturating_sub(most.max(1));
+        let closed = (0..over).map(|i| self.0[i + 1].0 - self.0[i].1 - 1).sum();
+        if over > 0 {
+            self.0[over].0 = self.0[0].0;
+            self.0.drain(..over);
         }
-        let closed = self.0[1].0 - self.0[0].1 - 1;
-        let second = self.0.remove(1);
-        self.0[0].1 = second.1;
         closed
+    }
+
+    /// How many intervals.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// Removes `from..=to`.
@@ -60,7 +74,7 @@ impl Intervals {
 
     /// Whether the intervals are ascending, apart, and few: what a record from storage must be.
     pub(super) fn valid(&self) -> bool {
-        self.0.len() <= MAX
+        self.0.len() <= MANY
             && self.0.iter().all(|(a, b)| a <= b)
             && self.0.windows(2).all(|w| w[0].1 < u64::MAX && w[0].1 + 1 < w[1].0)
     }
@@ -86,7 +100,7 @@ mod tests {
             for (add, from, len) in steps {
                 let to = from + len;
                 if add {
-                    prop_assert_eq!(fast.insert(from, to), 0);
+                    prop_assert_eq!(fast.insert(from, to, FEW), 0);
                     plain.extend(from..=to);
                 } else {
                     fast.remove(from, to);
@@ -103,11 +117,13 @@ mod tests {
     #[test]
     fn too_many_holes_close_the_oldest() {
         let mut s = Intervals::default();
-        for i in 0..MAX as u64 {
-            assert_eq!(s.insert(i * 10 + 1, i * 10 + 5), 0);
+        for i in 0..FEW as u64 {
+            assert_eq!(s.insert(i * 10 + 1, i * 10 + 5, FEW), 0);
         }
-        assert_eq!(s.insert(MAX as u64 * 10 + 1, MAX as u64 * 10 + 1), 5);
+        assert_eq!(s.insert(FEW as u64 * 10 + 1, FEW as u64 * 10 + 1, FEW), 5);
         assert!(s.contains(1, 15), "the oldest hole counts as seen");
         assert!(!s.touches(16, 20), "the next one is still open");
+        assert_eq!(s.narrow(FEW - 2), 10);
+        assert!(s.contains(1, 35) && !s.touches(36, 40));
     }
 }

@@ -32,18 +32,20 @@ mod intervals;
 mod message_log;
 mod persist;
 mod plumtree;
+mod private;
 mod prune;
 mod publish;
 mod reconcile;
 mod repair;
 mod tree;
 
+pub use crate::anti_entropy::ReconciliationStats;
 pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
+pub use private::TopicSecret;
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
-pub use crate::anti_entropy::ReconciliationStats;
 pub use reconcile::HistoryQuery;
 
 use std::collections::BTreeMap;
@@ -82,6 +84,8 @@ pub(crate) struct Limits {
     pub(crate) authors: usize,
     /// Of one neighbour.
     pub(crate) announcements: usize,
+    /// Bytes of the records of authors with many holes, beyond what every author may have.
+    pub(crate) holes: usize,
     /// Symbols of a session.
     pub(crate) symbols: usize,
     /// Ids of batches that wait to be served to one neighbour, of all topics.
@@ -99,6 +103,7 @@ pub(crate) fn limits() -> Limits {
         outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
         missing: repair::MAX_MISSING,
         authors: MAX_AUTHORS,
+        holes: author::WIDE * author::EPOCHS * intervals::MANY * 16,
         announcements: announce::WAITING,
         symbols: crate::anti_entropy::session::MOST,
         serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
@@ -142,6 +147,8 @@ pub enum Command {
     Reconcile(Ticket, TopicId),
     /// Publish a message once it is stored.
     PublishDurable(Ticket, TopicId, Outgoing),
+    /// Open what comes on a private topic.
+    Unlock(Ticket, TopicId, TopicSecret),
     /// Keep a topic's batches in the durable log, or no longer.
     KeepLog(Ticket, TopicId, bool),
     /// The node says goodbye.
@@ -184,6 +191,8 @@ struct Topic {
     /// A batch has travelled: the tree exists, new links begin lazy.
     built: bool,
     authors: BTreeMap<NodeId, Author>,
+    /// How many of them have more holes than every author may have.
+    wide: usize,
     /// What waits behind the authors' gaps.
     waiting: repair::Waits,
     log: MessageLog,
@@ -213,6 +222,7 @@ pub struct PubSub {
     key: KeyBox,
     persist: persist::Persist,
     durable: durable::Durable,
+    secrets: private::Secrets,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
@@ -237,6 +247,7 @@ impl PubSub {
             key: KeyBox(BatchKey::new(network)),
             persist: persist::Persist::default(),
             durable: durable::Durable::default(),
+            secrets: private::Secrets::default(),
             leaving: false,
             entering: BTreeMap::new(),
             serving: Serving::default(),
@@ -296,12 +307,14 @@ impl PubSub {
             let ticket = cx.request(Request::Enter(id));
             self.entering.insert(ticket, id);
             let horizon = self.persist.heard_last(&id).unwrap_or(cx.now.wall.0).saturating_sub(CLOCKS_MS);
+            let authors = self.persist.authors(&id, cx.now.mono);
             let topic = Topic {
                 id,
                 subscribed: false,
                 peers: Vec::new(),
                 built: false,
-                authors: self.persist.authors(&id, cx.now.mono),
+                wide: authors.values().filter(|a| a.is_wide()).count(),
+                authors,
                 waiting: repair::Waits::default(),
                 log: MessageLog::new(horizon, *blake3::keyed_hash(cx.seed, id.as_bytes()).as_bytes()),
                 durable: durable::TopicLog::default(),
@@ -328,6 +341,7 @@ impl PubSub {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
+        self.secrets.remove(&id);
         Self::refuse_history(cx, &mut t);
         self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
@@ -412,6 +426,10 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message, false),
+            Command::Unlock(ticket, id, secret) => {
+                let reply = self.secrets.add(id, secret).map_or_else(Reply::Refused, |()| Reply::Done);
+                cx.reply(ticket, reply);
+            }
             Command::PublishDurable(ticket, id, message) => self.publish(cx, ticket, id, message, true),
             Command::KeepLog(ticket, id, keep) => self.keep_log(cx, ticket, id, keep),
             Command::History(ticket, id, query) => self.history(cx, ticket, id, query),

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
-use super::author::{Author, Record};
+use super::author::{Author, Record, WIDE};
 use super::batch::Position;
 use crate::identity::{NodeId, TopicId};
 use crate::io::{Event, Output, StoreError, StoreTicket};
@@ -247,7 +247,16 @@ impl Persist {
     pub(super) fn authors(&mut self, topic: &TopicId, now: Time) -> BTreeMap<NodeId, Author> {
         let range = (*topic, NodeId([0; 32]))..=(*topic, NodeId([255; 32]));
         let keys: Vec<_> = self.dormant.range(range).map(|(k, _)| *k).collect();
-        keys.into_iter().filter_map(|k| Some((k.1, Author::restore(self.dormant.remove(&k)?, now)))).collect()
+        let mut wide = 0;
+        let restored = keys.into_iter().filter_map(|k| {
+            let mut record = self.dormant.remove(&k)?;
+            wide += usize::from(record.is_wide());
+            if wide > WIDE {
+                record.narrow();
+            }
+            Some((k.1, Author::restore(record, now)))
+        });
+        restored.collect()
     }
 
     /// The topic was left: its authors are remembered, so that nothing is delivered twice if it is entered again.
@@ -289,9 +298,16 @@ impl Persist {
         }
     }
 
-    /// An author's deliveries, and its record to be stored before the program sees them.
-    pub(super) fn deliver(&mut self, topic: &TopicId, id: &NodeId, author: &Author, wall: UnixMillis, event: Event) {
-        self.ready.push(event);
+    /// An author's delivery, if the program gets it, and its record to be stored before.
+    pub(super) fn deliver(
+        &mut self,
+        topic: &TopicId,
+        id: &NodeId,
+        author: &Author,
+        wall: UnixMillis,
+        event: impl Into<Option<Event>>,
+    ) {
+        self.ready.extend(event.into());
         self.note(topic, id, author, wall);
     }
 

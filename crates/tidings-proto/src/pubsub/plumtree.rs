@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::author::{Author, Came, Verdict};
+use super::author::{Arrived, Author, Came, Verdict, WIDE};
 use super::batch::{Batch, Delivery, Peeked};
 use super::message_log::{Entry, Known};
 use super::prune::PRUNE_AGAIN;
@@ -12,7 +12,6 @@ use super::repair::{Lack, new_gap};
 use super::tree::{Peer, Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
-use crate::io::Event;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::{Bundle, Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
@@ -139,7 +138,8 @@ impl PubSub {
         if t.subscribed {
             // It was delivered before; who asked for history gets it as that.
             let own = batch.header().author == cx.me;
-            cx.event(Event::Delivered(Delivery::history(batch, own, hop)));
+            let told = self.secrets.event(cx, Delivery::history(batch, own, hop));
+            told.into_iter().for_each(|e| cx.event(e));
         }
     }
 
@@ -149,16 +149,18 @@ impl PubSub {
         let Some(t) = self.topics.get_mut(&topic) else { return };
         if !t.authors.contains_key(&id) && t.authors.len() >= MAX_AUTHORS {
             let oldest = t.authors.iter().filter(|(_, a)| !a.is_waiting()).min_by_key(|(_, a)| a.heard);
-            if let Some(oldest) = oldest.map(|(p, _)| *p) {
-                t.authors.remove(&oldest);
+            if let Some(gone) = oldest.map(|(p, _)| *p).and_then(|p| t.authors.remove(&p)) {
+                t.wide = t.wide.saturating_sub(usize::from(gone.is_wide()));
                 cx.counters.authors_forgotten += 1;
             }
         }
         let author = t.authors.entry(id).or_insert_with(Author::default);
         author.heard = cx.now.mono;
         let (mut ready, mut gaps) = (Vec::new(), Vec::new());
-        let before = author.waits();
-        let resumed = author.accept(batch, hop, came, &mut ready);
+        let (before, wide) = (author.waits(), author.is_wide());
+        let arrived = Arrived { hop, came, wide: wide || t.wide < WIDE };
+        let resumed = author.accept(batch, arrived, &mut ready);
+        t.wide = (t.wide + usize::from(author.is_wide())).saturating_sub(usize::from(wide));
         while author.overflows() {
             cx.counters.gaps_hurried += 1;
             gaps.extend(author.give_up(id, &mut ready));
@@ -206,18 +208,15 @@ impl PubSub {
         }
         for r in ready {
             if r.history {
-                let history = Delivery::history(r.batch, false, r.hop);
-                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(history));
+                let history = self.secrets.event(cx, Delivery::history(r.batch, false, r.hop));
+                self.persist.deliver(&topic, &id, author, cx.now.wall, history);
                 continue;
             }
             let delivery = Delivery::new(r.batch, r.late, false, r.hop);
             cx.counters.delivered += delivery.len() as u64;
             cx.counters.delivered_late += if delivery.late() { delivery.len() as u64 } else { 0 };
-            if t.subscribed {
-                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(delivery));
-            } else {
-                self.persist.note(&topic, &id, author, cx.now.wall);
-            }
+            let event = if t.subscribed { self.secrets.event(cx, delivery) } else { None };
+            self.persist.deliver(&topic, &id, author, cx.now.wall, event);
         }
     }
 

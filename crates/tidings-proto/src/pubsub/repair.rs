@@ -115,7 +115,7 @@ impl Repair {
     }
 }
 
-/// Batches and bytes that may wait behind all gaps of a topic (a guess: sixteen authors' full share of the count, eight
+/// Batches and bytes that may wait behind all gaps of a topic (a guess: four authors' full share of the count, two
 /// of the bytes). More, and the gap that would be given up next anyway is given up at once: "oldest first".
 pub(super) const WAITING: usize = 4_096;
 pub(super) const WAITING_BYTES: usize = 32 << 20;

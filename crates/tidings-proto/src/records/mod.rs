@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub crypto: &'a dyn Crypto,
     /// The key of this network's records: what is signed in one network says nothing in another.
     pub network: &'a [u8; 32],
+    /// That of its attestations ([`crate::discovery::reach`]).
+    pub reached: &'a [u8; 32],
 }
 
 /// How a record changed.
@@ -100,9 +102,18 @@ pub fn key(network: &Network) -> [u8; 32] {
     network.derive("tidings 1 records")
 }
 
+/// Bytes that the records of all sets take at most, with everything that is kept of them, of neighbours, and of a comparison that
+/// takes `comparing`; see [`crate::limits`]. A record costs some 640 bytes beside its own (an estimate from the sizes of the
+/// structures), its items under three keys as in a topic's log, and its place in the roster half a kilobyte.
+pub(crate) fn bytes(neighbors: usize, comparing: usize) -> usize {
+    let sets: usize = sets::all().iter().map(|r| r.most_bytes + r.most * (640 + 3 * 96 + 512)).sum();
+    sets + store::REMEMBERED + tree::WAITING + neighbors * peers::WAITING * 64 + comparing
+}
+
 /// The records layer.
 pub struct Records {
     network: [u8; 32],
+    reached: [u8; 32],
     rng: Rng,
     peers: Vec<Peer>,
     missing: BTreeMap<u32, Missing>,
@@ -130,6 +141,7 @@ impl Records {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Records {
         Records {
             network: key(network),
+            reached: crate::discovery::reach::key(network),
             rng: Rng::derive(seed, "records", &[]),
             peers: Vec::new(),
             missing: BTreeMap::new(),
@@ -151,10 +163,7 @@ impl Records {
         }
         match message {
             Message::Records(m) => self.on_records(cx, from, lane, &m, payload),
-            Message::RecordsHeld(_)
-            | Message::RecordsWanted(_)
-            | Message::RecordsLazy(_)
-            | Message::RecordsWave(_) => {
+            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) | Message::RecordsWave(_) => {
                 self.on_message(cx, from, message);
             }
             other => self.on_comparing(cx, from, other, &payload),

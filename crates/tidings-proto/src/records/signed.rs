@@ -57,6 +57,11 @@ pub fn head(owner: &NodeId, said: &Statement) -> Vec<u8> {
     out
 }
 
+/// The part of a record before its content.
+pub fn head_of(record: &[u8]) -> &[u8] {
+    &record[..CONTENT.min(record.len())]
+}
+
 fn digest(set: SetId, network: &[u8; 32], signed: &[u8]) -> [u8; 32] {
     let mut h = blake3::Hasher::new_keyed(network);
     h.update(b"tidings 1 signed record");

@@ -23,6 +23,8 @@ const MAX_GONE: usize = 32_768;
 /// Ids of versions that were replaced are remembered for so long: announcements of them are late, not news.
 const PAST: Span = Span::from_secs(120);
 const MAX_PAST: usize = 32_768;
+/// Bytes of what is over and of those ids.
+pub(super) const REMEMBERED: usize = MAX_GONE * 192 + MAX_PAST * 64;
 /// Changes within so long are on their way between neighbours: a difference they explain is none (the slowest paths measured
 /// take half a second). And so many of them are looked at, in all combinations.
 const YOUNG: Span = Span::from_secs(3);
@@ -306,7 +308,8 @@ impl Store {
         if self.gone.insert((set, *key), Gone { version: r.claim.version, tie: r.tie }).is_none() {
             self.gone_by_age.push_back((now.mono, set, *key));
         }
-        while self.gone_by_age.front().is_some_and(|g| now.mono.since(g.0) > GONE || self.gone_by_age.len() > MAX_GONE) {
+        while self.gone_by_age.front().is_some_and(|g| now.mono.since(g.0) > GONE || self.gone_by_age.len() > MAX_GONE)
+        {
             if let Some((_, set, key)) = self.gone_by_age.pop_front() {
                 self.gone.remove(&(set, key));
             }
@@ -359,8 +362,7 @@ impl Store {
 
     /// What a node that is not told of everything yet may hold instead.
     pub(super) fn may_be(&self, now: Time, theirs: Digest) -> bool {
-        let young: Vec<Digest> =
-            self.young.iter().rev().take_while(|y| now.since(y.0) <= YOUNG).map(|y| y.1).collect();
+        let young: Vec<Digest> = self.young.iter().rev().take_while(|y| now.since(y.0) <= YOUNG).map(|y| y.1).collect();
         (0..1usize << young.len()).any(|some| {
             let mut at = self.digest;
             for (i, y) in young.iter().enumerate().filter(|(i, _)| some >> i & 1 == 1) {

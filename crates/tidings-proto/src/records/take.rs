@@ -39,7 +39,14 @@ pub(super) fn due(claim: &Claim, step: u16) -> UnixMillis {
 }
 
 impl Records {
-    pub(super) fn on_records(&mut self, cx: &mut Cx<'_>, from: NodeId, lane: Lane, m: &wire::Records, mut payload: Bytes) {
+    pub(super) fn on_records(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        lane: Lane,
+        m: &wire::Records,
+        mut payload: Bytes,
+    ) {
         let came = if lane == Lane::Bulk { Came::Fetched } else { Came::Pushed };
         for f in &m.full {
             let len = usize::from(f.len);
@@ -110,7 +117,11 @@ impl Records {
         let at = due(&claim, step);
         let wall = cx.now.wall.0;
         let over = at.0.saturating_add(claim.life.as_millis()).saturating_add(SKEW_MS) <= wall;
-        if claim.issued.0 > wall.saturating_add(SKEW_MS) || at.0 > wall.saturating_add(SKEW_MS) || over || age >= claim.life {
+        if claim.issued.0 > wall.saturating_add(SKEW_MS)
+            || at.0 > wall.saturating_add(SKEW_MS)
+            || over
+            || age >= claim.life
+        {
             return Err(Refused::OutOfTime);
         }
         let may = match verdict {
@@ -126,7 +137,7 @@ impl Records {
             return Err(Refused::Forged);
         }
         self.check_room(cx, rules, &claim, bytes.len())?;
-        let context = Context { crypto: cx.crypto, network: &self.network };
+        let context = Context { crypto: cx.crypto, network: &self.network, reached: &self.reached };
         if !(rules.verify)(f.set, &bytes, &context) {
             return Err(Refused::Forged);
         }

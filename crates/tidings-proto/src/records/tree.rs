@@ -22,7 +22,9 @@ use super::{Records, Timer};
 use crate::identity::{NodeId, RecordKey};
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{self, FreshRecord, FullRecord, Lane, Message, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave, SetId};
+use crate::wire::{
+    self, FreshRecord, FullRecord, Lane, Message, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave, SetId,
+};
 
 /// How long a refresh is held for others to share its frame (a guess: it is in no hurry, but neighbours whose records differ
 /// for long compare them in vain).
@@ -37,6 +39,8 @@ const TRIES: usize = 3;
 /// Announcements remembered, and announcers of each.
 const MAX_MISSING: usize = 8_192;
 const ANNOUNCERS: usize = 4;
+/// Bytes of those.
+pub(super) const WAITING: usize = MAX_MISSING * (ANNOUNCERS * 32 + 96);
 /// The time between waves; how much longer it may be here than elsewhere, at least and for each record, so that mostly one
 /// node begins; how soon when a parent was lost; and the least that is let pass (guesses: a wave costs some twenty small
 /// frames a node).
@@ -393,7 +397,11 @@ pub(super) fn frame(cx: &Cx<'_>, pushes: &[Push]) -> (wire::Records, BytesMut, u
         match r.refresh.filter(|_| p.fresh) {
             Some(_) if m.fresh.len() >= wire::MAX_RECORDS => break,
             Some(refresh) => m.fresh.push(FreshRecord { set: p.set, key: p.key.head(), age, refresh }),
-            None if m.full.len() >= wire::MAX_RECORDS || (!payload.is_empty() && payload.len() + r.bytes.len() > FRAME) => break,
+            None if m.full.len() >= wire::MAX_RECORDS
+                || (!payload.is_empty() && payload.len() + r.bytes.len() > FRAME) =>
+            {
+                break;
+            }
             None => {
                 let len = u16::try_from(r.bytes.len()).unwrap_or(u16::MAX);
                 m.full.push(FullRecord { set: p.set, len, age, refresh: r.refresh });

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
+use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
 use super::{Frame, Header, WireError};
@@ -452,6 +454,13 @@ messages! {
     72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
     73 RecordsLazy |_| true;
     74 RecordsWave |_| true;
+    85 Seek |_| true;
+    86 Found |_| true;
+    87 NotFound |_| true;
+    88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
+    89 LackProof |_| true;
+    96 AskReach |_| true;
+    97 Reached |_| true;
 }
 
 impl Message {

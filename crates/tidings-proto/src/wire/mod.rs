@@ -12,17 +12,21 @@
 //! Bodies are CBOR maps with integer keys: a field can be added without breaking an older peer, and an older
 //! peer's frame is read with the missing fields at their defaults.
 
+mod foaf;
 mod frame;
 mod large;
 mod messages;
 mod probes;
+mod reach;
 mod reconcile;
 mod records;
 
+pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
 pub use messages::*;
 pub use probes::*;
+pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::counters::Counters;
 use tidings_proto::crypto::{Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use tidings_proto::identity::{Addr, AgentSecret, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use tidings_proto::io::*;
 use tidings_proto::log::*;
 use tidings_proto::node::{Error, Node};
@@ -178,9 +178,31 @@ impl Driven {
     }
 
     fn drawn(config: GossipConfig, seed: u8) -> Driven {
+        Driven::ported(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
+    }
+
+    /// A node with a key of its own.
+    pub(crate) fn keyed(key: u8) -> Driven {
+        let port = SimCrypto::new(&SecretKey::from_bytes([key; 32]));
+        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
+    }
+
+    /// A node that speaks for an agent.
+    pub(crate) fn agent(agent: &AgentSecret) -> Driven {
+        let port = SimCrypto::with_agent(&SecretKey::from_bytes(SECRET), agent);
+        let mut d = Driven::ported(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
+    }
+
+    fn ported(config: GossipConfig, seed: u8, port: SimCrypto) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
-        let crypto = Arc::new(SimCrypto::new(&secret));
+        let crypto = Arc::new(port);
         config.validate().expect("a usable configuration");
         let setup = NodeSetup { secret, network: network(), config, seed: [seed; 32] };
         Driven {
@@ -478,9 +500,14 @@ impl Driven {
 
     /// Links `peer` and makes it a neighbour in the network's overlay and on the usual topic.
     pub(crate) fn neighbor(&mut self, peer: &Fake) {
+        self.neighbor_on(peer, news());
+    }
+
+    /// As [`Driven::neighbor`], on another topic.
+    pub(crate) fn neighbor_on(&mut self, peer: &Fake, topic: TopicId) {
         self.link(peer);
         self.befriend(peer, Overlay::Root);
-        self.befriend(peer, Overlay::Topic(news()));
+        self.befriend(peer, Overlay::Topic(topic));
     }
 
     pub(crate) fn counters(&self) -> Counters {

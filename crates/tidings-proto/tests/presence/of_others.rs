@@ -23,7 +23,10 @@ fn the_list_says_how_fresh_and_how_learned() {
     d.pass_ms(5_000);
     let all = d.node.presence();
     let of = |f: &Fake| all.iter().find(|p| p.node == f.id).unwrap();
-    assert_eq!((of(&other).learned, of(&friend).learned, all[0].learned), (Learned::Relayed, Learned::Direct, Learned::Own));
+    assert_eq!(
+        (of(&other).learned, of(&friend).learned, all[0].learned),
+        (Learned::Relayed, Learned::Direct, Learned::Own)
+    );
     assert_eq!((of(&other).via, of(&other).seen_ms, of(&other).online_ms), (Some(friend.id), 5_000, 5_000));
     assert_eq!(of(&other).expires_in_ms, 895_000);
     assert_eq!(of(&other).addrs, [addr(7)]);

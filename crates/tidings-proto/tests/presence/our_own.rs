@@ -74,7 +74,8 @@ fn what_does_not_change_is_refreshed_each_half_of_its_life() {
     let (mut d, friend) = with_a_friend();
     d.did.clear();
     d.pass(LIFE.times(5));
-    let fresh: usize = d.sent_to(&friend.id).iter().map(|m| if let Message::Records(r) = m { r.fresh.len() } else { 0 }).sum();
+    let fresh: usize =
+        d.sent_to(&friend.id).iter().map(|m| if let Message::Records(r) = m { r.fresh.len() } else { 0 }).sum();
     assert_eq!((fresh, beacons(&d, &friend).len()), (10, 0));
     assert_eq!(d.node.presence()[0].node, d.id(), "still here");
 }

@@ -252,7 +252,7 @@ fn what_was_not_delivered_or_is_forged_is_not_put_back() {
     for batch in [stranger, foreign] {
         let mut bytes = d.log[0].1.clone();
         bytes.bytes = batch.bytes().clone();
-        d.log.push((news(), bytes));
+        d.log.insert(0, (news(), bytes));
     }
     let mut garbage = d.log[0].1.clone();
     garbage.bytes = Bytes::from_static(b"garbage");

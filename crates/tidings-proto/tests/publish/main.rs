@@ -23,6 +23,10 @@ fn refused(d: &Driven, ticket: Ticket) -> &CommandError {
 
 mod durable;
 
+mod history_on_disk;
+
+mod private_topics;
+
 mod refusals;
 
 mod without_a_neighbour;

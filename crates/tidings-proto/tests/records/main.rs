@@ -85,8 +85,8 @@ fn asked(d: &Driven, whom: &Fake) -> Vec<RecordsWanted> {
 
 mod announcing;
 mod comparing;
-mod refused;
 mod refreshing;
+mod refused;
 mod times;
 
 #[test]

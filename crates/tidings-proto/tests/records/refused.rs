@@ -27,7 +27,8 @@ fn a_record_of_another_network() {
 #[test]
 fn a_record_of_a_key_that_anybody_can_sign_for() {
     let (mut d, peers) = among(1);
-    for weak in [[0; 32], std::array::from_fn(|i| u8::from(i == 0)), std::array::from_fn(|i| if i < 31 { 255 } else { 127 })]
+    for weak in
+        [[0; 32], std::array::from_fn(|i| u8::from(i == 0)), std::array::from_fn(|i| if i < 31 { 255 } else { 127 })]
     {
         let mut bytes = plain(&Fake::new(50), 1).to_vec();
         bytes[..32].copy_from_slice(&weak);

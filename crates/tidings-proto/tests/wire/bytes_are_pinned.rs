@@ -8,7 +8,7 @@ fn lines(frame: &[u8]) -> String {
     std::iter::once(head).chain(rest.chunks(32)).map(hex).collect::<Vec<_>>().join("\n")
 }
 
-fn wire(name: &str) -> String {
+pub(super) fn wire(name: &str) -> String {
     let m = examples().into_iter().find(|m| m.name() == name).unwrap();
     lines(&m.frame().to_bytes())
 }

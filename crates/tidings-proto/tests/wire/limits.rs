@@ -140,12 +140,8 @@ fn the_fullest_message_fits_a_body() {
             fresh: vec![FreshRecord { set: SetId(255), age: u32::MAX, ..fresh() }; MAX_RECORDS],
         }
         .into(),
-        RecordsWanted {
-            ids: vec![u32::MAX; MAX_NAMED],
-            keys: vec![(SetId(255), u64::MAX); MAX_NAMED],
-            eager: true,
-        }
-        .into(),
+        RecordsWanted { ids: vec![u32::MAX; MAX_NAMED], keys: vec![(SetId(255), u64::MAX); MAX_NAMED], eager: true }
+            .into(),
     ];
     for m in all {
         let f = m.frame().to_bytes();

@@ -76,8 +76,13 @@ fn fresh() -> FreshRecord {
     FreshRecord { set: SetId(1), key: 0x0102_0304_0506_0708, age: 12, refresh: refresh() }
 }
 
-/// One of each, in the order of their tags, with every field set.
+/// One of each, with every field set.
 fn examples() -> Vec<Message> {
+    [other_examples(), discovery::examples()].concat()
+}
+
+/// Those that are not discovery's.
+fn other_examples() -> Vec<Message> {
     vec![
         Release {}.into(),
         Join { overlay: Some(topic(0xaa)), me: peer(0x11), sketch: sketch() }.into(),
@@ -186,6 +191,8 @@ fn map_of(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
 }
 
 mod bytes_are_pinned;
+
+mod discovery;
 
 mod strategies;
 

@@ -44,13 +44,19 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Graft(m) => missing!(m, 1 ids, 2 eager),
         Message::Ping(m) => missing!(m, 2 suspected),
         Message::Neighbors(m) => missing!(m, 1 peers),
+        Message::Seek(m) => missing!(m, 4 stem),
+        Message::Deposit(m) => missing!(m, 1 walk, 2 ttl, 3 known),
+        Message::LackProof(m) => missing!(m, 1 walk, 2 ttl, 3 known),
         // Nothing of these may be missing.
+        Message::Found(_) | Message::NotFound(_) => {}
         Message::Want(_)
         | Message::Have(_)
         | Message::Chunk(_)
         | Message::Lack(_)
         | Message::Unwant(_)
         | Message::Ack(_)
+        | Message::AskReach(_)
+        | Message::Reached(_)
         | Message::PingReq(_)
         | Message::Nack(_)
         | Message::RelayedPing(_)
@@ -83,7 +89,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 34);
+    assert_eq!(seen, 41);
 }
 
 #[test]

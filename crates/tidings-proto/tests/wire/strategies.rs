@@ -139,6 +139,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         .into()),
         topic_id().prop_map(|topic| Prune { topic }.into()),
         (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
+        discovery::message(),
         detection(),
         reconciliation(),
         contents(),
@@ -159,20 +160,27 @@ fn streams() -> impl Strategy<Value = Streams> {
 /// Those about the network's records.
 fn records() -> impl Strategy<Value = Message> {
     let set = || any::<u8>().prop_map(SetId);
-    let refresh = || {
-        (any::<u16>(), any::<[u8; 16]>()).prop_map(|(step, value)| Refresh { step, value: ChainValue(value) })
-    };
+    let refresh =
+        || (any::<u16>(), any::<[u8; 16]>()).prop_map(|(step, value)| Refresh { step, value: ChainValue(value) });
     let full = (set(), any::<u16>(), any::<u32>(), proptest::option::of(refresh()))
         .prop_map(|(set, len, age, refresh)| FullRecord { set, len, age, refresh });
-    let fresh = (set(), any::<u64>(), any::<u32>(), refresh())
-        .prop_map(|(set, key, age, refresh)| FreshRecord { set, key, age, refresh });
+    let fresh = (set(), any::<u64>(), any::<u32>(), refresh()).prop_map(|(set, key, age, refresh)| FreshRecord {
+        set,
+        key,
+        age,
+        refresh,
+    });
     let ids = || vec(any::<u32>(), 0..60);
     prop_oneof![
         (vec(full, 0..40), vec(fresh, 0..40)).prop_map(|(full, fresh)| Records { full, fresh }.into()),
         any::<u32>().prop_map(|id| RecordsWave { id }.into()),
         ids().prop_map(|ids| RecordsHeld { ids }.into()),
-        (ids(), vec((set(), any::<u64>()), 0..40), any::<bool>())
-            .prop_map(|(ids, keys, eager)| RecordsWanted { ids, keys, eager }.into()),
+        (ids(), vec((set(), any::<u64>()), 0..40), any::<bool>()).prop_map(|(ids, keys, eager)| RecordsWanted {
+            ids,
+            keys,
+            eager
+        }
+        .into()),
         Just(Message::from(RecordsLazy {})),
     ]
 }

@@ -57,8 +57,10 @@ impl Network {
                     return end.held.push((lane, frame));
                 }
                 self.trace.note(self.now, n, 1, &frame.head);
+                let bytes = frame.to_bytes();
+                self.hears(from, n, &bytes);
                 let from = self.slots[from as usize].id;
-                self.turn(n, Input::Frame { from, lane, bytes: frame.to_bytes() });
+                self.turn(n, Input::Frame { from, lane, bytes });
             }
             What::Datagram { from, conn, bytes } => self.datagram_arrives(n, from, conn, bytes),
             What::Accept { dialer, attempt } => self.accept(n, dialer, attempt),

@@ -1,15 +1,18 @@
 //! What a network tells its scenario, and what it counts.
 
 use bytes::Bytes;
+use tidings_proto::discovery::Located;
 use tidings_proto::identity::NodeId;
-use tidings_proto::io::{Event, Input};
+use tidings_proto::io::{Event, Input, Ticket};
 
 /// Something a node told its program.
 #[derive(Debug)]
 pub(crate) enum Told {
     Event(Event),
-    /// The answer to a command; scenarios only need to know that it came.
+    /// The answer to a command; most scenarios only need to know that it came.
     Reply,
+    /// Where an agent was found.
+    Located(Ticket, Vec<Located>),
     /// What reached a node without a core.
     Puppet(Input),
     /// A datagram from this node reached, or left, one that is listened to.

@@ -1,7 +1,7 @@
 //! One turn of a node.
 
 use tidings_proto::Node;
-use tidings_proto::io::{Input, Output};
+use tidings_proto::io::{Input, Output, Reply};
 
 use super::{Network, Told, What};
 
@@ -42,6 +42,9 @@ impl Network {
             Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
             Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
             Output::Event(e) => self.told.push((n, Told::Event(e))),
+            Output::Reply { ticket, reply: Reply::Located(found) } => {
+                self.told.push((n, Told::Located(ticket, found)));
+            }
             Output::Reply { .. } => self.told.push((n, Told::Reply)),
             Output::Store { ticket, records } => self.store(n, ticket, records, inputs),
             Output::Load { ticket, prefix } => self.load(n, ticket, &prefix, inputs),

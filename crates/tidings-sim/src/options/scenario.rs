@@ -57,6 +57,11 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// Every node is an agent, and some look for others by asking neighbours.
+    Find {
+        /// How many look-ups, one after the other.
+        lookups: usize,
+    },
     /// Nodes say that they are here, come, go and crash.
     Presence {
         /// For how long, in seconds.
@@ -100,6 +105,7 @@ impl Scenario {
             Scenario::Churn { .. } => "churn",
             Scenario::Presence { .. } => "presence",
             Scenario::Hostile { .. } => "hostile",
+            Scenario::Find { .. } => "find",
         }
     }
 
@@ -141,6 +147,7 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
+            Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
                 seconds(s)
@@ -169,6 +176,7 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")

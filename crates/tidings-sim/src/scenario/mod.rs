@@ -4,6 +4,7 @@ pub(crate) mod broadcast;
 pub(crate) mod churn;
 pub(crate) mod crash;
 pub(crate) mod detect;
+pub(crate) mod find;
 mod graph;
 pub(crate) mod hostile;
 mod ledger;

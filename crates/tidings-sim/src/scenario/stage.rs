@@ -1,5 +1,6 @@
 //! A network that came together by itself: every node started with one random earlier node's address.
 
+use tidings_proto::discovery::Located;
 use tidings_proto::identity::{PeerAddr, TopicId};
 use tidings_proto::io::{Command, Event, Outgoing, Overlay, Ticket};
 use tidings_proto::rng::Rng;
@@ -19,6 +20,8 @@ pub(super) struct Stage {
     pub(super) rng: Rng,
     pub(super) ledger: Ledger,
     pub(super) topic: TopicId,
+    /// What came of looking for agents.
+    pub(super) located: Vec<(Time, u32, Ticket, Vec<Located>)>,
     /// What nodes said of their neighbours, if it is kept.
     pub(super) heard: Option<Vec<(Time, u32, Event)>>,
     /// The one address each node started with.
@@ -50,6 +53,7 @@ impl Stage {
             rng,
             ledger,
             topic,
+            located: Vec::new(),
             heard: None,
             first: Vec::new(),
             players: None,
@@ -124,6 +128,7 @@ impl Stage {
                         }
                     }
                     Told::Reply => {}
+                    Told::Located(ticket, found) => self.located.push((now, n, ticket, found)),
                     Told::Overheard(from, bytes) => {
                         if let Some(players) = &mut self.players {
                             players.overhear(from, bytes);

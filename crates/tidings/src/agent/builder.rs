@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidings_proto::config::GossipConfig;
-use tidings_proto::identity::{Network, SecretKey};
+use tidings_proto::identity::{AgentSecret, Network, SecretKey};
 
 use super::{Agent, AgentError, Inner};
 use crate::data_dir::DataDir;
-use crate::gossip::{GossipRuntime, RuntimeOptions};
+use crate::gossip::{GossipRuntime, RuntimeError, RuntimeOptions};
 use crate::store::{Log, MemoryStore, Store};
 use crate::transport::{QuicConfig, QuicTransport, Transport};
 
@@ -18,6 +18,7 @@ use crate::transport::{QuicConfig, QuicTransport, Transport};
 pub struct AgentBuilder {
     config: Option<GossipConfig>,
     secret: Option<SecretKey>,
+    agent_secret: Option<AgentSecret>,
     network: Option<Network>,
     bind: Option<SocketAddr>,
     advertise: Vec<SocketAddr>,
@@ -39,6 +40,13 @@ impl AgentBuilder {
     #[must_use]
     pub fn secret(mut self, secret: SecretKey) -> Self {
         self.secret = Some(secret);
+        self
+    }
+
+    /// The agent's key. Default: the one in the data directory, or a new one. It is not written anywhere.
+    #[must_use]
+    pub fn agent_secret(mut self, secret: AgentSecret) -> Self {
+        self.agent_secret = Some(secret);
         self
     }
 
@@ -65,7 +73,7 @@ impl AgentBuilder {
         self
     }
 
-    /// Where key, network, settings and records live, known peers among them; see [`DataDir`]. Default: in memory.
+    /// Where keys, network, settings and records live, known peers among them; see [`DataDir`]. Default: in memory.
     #[must_use]
     pub fn data_dir(mut self, path: impl AsRef<Path>) -> Self {
         self.data_dir = Some(path.as_ref().to_path_buf());
@@ -113,6 +121,11 @@ impl AgentBuilder {
             (None, Some(dir)) => dir.secret()?,
             (None, None) => crate::new_secret()?,
         };
+        let agent = match (self.agent_secret, &dir) {
+            (Some(secret), _) => secret,
+            (None, Some(dir)) => dir.agent_secret()?,
+            (None, None) => crate::new_agent_secret()?,
+        };
         let network = match (&dir, self.network) {
             (Some(dir), network) => dir.network(network)?,
             (None, Some(network)) => network,
@@ -134,9 +147,10 @@ impl AgentBuilder {
                 QuicTransport::bind(quic).await?
             }
         };
-        let options = RuntimeOptions::new(secret, network).boxed_store(store).boxed_log(log);
+        let options = RuntimeOptions::new(secret, network).agent(agent).boxed_store(store).boxed_log(log);
         let runtime = GossipRuntime::new(config, transport.clone(), options)?;
+        let agent = runtime.agent_id().ok_or(RuntimeError::Key)?;
         runtime.start().await?;
-        Ok(Agent { inner: Arc::new(Inner::new(runtime, transport, dir)) })
+        Ok(Agent { inner: Arc::new(Inner::new(runtime, agent, transport, dir)) })
     }
 }

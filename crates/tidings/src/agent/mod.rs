@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 pub use builder::AgentBuilder;
 use bytes::Bytes;
 pub use status::Status;
-use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr};
+use tidings_proto::identity::{Addr, AgentId, Network, NodeId, PeerAddr};
 use tidings_proto::io::Published;
 use tidings_proto::node::PeerInfo;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, GossipRuntime, HistoryQuery, MembershipManager, PubSubManager, ReconciliationStats, RuntimeError,
-    RuntimeHandle, TopicStatus,
+    Events, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
+    RuntimeError, RuntimeHandle, TopicStatus,
 };
 use crate::publisher::{PublishError, PublishHandle, Publisher};
 use crate::subscription::{Message, SubscribeOptions, Subscription};
@@ -54,6 +54,7 @@ pub struct Agent {
 
 struct Inner {
     runtime: GossipRuntime,
+    agent: AgentId,
     transport: Arc<dyn Transport>,
     path: Option<PathBuf>,
     dir: Mutex<Option<DataDir>>,
@@ -68,6 +69,11 @@ impl Agent {
     /// The node's id.
     pub fn node_id(&self) -> NodeId {
         self.inner.runtime.node_id()
+    }
+
+    /// The agent the node speaks for. It may have other nodes.
+    pub fn agent_id(&self) -> AgentId {
+        self.inner.agent
     }
 
     /// Where the node can be reached, as far as it knows itself.
@@ -194,6 +200,11 @@ impl Agent {
         self.inner.runtime.pubsub()
     }
 
+    /// Who is here: see [`PresenceManager`].
+    pub fn presence(&self) -> PresenceManager {
+        self.handle().presence()
+    }
+
     /// The node itself.
     pub fn handle(&self) -> RuntimeHandle {
         self.inner.runtime.handle()
@@ -214,8 +225,8 @@ impl Agent {
 }
 
 impl Inner {
-    fn new(runtime: GossipRuntime, transport: Arc<dyn Transport>, dir: Option<DataDir>) -> Inner {
+    fn new(runtime: GossipRuntime, agent: AgentId, transport: Arc<dyn Transport>, dir: Option<DataDir>) -> Inner {
         let path = dir.as_ref().map(|d| d.path().to_path_buf());
-        Inner { runtime, transport, path, dir: Mutex::new(dir) }
+        Inner { runtime, agent, transport, path, dir: Mutex::new(dir) }
     }
 }

@@ -71,7 +71,7 @@ impl Pending {
 /// An answer to whoever only wants to know whether it was done.
 pub(crate) fn done(reply: Reply) -> Result<(), CommandError> {
     match reply {
-        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) => Ok(()),
+        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) | Reply::Located(_) => Ok(()),
         Reply::Refused(error) => Err(error),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tidings_proto::Node;
 use tidings_proto::config::{ConfigError, GossipConfig};
 use tidings_proto::crypto::{AwsLc, Crypto};
-use tidings_proto::identity::{Network, NodeId, SecretKey, TopicError};
+use tidings_proto::identity::{AgentId, AgentSecret, Network, NodeId, SecretKey};
 use tidings_proto::io::{CommandError, NodeSetup};
 use tokio::task::JoinHandle;
 
@@ -16,6 +16,7 @@ use super::log::{LogPort, LogThread};
 use super::run::Run;
 use crate::store::{Log, MemoryStore, Store};
 use crate::sync::lock;
+use crate::topic::TopicTicketError;
 use crate::transport::{LinkLimits, Transport};
 
 /// Links the transport allows beyond what the core holds: those that are being closed while others come up.
@@ -47,7 +48,7 @@ pub enum RuntimeError {
     Thread(String),
     /// The topic's name cannot be one.
     #[error(transparent)]
-    Topic(#[from] TopicError),
+    Topic(#[from] TopicTicketError),
     /// The node refused.
     #[error(transparent)]
     Refused(#[from] CommandError),
@@ -59,6 +60,7 @@ pub enum RuntimeError {
 /// Who the node is and what it remembers.
 pub struct RuntimeOptions {
     secret: SecretKey,
+    agent: Option<AgentSecret>,
     network: Network,
     store: Box<dyn Store>,
     log: Option<Box<dyn Log>>,
@@ -67,7 +69,13 @@ pub struct RuntimeOptions {
 impl RuntimeOptions {
     /// A node of `network` with the key `secret`, which forgets everything with its process.
     pub fn new(secret: SecretKey, network: Network) -> RuntimeOptions {
-        RuntimeOptions { secret, network, store: Box::new(MemoryStore::default()), log: None }
+        RuntimeOptions { secret, agent: None, network, store: Box::new(MemoryStore::default()), log: None }
+    }
+
+    /// The key of the agent the node speaks for. Default: none.
+    #[must_use]
+    pub fn agent(self, agent: AgentSecret) -> RuntimeOptions {
+        RuntimeOptions { agent: Some(agent), ..self }
     }
 
     /// Where it keeps its records instead.
@@ -100,6 +108,7 @@ pub struct GossipRuntime {
     transport: Arc<dyn Transport>,
     secret: SecretKey,
     network: Network,
+    agent: Option<AgentId>,
     crypto: Arc<dyn Crypto>,
     store: SharedStore,
     log: Mutex<Option<LogThread>>,
@@ -117,7 +126,11 @@ impl GossipRuntime {
         options: RuntimeOptions,
     ) -> Result<GossipRuntime, RuntimeError> {
         config.validate()?;
-        let crypto = AwsLc::new(&options.secret).ok_or(RuntimeError::Key)?;
+        let crypto = match &options.agent {
+            Some(agent) => AwsLc::with_agent(&options.secret, agent),
+            None => AwsLc::new(&options.secret),
+        };
+        let crypto = crypto.ok_or(RuntimeError::Key)?;
         let (id, proven) = (crypto.node_id(), transport.local_peer_id());
         if id != proven {
             return Err(RuntimeError::WrongKey { transport: proven, secret: id });
@@ -127,6 +140,7 @@ impl GossipRuntime {
             transport,
             secret: options.secret,
             network: options.network,
+            agent: AgentId::own(&crypto),
             crypto: Arc::new(crypto),
             store: Arc::new(Mutex::new(options.store)),
             log: Mutex::new(options.log.map(LogThread::new).transpose()?),
@@ -148,13 +162,13 @@ impl GossipRuntime {
             config: self.config.clone(),
             seed: crate::os_random().map_err(RuntimeError::Random)?,
         };
-        let (run, controls, events) = Run::new(self.handle.node_id());
+        let (run, controls, told) = Run::new(self.handle.node_id());
         let limits = LinkLimits { max_links: self.config.max_links + SPARE_LINKS, ..LinkLimits::default() };
         let inbox = self.transport.attach(limits);
         let disk = Disk::new(self.store.clone(), run.work.clone());
         let log = LogPort::new(lock(&self.log).as_ref(), run.work.clone());
         let transport = self.transport.clone();
-        let parts = Parts { run: run.clone(), controls, events, transport, inbox, disk, log };
+        let parts = Parts { run: run.clone(), controls, told, transport, inbox, disk, log };
         let crypto = self.crypto.clone();
         let driver = Driver::new(parts, |now| Node::new(setup, crypto, now));
         *lock(&self.task) = Some(tokio::spawn(driver.run()));
@@ -188,6 +202,11 @@ impl GossipRuntime {
     /// The node's id.
     pub fn node_id(&self) -> NodeId {
         self.handle.node_id()
+    }
+
+    /// The agent it speaks for, if it was given one's key.
+    pub fn agent_id(&self) -> Option<AgentId> {
+        self.agent
     }
 
     /// Its settings.

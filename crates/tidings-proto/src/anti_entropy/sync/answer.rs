@@ -59,13 +59,7 @@ impl Sync {
         go_on(cx, set);
     }
 
-    pub(crate) fn on_ranges(
-        &mut self,
-        cx: &mut Cx<'_>,
-        set: &impl Set,
-        from: NodeId,
-        m: &Ranges,
-    ) -> Option<Serve> {
+    pub(crate) fn on_ranges(&mut self, cx: &mut Cx<'_>, set: &impl Set, from: NodeId, m: &Ranges) -> Option<Serve> {
         if !self.may_answer(cx, from) {
             return None;
         }

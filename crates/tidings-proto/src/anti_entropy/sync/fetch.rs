@@ -85,14 +85,7 @@ impl Sync {
     }
 
     /// The neighbour's symbols.
-    pub(crate) fn on_symbols(
-        &mut self,
-        cx: &mut Cx<'_>,
-        set: &impl Set,
-        from: NodeId,
-        m: &Symbols,
-        payload: &[u8],
-    ) {
+    pub(crate) fn on_symbols(&mut self, cx: &mut Cx<'_>, set: &impl Set, from: NodeId, m: &Symbols, payload: &[u8]) {
         let tag = set.tag();
         let Some(s) = self.active.as_mut().filter(|s| s.peer == from && s.id == m.session) else {
             cx.counters.frames_unexpected += 1;
@@ -104,9 +97,8 @@ impl Sync {
         };
         s.progressed = cx.now.mono;
         s.bytes += payload.len() as u64;
-        let (decoding, as_of) = &mut **decoding.get_or_insert_with(|| {
-            Box::new((Decoding::new(m.key, m.items, set.ids(cx, d.from)), m.as_of))
-        });
+        let (decoding, as_of) = &mut **decoding
+            .get_or_insert_with(|| Box::new((Decoding::new(m.key, m.items, set.ids(cx, d.from)), m.as_of)));
         let fits = m.key == decoding.key() && m.as_of == *as_of && m.first as usize == decoding.taken();
         let symbols = riblt::decode(payload, m.first as usize, m.items, crate::anti_entropy::MAX_SYMBOLS);
         let taken = match symbols {

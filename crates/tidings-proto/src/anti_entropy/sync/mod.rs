@@ -79,13 +79,7 @@ pub(crate) trait Set {
     /// The ids of the items since then.
     fn ids(&self, cx: &Cx<'_>, from: u64) -> Vec<ShortId>;
     /// Coded symbols of the items since then, of the set as it was when `as_of` was said.
-    fn symbols(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: u64,
-        as_of: Option<u64>,
-        which: (usize, usize),
-    ) -> Option<Symbols>;
+    fn symbols(&mut self, cx: &mut Cx<'_>, from: u64, as_of: Option<u64>, which: (usize, usize)) -> Option<Symbols>;
     /// What an item named under `key` stands for, with its time.
     fn item(&self, cx: &Cx<'_>, key: u64, item: u64) -> Option<(u64, ShortId)>;
     /// What a neighbour lacks that says what it has.
@@ -308,8 +302,7 @@ impl Sync {
             self.interval_at = Some(now + Span::from(cx.config.anti_entropy_interval));
             set.peers().into_iter().filter(|p| cx.me < *p).for_each(|p| self.set_due(p, now, false));
         }
-        let due: Vec<(NodeId, bool)> =
-            self.due.iter().filter(|(_, d)| d.at <= now).map(|(p, d)| (*p, d.all)).collect();
+        let due: Vec<(NodeId, bool)> = self.due.iter().filter(|(_, d)| d.at <= now).map(|(p, d)| (*p, d.all)).collect();
         for (peer, all) in due {
             self.due.remove(&peer);
             if set.peers().contains(&peer) {
@@ -341,8 +334,7 @@ impl Sync {
         let waits = self.asked.values().any(|a| now.since(a.sent) < COLLECT);
         while self.active.is_none() && !waits && !self.divergent.is_empty() {
             let differ = |d: &Divergent| set.digest(cx, d.from, d.until).count.abs_diff(d.theirs.count);
-            let most = (0..self.divergent.len())
-                .max_by_key(|i| (differ(&self.divergent[*i]), std::cmp::Reverse(*i)));
+            let most = (0..self.divergent.len()).max_by_key(|i| (differ(&self.divergent[*i]), std::cmp::Reverse(*i)));
             let Some(most) = most else { return };
             let d = self.divergent.remove(most);
             self.begin_session(cx, set, d);

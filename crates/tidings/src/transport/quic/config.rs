@@ -1,6 +1,6 @@
 //! How the QUIC endpoint is set up.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,11 @@ const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// Path MTU discovery asks one question: does a full Ethernet frame pass? The usual search sends five more packets on
 /// each connection for the sake of paths in between.
 const MTU_STEP: u16 = 200;
+/// The largest datagram between two nodes of one machine, which no path in between limits. The library hands the kernel ten
+/// at once, and what it hands over in one call must be shorter than 64 KiB: anything longer is lost in silence. It is asked
+/// for in one question as well.
+const LOCAL_MTU: u16 = 6_500;
+const LOCAL_MTU_STEP: u16 = LOCAL_MTU / 2;
 /// Keep-alives a dialer sends in one idle time-out: two may be lost.
 const KEEP_ALIVES: u32 = 3;
 /// The acceptor's are this much later (a half): they only go out when the dialer's are missing, and a link costs one
@@ -69,11 +74,22 @@ impl QuicConfig {
 /// What dialed connections are made of.
 pub(super) struct Dialing {
     pub(super) tls: Tls,
-    pub(super) transport: Arc<quinn::TransportConfig>,
+    transport: Arc<quinn::TransportConfig>,
+    local: Arc<quinn::TransportConfig>,
 }
 
+impl Dialing {
+    /// What a connection to `peer` is made of.
+    pub(super) fn transport(&self, peer: IpAddr) -> Arc<quinn::TransportConfig> {
+        if peer.to_canonical().is_loopback() { self.local.clone() } else { self.transport.clone() }
+    }
+}
+
+/// What accepted connections from this machine are made of.
+pub(super) type LocalServer = Arc<ServerConfig>;
+
 /// The endpoint, and what connections it dials are made of.
-pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing), TransportError> {
+pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing, LocalServer), TransportError> {
     let idle = IdleTimeout::try_from(config.idle_timeout)
         .map_err(|_| TransportError::Config("the idle time-out is longer than QUIC can say"))?;
     if config.idle_timeout < Duration::from_millis(100) || config.dial_timeout.is_zero() {
@@ -83,15 +99,27 @@ pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing), Tr
     let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
     let tls = Tls::new(&config.secret).map_err(|error| cannot(error.to_string()))?;
     let mut server = ServerConfig::with_crypto(Arc::new(tls.server().map_err(|error| cannot(error.to_string()))?));
-    server.transport_config(Arc::new(transport(idle, keep_alive.mul_f64(ACCEPTOR_LATER))));
+    let later = keep_alive.mul_f64(ACCEPTOR_LATER);
+    let mut local = server.clone();
+    server.transport_config(Arc::new(transport(idle, later, wide())));
+    local.transport_config(Arc::new(transport(idle, later, within())));
     let socket = socket(config.bind).map_err(|error| match error.kind() {
         std::io::ErrorKind::AddrInUse => TransportError::AddressInUse(config.bind),
         _ => cannot(error.to_string()),
     })?;
     let runtime = Arc::new(TokioRuntime);
-    let endpoint = quinn::Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
-        .map_err(|error| cannot(error.to_string()))?;
-    Ok((endpoint, Dialing { tls, transport: Arc::new(transport(idle, keep_alive)) }))
+    let mut endpoint = EndpointConfig::default();
+    endpoint
+        .max_udp_payload_size(LOCAL_MTU)
+        .map_err(|_| TransportError::Config("the largest datagram is smaller or larger than QUIC can say"))?;
+    let endpoint =
+        quinn::Endpoint::new(endpoint, Some(server), socket, runtime).map_err(|error| cannot(error.to_string()))?;
+    let dialing = Dialing {
+        tls,
+        transport: Arc::new(transport(idle, keep_alive, wide())),
+        local: Arc::new(transport(idle, keep_alive, within())),
+    };
+    Ok((endpoint, dialing, Arc::new(local)))
 }
 
 fn socket(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
@@ -109,9 +137,21 @@ fn socket(addr: SocketAddr) -> std::io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-fn transport(idle: IdleTimeout, keep_alive: Duration) -> quinn::TransportConfig {
+/// How large packets may be between machines.
+fn wide() -> MtuDiscoveryConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.minimum_change(MTU_STEP);
+    mtu
+}
+
+/// How large packets may be within this machine.
+fn within() -> MtuDiscoveryConfig {
+    let mut mtu = MtuDiscoveryConfig::default();
+    mtu.upper_bound(LOCAL_MTU).minimum_change(LOCAL_MTU_STEP);
+    mtu
+}
+
+fn transport(idle: IdleTimeout, keep_alive: Duration, mtu: MtuDiscoveryConfig) -> quinn::TransportConfig {
     let mut config = quinn::TransportConfig::default();
     config
         .max_idle_timeout(Some(idle))

@@ -65,16 +65,17 @@ pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> R
 async fn connect(inner: &Inner, peer: NodeId, sockets: &[SocketAddr]) -> Result<Connection, Refusal> {
     let refused = Refusal::Link(LinkRefusal::Error);
     let tls = Arc::new(inner.dialing.tls.client(peer).map_err(|_| refused)?);
-    let mut config = ClientConfig::new(tls);
-    config.transport_config(inner.dialing.transport.clone());
+    let config = ClientConfig::new(tls);
     let mut tries: FuturesUnordered<_> = sockets
         .iter()
         .enumerate()
         .map(|(i, socket)| {
-            let config = config.clone();
+            let mut config = config.clone();
             async move {
                 sleep(APART * i as u32).await;
-                let connecting = inner.endpoint.connect_with(config, inner.reachable(*socket), NAME);
+                let socket = inner.reachable(*socket);
+                config.transport_config(inner.dialing.transport(socket.ip()));
+                let connecting = inner.endpoint.connect_with(config, socket, NAME);
                 let connecting = connecting.map_err(|_| refused)?;
                 connecting.await.map_err(|error| codes::connecting(&error))
             }

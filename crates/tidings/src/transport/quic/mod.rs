@@ -44,6 +44,7 @@ struct Inner {
     endpoint: Endpoint,
     /// How connections are made that this node dials.
     dialing: config::Dialing,
+    local: config::LocalServer,
     bound: SocketAddr,
     network: Network,
     advertise: Vec<SocketAddr>,
@@ -80,7 +81,7 @@ pub struct QuicTransport {
 impl QuicTransport {
     /// Binds the socket. No link comes up before [`Transport::attach`]. Must be called within a tokio runtime.
     pub async fn bind(config: QuicConfig) -> Result<Arc<QuicTransport>, TransportError> {
-        let (endpoint, dialing) = config::bind(&config)?;
+        let (endpoint, dialing, local) = config::bind(&config)?;
         let cannot = |reason: String| TransportError::Bind { addr: config.bind, reason };
         let bound = endpoint.local_addr().map_err(|error| cannot(error.to_string()))?;
         let me = dialing.tls.id().ok_or_else(|| cannot("no id in the key".into()))?;
@@ -88,6 +89,7 @@ impl QuicTransport {
             hub: Arc::new(Hub::new(me)),
             endpoint,
             dialing,
+            local,
             bound,
             network: config.network,
             advertise: config.advertise,
@@ -152,10 +154,13 @@ async fn accept_all(inner: Arc<Inner>) {
 async fn accept_one(inner: Arc<Inner>, incoming: Incoming, permit: tokio::sync::OwnedSemaphorePermit) {
     let mut peer = None;
     let handshake = async {
-        let conn = incoming.await.map_err(|error| {
+        let local = incoming.remote_address().ip().to_canonical().is_loopback();
+        let connecting = if local { incoming.accept_with(inner.local.clone()) } else { incoming.accept() };
+        let refused = |error: quinn::ConnectionError| {
             tracing::debug!(%error, "an incoming handshake failed");
             codes::connecting(&error)
-        })?;
+        };
+        let conn = connecting.map_err(refused)?.await.map_err(refused)?;
         peer = tls::peer(&conn);
         handshake::accept(&inner, conn).await
     };

@@ -44,3 +44,17 @@ fn of_numbers_at_the_end() {
     assert_eq!(missing(&a), [(1, u64::MAX, u64::MAX)]);
     assert_eq!(give_up(&mut a).1, [(u64::MAX, 1, false)]);
 }
+
+#[test]
+fn of_holes_where_many_authors_have_some() {
+    for (wide, verdict) in [(true, Verdict::New), (false, Verdict::Seen)] {
+        let mut a = Author::default();
+        for n in 0..=FEW as u64 {
+            let came = Arrived { wide, ..arrived(1, Came::Listening(LISTENING)) };
+            a.accept(batch(1, 2 * n + 1, 1), came, &mut Vec::new());
+        }
+        assert_eq!(a.judge(batch(1, 2, 1).header()), verdict, "wide: {wide}");
+        assert_eq!(a.is_wide(), wide);
+        assert_eq!(a.judge(batch(1, 4, 1).header()), Verdict::New);
+    }
+}

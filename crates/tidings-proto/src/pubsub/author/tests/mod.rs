@@ -16,6 +16,10 @@ fn me() -> NodeId {
     crypto().node_id()
 }
 
+fn arrived(hop: u16, came: Came) -> Arrived {
+    Arrived { hop, came, wide: true }
+}
+
 fn at(epoch: u64, seq: u64) -> Position {
     Position { epoch, seq }
 }
@@ -61,7 +65,7 @@ fn got(ready: &mut Vec<Ready>) -> Vec<Got> {
 fn take(a: &mut Author, b: Arc<Batch>) -> Vec<Got> {
     assert_eq!(a.judge(b.header()), Verdict::New);
     let mut ready = Vec::new();
-    a.accept(b, 1, Came::Listening(LISTENING), &mut ready);
+    a.accept(b, arrived(1, Came::Listening(LISTENING)), &mut ready);
     got(&mut ready)
 }
 
@@ -214,7 +218,7 @@ proptest! {
             let verdict = a.judge(b.header());
             prop_assert_eq!(verdict == Verdict::New, brought.insert(key), "{:?} was {:?}", key, verdict);
             if verdict == Verdict::New {
-                a.accept(b.clone(), 1, Came::Listening(Span::ZERO), &mut ready);
+                a.accept(b.clone(), arrived(1, Came::Listening(Span::ZERO)), &mut ready);
             }
             if *give_up {
                 missed.extend(a.give_up(me(), &mut ready));
@@ -249,7 +253,7 @@ proptest! {
         let listening = Span::from_secs(60);
         for b in arrivals.drain(..) {
             let mut ready = Vec::new();
-            a.accept(b, 1, Came::Listening(listening), &mut ready);
+            a.accept(b, arrived(1, Came::Listening(listening)), &mut ready);
             delivered.extend(got(&mut ready));
         }
         prop_assert!(!a.is_waiting());
@@ -268,7 +272,7 @@ proptest! {
         // The first sets the baseline and the last shows what is missing before it.
         let came = |i: usize| i == 0 || i == all.len() - 1 || !lost[i];
         for (_, b) in all.iter().enumerate().filter(|(i, _)| came(*i)) {
-            a.accept(b.clone(), 1, Came::Listening(Span::ZERO), &mut ready);
+            a.accept(b.clone(), arrived(1, Came::Listening(Span::ZERO)), &mut ready);
         }
         while a.is_waiting() {
             for r in a.give_up(me(), &mut ready) {

@@ -57,7 +57,8 @@ fn keep_refusing_epochs_too_old_to_tell_whatever_waits() {
 fn tell_a_gap_from_before_the_start() {
     let mut a = Author::default();
     take(&mut a, batch(1, 1, 1));
-    let accept = |a: &mut Author, seq| a.accept(batch(1, seq, 1), 1, Came::Listening(LISTENING), &mut Vec::new());
+    let accept =
+        |a: &mut Author, seq| a.accept(batch(1, seq, 1), arrived(1, Came::Listening(LISTENING)), &mut Vec::new());
     assert!(accept(&mut restored(&a), 3), "missed while the process was down");
     let mut b = restored(&a);
     assert!(!accept(&mut b, 2));
@@ -85,7 +86,7 @@ fn that_are_damaged_are_refused() {
     };
     let one = |from, to| {
         let mut i = Intervals::default();
-        i.insert(from, to);
+        i.insert(from, to, FEW);
         i
     };
     let good = Record { heard_ms: 1, next: Some(at(2, 3)), epochs: vec![(1, one(1, 2)), (2, one(1, 2))], start: None };

@@ -1,0 +1,51 @@
+//! Discovery: where an agent is that is no neighbour.
+//!
+//! [`foaf`] asks friends of friends; it needs nothing but neighbours. [`reach`] proves where a node can be dialed, and
+//! [`coordinator`]s are those that anybody can dial, known to all.
+
+pub mod coordinator;
+pub mod foaf;
+pub mod reach;
+mod whereabouts;
+
+pub use whereabouts::{LIFE, MAX_LIFE, Refused, Whereabouts, WhereaboutsKey};
+
+use crate::identity::{Addr, AgentId, NodeId, PeerAddr};
+use crate::time::Span;
+
+/// One node of an agent that was looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The agent.
+    pub agent: AgentId,
+    /// The node that speaks for it: both have said so, and both signatures were checked.
+    pub node: NodeId,
+    /// Where the node says it can be reached.
+    pub addrs: Vec<Addr>,
+    /// How this was found.
+    pub how: How,
+    /// How long ago the node said so, by its clock and ours.
+    pub age: Span,
+    /// For how long it may be believed.
+    pub left: Span,
+}
+
+/// How an agent was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum How {
+    /// It is this node's own agent.
+    Own,
+    /// This node knew, from what others had left with it.
+    Known,
+    /// A friend of a friend knew.
+    Foaf,
+}
+
+impl Located {
+    /// The node and its addresses, to be dialed.
+    pub fn peer_addr(&self) -> PeerAddr {
+        PeerAddr { id: self.node, addrs: self.addrs.clone() }
+    }
+}
