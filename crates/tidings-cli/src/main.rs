@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod id;
 mod out;
+mod presence;
 mod rundir;
 mod save;
 mod sim;
@@ -71,6 +72,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Pub(args) => talk::publish(args, json).await,
             Command::Sub(args) => talk::subscribe(args, json).await,
             Command::Reconcile(args) => commands::reconcile(args, json).await,
+            Command::Presence(args) => presence::run(args, json).await,
             Command::Events(args) => events::follow(args, json).await,
             Command::Down(args) => commands::down(args, json).await,
             Command::Sim(scenario) => sim::run(scenario, json),

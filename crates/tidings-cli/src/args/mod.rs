@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Pub(PubArgs),
     /// Print a topic's messages as they arrive
     Sub(SubArgs),
+    /// List who is here
+    Presence(PresenceArgs),
     /// Print what happens to the node, as it happens
     Events(EventsArgs),
     /// Make a private topic: a ticket that only those who have it can find, read and publish on
@@ -302,6 +304,30 @@ Example:
 pub(crate) struct ReconcileArgs {
     /// The topic's name
     pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings presence`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+SEEN is how long ago a node last said that it is here, LEARNED whether it said so over its own link (direct) or through
+others (relayed), under its signature. With --follow, who comes, changes and goes from now on is printed as it happens.
+
+Examples:
+  tidings presence
+  tidings presence --say \"back at four\"
+  tidings presence --follow --json")]
+pub(crate) struct PresenceArgs {
+    /// Print who comes and goes, as it happens
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Tell everybody this status; an empty one for none
+    #[arg(long, value_name = "STATUS", conflicts_with = "follow")]
+    pub(crate) say: Option<String>,
+    /// Stop after so many, with --follow
+    #[arg(long, value_name = "N", requires = "follow")]
+    pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

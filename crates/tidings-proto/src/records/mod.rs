@@ -102,6 +102,14 @@ pub fn key(network: &Network) -> [u8; 32] {
     network.derive("tidings 1 records")
 }
 
+/// Bytes that the records of all sets take at most, with everything that is kept of them, of neighbours, and of a comparison that
+/// takes `comparing`; see [`crate::limits`]. A record costs some 640 bytes beside its own (an estimate from the sizes of the
+/// structures), its items under three keys as in a topic's log, and its place in the roster half a kilobyte.
+pub(crate) fn bytes(neighbors: usize, comparing: usize) -> usize {
+    let sets: usize = sets::all().iter().map(|r| r.most_bytes + r.most * (640 + 3 * 96 + 512)).sum();
+    sets + store::REMEMBERED + tree::WAITING + neighbors * peers::WAITING * 64 + comparing
+}
+
 /// The records layer.
 pub struct Records {
     network: [u8; 32],

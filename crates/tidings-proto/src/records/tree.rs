@@ -39,6 +39,8 @@ const TRIES: usize = 3;
 /// Announcements remembered, and announcers of each.
 const MAX_MISSING: usize = 8_192;
 const ANNOUNCERS: usize = 4;
+/// Bytes of those.
+pub(super) const WAITING: usize = MAX_MISSING * (ANNOUNCERS * 32 + 96);
 /// The time between waves; how much longer it may be here than elsewhere, at least and for each record, so that mostly one
 /// node begins; how soon when a parent was lost; and the least that is let pass (guesses: a wave costs some twenty small
 /// frames a node).

@@ -133,7 +133,6 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let all = all.fold(0.0, f64::max);
     s.check();
 
-    eprintln!("{roster:?} {online:?} {goodbye:?} {neighbors:?}");
     let worst = |v: Vec<f64>| v.into_iter().fold(0.0, f64::max);
     let mut out = Measured::default();
     out.value("complete", complete, Worst::Smallest);

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::coordinators::CoordinatorManager;
 use super::events::{Events, MembershipEvents};
+use super::presence::PresenceManager;
 use super::run::{Control, Run};
 use super::runtime::RuntimeError;
 use super::status::{NodeStatus, TopicStatus};
@@ -65,6 +66,11 @@ impl RuntimeHandle {
     /// Its comparing with neighbours.
     pub fn anti_entropy(&self) -> AntiEntropyManager {
         AntiEntropyManager { handle: self.clone() }
+    }
+
+    /// Who is here.
+    pub fn presence(&self) -> PresenceManager {
+        PresenceManager::new(self.clone())
     }
 
     /// What happens to the node from now on.

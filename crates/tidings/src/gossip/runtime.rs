@@ -162,13 +162,13 @@ impl GossipRuntime {
             config: self.config.clone(),
             seed: crate::os_random().map_err(RuntimeError::Random)?,
         };
-        let (run, controls, events) = Run::new(self.handle.node_id());
+        let (run, controls, told) = Run::new(self.handle.node_id());
         let limits = LinkLimits { max_links: self.config.max_links + SPARE_LINKS, ..LinkLimits::default() };
         let inbox = self.transport.attach(limits);
         let disk = Disk::new(self.store.clone(), run.work.clone());
         let log = LogPort::new(lock(&self.log).as_ref(), run.work.clone());
         let transport = self.transport.clone();
-        let parts = Parts { run: run.clone(), controls, events, transport, inbox, disk, log };
+        let parts = Parts { run: run.clone(), controls, told, transport, inbox, disk, log };
         let crypto = self.crypto.clone();
         let driver = Driver::new(parts, |now| Node::new(setup, crypto, now));
         *lock(&self.task) = Some(tokio::spawn(driver.run()));
