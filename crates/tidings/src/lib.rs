@@ -48,8 +48,8 @@ pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, AgentId, AgentSecret, ContentId, IdError, MessageId, Network, NetworkError, NodeId, PeerAddr, SecretKey,
-    TopicError, TopicId,
+    Addr, AgentId, AgentSecret, CertificateError, ContentId, IdError, MessageId, Network, NetworkError, NodeId,
+    PeerAddr, Proof, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;

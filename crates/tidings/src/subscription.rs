@@ -181,7 +181,7 @@ struct Reading {
 pub struct Subscription {
     queue: Arc<Queue>,
     reading: Option<Reading>,
-    parked: Parked,
+    parked: Parked<Entry>,
     run: Arc<Run>,
 }
 

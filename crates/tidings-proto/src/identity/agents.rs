@@ -56,8 +56,9 @@ pub(super) struct Named {
     pub(super) before: Option<CertificateRef>,
     /// In which of its epochs it named it; 0 over its link.
     pub(super) epoch: u64,
-    /// When it last changed it.
-    pub(super) changed: Time,
+    /// How often it changed it since then.
+    pub(super) changes: u8,
+    pub(super) since: Time,
     pub(super) used: u64,
 }
 
@@ -175,6 +176,7 @@ impl Agents {
         epoch: u64,
         certificate: CertificateRef,
         now: Time,
+        a_while: Span,
     ) -> usize {
         self.clock += 1;
         let clock = self.clock;
@@ -185,7 +187,7 @@ impl Agents {
             self.named.retain(|_, n| n.used > oldest);
             forgotten = before - self.named.len();
         }
-        let fresh = Named { certificate, before: None, epoch, changed: now, used: clock };
+        let fresh = Named { certificate, before: None, epoch, changes: 0, since: now, used: clock };
         let n = self.named.get_or_insert_with(node, || fresh);
         n.used = clock;
         n.epoch = n.epoch.max(epoch);
@@ -194,7 +196,11 @@ impl Agents {
             if certificates.knows(n.certificate) {
                 n.before = Some(n.certificate);
             }
-            (n.certificate, n.changed) = (certificate, now);
+            n.certificate = certificate;
+            if now >= n.since + a_while {
+                (n.changes, n.since) = (0, now);
+            }
+            n.changes = n.changes.saturating_add(1);
         }
         forgotten
     }

@@ -7,8 +7,8 @@
 //!
 //! No paper: what must hold is
 //! - nothing is believed that is not verified, nothing verified twice (`certificates.rs`), no message waits for any of it;
-//! - names are heeded from the node itself only: by its signature or its link, and a change at most every
-//!   [`NAMING_EVERY`], however often it is said;
+//! - names are heeded from the node itself only: by its signature or its link, and [`CHANGES`] in [`A_WHILE`] at most,
+//!   however many it says;
 //! - what is asked for, of whom, how often, and for whom others wait is bounded (`asking.rs`), and what could not be had is
 //!   not asked for again at once.
 //!
@@ -27,9 +27,10 @@ use crate::rng::Rng;
 use crate::time::Span;
 use crate::wire::{CertificateRef, Certified, Message};
 
-/// A node may name another certificate so often: it changes every few days, or when a node is started with another agent's
-/// key.
-pub(super) const NAMING_EVERY: Span = Span::from_secs(10);
+/// A node may name another certificate so often in such a while: it does every few days, when it is started with another
+/// agent's key, and when its agent revokes another of its nodes (guesses).
+const CHANGES: u8 = 4;
+const A_WHILE: Span = Span::from_secs(60);
 
 /// The timers of this layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,13 +119,13 @@ impl Identity {
                 }
                 return;
             }
-            if now < n.changed + NAMING_EVERY {
+            if n.changes >= CHANGES && now < n.since + A_WHILE {
                 cx.counters.certificates_limited += 1;
                 return;
             }
         }
         let before = cx.agent_of(&node).agent();
-        cx.counters.agents_forgotten += cx.agents.note(cx.certificates, node, epoch, certificate, now) as u64;
+        cx.counters.agents_forgotten += cx.agents.note(cx.certificates, node, epoch, certificate, now, A_WHILE) as u64;
         if !known {
             return self.want(cx, certificate, node, from);
         }

@@ -24,7 +24,6 @@ fn stage(agent: u8) -> Stage {
     prove(&mut d, &stays, &certificate(&stays));
     prove(&mut d, &goes, &certificate(&goes));
     assert!([&stays, &goes].iter().all(|p| d.node.agent_of(&p.id).agent() == Some(agent_of(p))));
-    d.pass_ms(10_000);
     d.did.clear();
     Stage { d, stays, goes, near }
 }
@@ -66,7 +65,6 @@ fn stands_against_certificates_issued_after_it() {
     let mut s = stage(90);
     let c = revocation(&s);
     prove(&mut s.d, &s.stays, &c);
-    s.d.pass_ms(10_000);
     let again = issue(&s.goes, |c| c.serial += 1_000_000);
     prove(&mut s.d, &s.goes, &again);
     assert_eq!(s.d.node.agent_of(&s.goes.id), Proof::Refused(CertificateError::Revoked));

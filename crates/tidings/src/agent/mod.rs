@@ -76,6 +76,17 @@ impl Agent {
         self.inner.agent
     }
 
+    /// Certifies that another of the agent's nodes speaks for it no longer, for good: for one that was lost or given away.
+    /// Others learn it as this node's new certificate spreads.
+    pub async fn revoke_node(&self, node: NodeId) -> Result<(), AgentError> {
+        Ok(self.handle().revoke_node(node).await?)
+    }
+
+    /// Renews the node's certificate and its prekey now. It does so by itself every week.
+    pub async fn renew_certificate(&self) -> Result<(), AgentError> {
+        Ok(self.handle().renew_certificate().await?)
+    }
+
     /// Where the node can be reached, as far as it knows itself.
     pub fn addrs(&self) -> Vec<Addr> {
         self.inner.transport.local_addrs()

@@ -78,6 +78,16 @@ impl RuntimeHandle {
         self.run()?.events()
     }
 
+    /// Certifies that another of the agent's nodes speaks for it no longer, for good.
+    pub async fn revoke_node(&self, node: NodeId) -> Result<(), RuntimeError> {
+        self.run()?.command(|done| Control::Command(Command::RevokeNode { node }, done)).await
+    }
+
+    /// Renews the node's certificate and its prekey now. It does so by itself every week.
+    pub async fn renew_certificate(&self) -> Result<(), RuntimeError> {
+        self.run()?.command(|done| Control::Command(Command::RenewCertificate, done)).await
+    }
+
     /// Linked peers and neighbours.
     pub async fn peers(&self) -> Result<Vec<PeerInfo>, RuntimeError> {
         self.run()?.inspect(|view| view.node.peers()).await

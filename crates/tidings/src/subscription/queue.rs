@@ -36,29 +36,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    /// Whose it is; nobody's if it is about a place in the queue.
-    pub(super) fn author(&self) -> Option<NodeId> {
-        match self {
-            Entry::Delivery(d, ..) => Some(d.author()),
-            Entry::Gap { author, .. } => Some(*author),
-            Entry::Lagged(_) => None,
-        }
-    }
-
-    /// Whether its author's certificate is on its way.
-    pub(super) fn is_awaited(&self) -> bool {
-        matches!(self, Entry::Delivery(_, _, author, _) if author.is_awaited())
-    }
-
-    /// Ready when there is no use in waiting for its author's certificate.
-    pub(super) fn poll_author(&self, cx: &Context<'_>) -> Poll<()> {
-        match self {
-            Entry::Delivery(_, _, author, _) => author.poll(cx),
-            _ => Poll::Ready(()),
-        }
-    }
-
-    pub(super) fn cost(&self) -> (usize, usize) {
+    fn cost(&self) -> (usize, usize) {
         match self {
             Entry::Delivery(d, contents, _, skip) => {
                 let contents: usize = contents.iter().flat_map(|c| c.iter()).map(|(_, l)| l.size()).sum();
@@ -75,6 +53,31 @@ impl Entry {
             Entry::Gap { from, to, .. } => to.saturating_sub(*from).saturating_add(1),
             Entry::Lagged(missed) => *missed,
         }
+    }
+}
+
+impl super::parked::Entry for Entry {
+    fn author(&self) -> Option<NodeId> {
+        match self {
+            Entry::Delivery(d, ..) => Some(d.author()),
+            Entry::Gap { author, .. } => Some(*author),
+            Entry::Lagged(_) => None,
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        matches!(self, Entry::Delivery(_, _, author, _) if author.is_awaited())
+    }
+
+    fn poll_author(&self, cx: &Context<'_>) -> Poll<()> {
+        match self {
+            Entry::Delivery(_, _, author, _) => author.poll(cx),
+            _ => Poll::Ready(()),
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.cost().1
     }
 }
 
