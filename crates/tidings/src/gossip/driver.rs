@@ -402,8 +402,8 @@ impl Driver {
                 }
             }
             Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
-            Event::Agent { node, agent } => drop(self.events.send(AgentEvent::Agent { peer: node, agent })),
-            Event::CastOut => drop(self.events.send(AgentEvent::CastOut)),
+            Event::Agent { node, agent } => drop(self.told.events.send(AgentEvent::Agent { peer: node, agent })),
+            Event::CastOut => drop(self.told.events.send(AgentEvent::CastOut)),
             Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
             Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
             Event::ContentLost { content } => self.downloads.lost(&content),
