@@ -10,12 +10,12 @@
 //! *A query* goes along a stem of one to three neighbours (four, two and one times in seven), then to `foaf_fanout`
 //! neighbours of the last of them, and on to as many at each of `foaf_ttl` hops: 39 nodes with the defaults. Whoever can
 //! answer does so and asks nobody. All branches go at once: with equal delays a search that stops others would come too late
-//! for them. An answer goes back hop by hop; of all that a node is given for a query it passes on [`ANSWERS`], so that one
+//! for them. An answer goes back hop by hop; of all that a node is given for a query it passes on `ANSWERS`, so that one
 //! liar cannot fill the way back. A branch that found nothing says so, so that a query that fails does so in a second and not
 //! in thirty. A query of which nothing is heard is sent once more along another stem, twice at most.
 //!
 //! *What can be answered* comes from `advertise_self`: the node's signed statement where it is is left with all its neighbours
-//! and at every step of [`deposit::WALKS`] walks of [`deposit::LENGTH`] steps, and expires. With 96 steps and ten neighbours
+//! and at every step of `deposit::WALKS` walks of `deposit::LENGTH` steps, and expires. With 96 steps and ten neighbours
 //! 39 nodes asked find 98 % of 1000 agents: 1 − (1 − 0.1)^39. The search's reach is fixed by `foaf_ttl` and `foaf_fanout`, so
 //! in larger networks it finds less (about a third of 10 000): those have the index (`rendezvous.rs`), which needs this as
 //! its fallback only.

@@ -10,7 +10,7 @@
 //! false adverts cost many prefixes.
 //!
 //! Messages: `AskReach`, `Reached`. Timer: `Ask`. Invariants: an attestation is kept only if it was asked for, is of an address of
-//! ours, and its signature is right; at most one is kept of each neighbour, [`KEPT`] in all; a neighbour is answered once a
+//! ours, and its signature is right; at most one is kept of each neighbour, `KEPT` in all; a neighbour is answered once a
 //! second.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,7 +7,7 @@
 //!
 //! No paper: what must hold is
 //! - nothing is believed that is not verified, nothing verified twice (`certificates.rs`), no message waits for any of it;
-//! - names are heeded from the node itself only: by its signature or its link, and [`CHANGES`] in [`A_WHILE`] at most,
+//! - names are heeded from the node itself only: by its signature or its link, and `CHANGES` in `A_WHILE` at most,
 //!   however many it says;
 //! - what is asked for, of whom, how often, and for whom others wait is bounded (`asking.rs`), and what could not be had is
 //!   not asked for again at once.

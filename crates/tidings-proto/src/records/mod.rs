@@ -9,7 +9,7 @@
 //! keeping a replicated set and its death certificates. What differs is said in those files.
 //!
 //! How old something is comes with it, counted by those who held it, since clocks may be ten minutes apart: a receiver counts
-//! from there by its own. See [`store::since`] for what a liar can do with it.
+//! from there by its own. See `store::since` for what a liar can do with it.
 //!
 //! Invariants: duplicates are recognised first, then what is cheap is checked, then the signature, and only then is anything
 //! kept or passed on; of a key the highest version stands everywhere; what is over or was displaced does not come back; each
