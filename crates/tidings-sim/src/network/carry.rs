@@ -58,7 +58,8 @@ impl Network {
                 }
                 self.trace.note(self.now, n, 1, &frame.head);
                 let from = self.slots[from as usize].id;
-                self.turn(n, Input::Frame { from, lane, bytes: frame.to_bytes() });
+                let bytes = self.shared.whole(&frame);
+                self.turn(n, Input::Frame { from, lane, bytes });
             }
             What::Datagram { from, conn, bytes } => self.datagram_arrives(n, from, conn, bytes),
             What::Accept { dialer, attempt } => self.accept(n, dialer, attempt),
