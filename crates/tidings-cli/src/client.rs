@@ -157,6 +157,18 @@ impl Client {
         Ok(Lines::new(response))
     }
 
+    /// Who comes and goes from now on.
+    pub(crate) async fn presence(&self) -> Result<Lines, CliError> {
+        let mut url = self.url("/v1/presence");
+        url.query_pairs_mut().append_pair("follow", "true");
+        Ok(Lines::new(self.send(self.request(Method::GET, url)).await?))
+    }
+
+    /// Tells everybody a status.
+    pub(crate) async fn say(&self, status: &str) -> Result<Value, CliError> {
+        self.value(self.request(Method::PUT, self.url("/v1/presence")).body(status.to_owned())).await
+    }
+
     /// What happens to the node from now on.
     pub(crate) async fn events(&self) -> Result<Lines, CliError> {
         let response = self.send(self.request(Method::GET, self.url("/v1/events"))).await?;

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::out::{self, Paint};
 use serde_json::{Value, json};
+use tidings::{TopicTicket, TopicTicketError};
 
 /// How long a node may take to be gone after it was asked to stop; it says goodbye within a second.
 const DOWN_DEADLINE: Duration = Duration::from_secs(10);
@@ -16,6 +17,14 @@ const DOWN_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) async fn ticket(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let answer = Client::open(args)?.get("/v1/ticket").await?;
     if json { out::json(&answer) } else { out::line(&text(&answer["ticket"])) }
+}
+
+/// `tidings topic`.
+pub(crate) fn topic(name: &str, json: bool) -> Result<(), CliError> {
+    let wrong = |error: TopicTicketError| CliError::Usage(error.to_string());
+    let ticket = TopicTicket::generate(name).map_err(wrong)?;
+    let (text, id) = (ticket.to_string(), ticket.id().map_err(|error| wrong(error.into()))?);
+    if json { out::json(&json!({ "topic": name, "ticket": text, "id": id.to_string() })) } else { out::line(&text) }
 }
 
 /// `tidings peers`.
@@ -34,6 +43,32 @@ pub(crate) async fn peers(args: &DataArgs, json: bool) -> Result<(), CliError> {
         return out::line("no peers yet: join one with tidings up --join TICKET");
     }
     out::table(Paint::stdout(), &["PEER", "ADDRESS", "RTT", "TOPICS", "STATE"], &rows)
+}
+
+/// `tidings coordinators`.
+pub(crate) async fn coordinators(args: &DataArgs, json: bool) -> Result<(), CliError> {
+    let answer = Client::open(args)?.get("/v1/coordinators").await?;
+    if json {
+        return out::json(&answer);
+    }
+    let rows: Vec<Vec<String>> = list(&answer["coordinators"])
+        .map(|c| {
+            let rtt = c["rtt_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
+            let hours = |ms: &Value| format!("{:.1} h", ms.as_f64().unwrap_or(0.0) / 3_600_000.0);
+            let tried = format!(
+                "{} of {}",
+                c["reached"],
+                c["reached"].as_u64().unwrap_or(0) + c["failed"].as_u64().unwrap_or(0)
+            );
+            vec![short(&c["node"]), short(&c["agent"]), joined(&c["addrs"]), tried, rtt, hours(&c["expires_in_ms"])]
+        })
+        .collect();
+    if rows.is_empty() {
+        return out::line(
+            "no coordinators yet: a node becomes one when two others have confirmed that they reached it",
+        );
+    }
+    out::table(Paint::stdout(), &["NODE", "AGENT", "ADDRESS", "REACHED", "RTT", "HOLDS FOR"], &rows)
 }
 
 /// `tidings topics`.

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod id;
 mod out;
+mod presence;
 mod rundir;
 mod save;
 mod sim;
@@ -62,13 +63,16 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => id::show(args, json).await,
+            Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,
             Command::Status(args) => commands::status(args, json).await,
             Command::Pub(args) => talk::publish(args, json).await,
             Command::Sub(args) => talk::subscribe(args, json).await,
             Command::Reconcile(args) => commands::reconcile(args, json).await,
+            Command::Presence(args) => presence::run(args, json).await,
             Command::Events(args) => events::follow(args, json).await,
             Command::Down(args) => commands::down(args, json).await,
             Command::Sim(scenario) => sim::run(scenario, json),

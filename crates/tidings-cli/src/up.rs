@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::Serialize;
-use tidings::{Addr, Agent, AgentEvent, JoinTarget, Network, PeerAddr, load_config, parse_join};
+use tidings::{
+    Addr, Agent, AgentEvent, CoordinatorMode, JoinTarget, Lan, LanError, Network, PeerAddr, load_config, parse_join,
+};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -98,6 +100,13 @@ async fn serve(
     if !peers.is_empty() {
         agent.join_network(peers).await.map_err(|e| CliError::Node(e.to_string()))?;
     }
+    let mode = match (args.coordinator, args.no_coordinator) {
+        (true, _) => CoordinatorMode::Always,
+        (_, true) => CoordinatorMode::Never,
+        _ => CoordinatorMode::Auto,
+    };
+    agent.handle().coordinators().set_mode(mode).await.map_err(|e| CliError::Node(e.to_string()))?;
+    let _lan = lan(agent, args);
     let file = ApiFile { url, token: fresh_token()?, pid: std::process::id() };
     file.write(dir)?;
     let outcome = async {
@@ -125,6 +134,21 @@ async fn serve(
     .await;
     file.remove(dir);
     outcome
+}
+
+/// The search on the local network, unless nobody there could reach the node or it is not wanted. A node does without.
+fn lan(agent: &Agent, args: &UpArgs) -> Option<Lan> {
+    if args.no_lan || args.bind.ip().is_loopback() {
+        return None;
+    }
+    match Lan::start(agent) {
+        Ok(lan) => Some(lan),
+        Err(LanError::Loopback) => None,
+        Err(error) => {
+            eprintln!("tidings: no search on the local network: {error}");
+            None
+        }
+    }
 }
 
 fn open(listener: TcpListener, agent: &Agent, file: &ApiFile) -> watch::Receiver<bool> {

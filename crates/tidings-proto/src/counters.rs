@@ -77,6 +77,8 @@ counters! {
     batches_pulled,
     /// Batches with a wrong signature.
     batches_forged,
+    /// Batches on a private topic that its secret does not open.
+    batches_sealed,
     /// Batches not in the format.
     batches_malformed,
     /// Batches of a topic this node is not in.
@@ -157,6 +159,14 @@ counters! {
     haves_unknown,
     /// Neighbours that asked for chunks and whose links took none for seconds: their requests were dropped.
     uploads_stuck,
+    /// Neighbours told that they were reached.
+    reach_attested,
+    /// Attestations of another address, out of time, or with a wrong signature.
+    reach_forged,
+    /// Questions for attestations that came too often, or from no neighbour.
+    reach_limited,
+    /// Times that this node advertised itself as a coordinator.
+    coordinator_adverts,
     /// Questions for certificates sent.
     certificates_asked,
     /// Certificates verified.
@@ -207,6 +217,8 @@ counters! {
     records_shed,
     /// Records that were over.
     records_expired,
+    /// Beacons of presence that this node's group secret does not open.
+    beacons_sealed,
     /// Times that the tree of records was measured anew.
     record_waves,
     /// Probe datagrams received.

@@ -9,7 +9,8 @@ use crate::discovery::Located;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
-use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats};
+use crate::presence::PresenceEvent;
+use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
 use crate::time::Span;
 use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
 
@@ -188,6 +189,13 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
+    /// Open what comes on a private topic from now on, until the topic is left. Before it is subscribed.
+    Unlock {
+        /// Which; its id is [`TopicSecret::topic`].
+        topic: TopicId,
+        /// Its secret.
+        secret: TopicSecret,
+    },
     /// Certify that another of this agent's nodes speaks for it no longer, for good.
     RevokeNode {
         /// Which.
@@ -205,6 +213,16 @@ pub enum Command {
         /// Whether.
         on: bool,
     },
+    /// Be a coordinator when one is wanted, whenever this node can be reached, or never.
+    Coordinate {
+        /// Which.
+        mode: crate::discovery::coordinator::Mode,
+    },
+    /// Tell everybody this short status, at most [`crate::presence::MAX_STATUS`] bytes in one line; empty for none.
+    SetStatus {
+        /// What.
+        status: String,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -218,6 +236,8 @@ pub struct Outgoing {
     pub headers: Bytes,
     /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
     pub content: Option<Arc<Content>>,
+    /// Of a private topic, its secret.
+    pub secret: Option<TopicSecret>,
 }
 
 /// The answer to a [`Command`].
@@ -289,6 +309,12 @@ pub enum CommandError {
     /// The topic was left while the message waited to be sent.
     #[error("the topic was left before the message could be sent: publish it again if it still matters")]
     TopicLeft,
+    /// What is published on a private topic is a message of this many bytes at most.
+    #[error("a message of more than {limit} bytes can't be published on a private topic: publish it in parts")]
+    TooLargeToSeal {
+        /// The longest that is sealed.
+        limit: usize,
+    },
     /// What is stored is a message of this many bytes at most.
     #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
     TooLargeToStore {
@@ -307,6 +333,14 @@ pub enum CommandError {
     /// The node holds no agent's key.
     #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,
+    /// A status too long, or not one line.
+    #[error("a status is one line of at most {limit} bytes, this has {size}")]
+    StatusRefused {
+        /// Its length.
+        size: usize,
+        /// The longest allowed.
+        limit: usize,
+    },
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,
@@ -481,6 +515,8 @@ pub enum Event {
         /// Whose; this node's own, if others met a node with its key that it is not.
         peer: NodeId,
     },
+    /// Somebody came, went, or says something else of itself.
+    Presence(PresenceEvent),
     /// A chunk of a content came that is more than [`crate::large::WHOLE`] bytes long.
     Chunk {
         /// Of which content.

@@ -13,12 +13,14 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::discovery::foaf;
+use crate::discovery::reach::Attestations;
+use crate::discovery::{coordinator, foaf, reach};
 use crate::identity::{self, Addr, AgentId, Agents, Certificates, NodeId, PeerAddr, Proof, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
+use crate::presence;
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
 use crate::time::Now;
@@ -107,6 +109,8 @@ pub enum Request {
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// Membership: remember this peer as a way back.
+    Remember(Box<PeerAddr>),
     /// Identity: a node names its certificate in what it signed, in one of its epochs; this neighbour brought it. Answered
     /// by [`Signal::Agent`], if anything comes of it.
     Prove(NodeId, u64, CertificateRef, NodeId),
@@ -142,6 +146,8 @@ pub enum TimerKey {
     Membership(membership::Timer),
     /// Publish and subscribe's.
     PubSub(pubsub::Timer),
+    /// Presence's.
+    Presence(presence::Timer),
     /// That of agents and their certificates.
     Identity(identity::layer::Timer),
     /// Those of the network's records.
@@ -152,6 +158,10 @@ pub enum TimerKey {
     Large(large::Timer),
     /// That of friends of friends.
     Foaf(foaf::Timer),
+    /// That of attestations.
+    Reach(reach::Timer),
+    /// That of coordinators.
+    Coordinators(coordinator::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -199,6 +209,8 @@ pub struct Cx<'a> {
     pub certificates: &'a mut Certificates,
     /// What waits to be sent of large messages.
     pub uploads: &'a mut Uploads,
+    /// Where others have reached this node.
+    pub attestations: &'a mut Attestations,
     /// The network's records, written by their layer.
     pub records: &'a mut Store,
     pub(crate) links: &'a mut Links,

@@ -20,6 +20,7 @@ pub mod links;
 pub mod log;
 pub mod membership;
 pub mod node;
+pub mod presence;
 pub mod pubsub;
 pub mod records;
 pub mod rng;

@@ -9,7 +9,9 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
+use crate::discovery::coordinator::{self, Coordinators};
 use crate::discovery::foaf::{self, Foaf};
+use crate::discovery::reach::{Attestations, Reach};
 use crate::identity::layer::{self as certifying, Identity};
 use crate::identity::{self, Addr, Agents, Certificates, NodeId};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Reply};
@@ -18,6 +20,7 @@ use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership};
+use crate::presence::{self, Presence};
 use crate::pubsub::{self, PubSub};
 use crate::records::{self, Records};
 use crate::time::{Now, Span, Time};
@@ -28,8 +31,8 @@ mod agents;
 mod info;
 mod look;
 
-pub(crate) use info::as_text;
 pub use info::{Error, PeerInfo};
+pub(crate) use info::{all_as_text, as_text, as_text_or_null};
 
 /// Signals and requests routed in one turn; what exceeds them waits for the next and is counted. A turn of a busy
 /// node routes a few dozen; thousands mean that two layers answer each other without end.
@@ -66,8 +69,12 @@ pub struct Node {
     identity: Identity,
     large: Large,
     records: Records,
+    presence: Presence,
     store: records::Store,
     foaf: Foaf,
+    reach: Reach,
+    coordinators: Coordinators,
+    attestations: Attestations,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -88,6 +95,7 @@ macro_rules! cx {
             counters: &mut $node.counters,
             certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
+            attestations: &mut $node.attestations,
             records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
@@ -108,9 +116,13 @@ impl Node {
             swim: Swim::new(&setup.network, &setup.seed, now),
             identity: Identity::new(&setup.seed),
             large: Large::new(&setup.seed),
-            records: Records::new(&setup.network, &setup.seed, now.mono),
+            presence: Presence::new(&setup.network, &setup.seed),
+            records: Records::new(&setup.network, &setup.seed),
             store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
+            reach: Reach::new(&setup.network),
+            coordinators: Coordinators::new(&setup.network, &setup.seed),
+            attestations: Attestations::default(),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -193,7 +205,12 @@ impl Node {
             Input::Loaded { ticket, result } if identity::is_ours(ticket) => {
                 self.identity.on_loaded(&mut cx!(self), result);
             }
-            Input::Stored { ticket, result } => self.pubsub.on_stored(&mut cx!(self), ticket, result),
+            Input::Stored { ticket, result } => {
+                self.pubsub.on_stored(&mut cx!(self), ticket, result);
+                if let Some(epoch) = self.pubsub.epoch().filter(|_| !self.presence.has_begun()) {
+                    self.presence.begin(&mut cx!(self), epoch);
+                }
+            }
             Input::Loaded { ticket, result } => {
                 let before = self.pubsub.loaded();
                 self.pubsub.on_loaded(&mut cx!(self), ticket, result);
@@ -278,6 +295,7 @@ impl Node {
             | Message::NotFound(_)
             | Message::Deposit(_)
             | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
+            Message::AskReach(_) | Message::Reached(_) => self.reach.on_message(&mut cx!(self), from, message),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -348,6 +366,7 @@ impl Node {
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
                     self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
+                    self.presence.on_command(&mut cx!(self), presence::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -356,6 +375,10 @@ impl Node {
             }
             Command::Unsubscribe { topic } => {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unsubscribe(ticket, topic));
+                done = false;
+            }
+            Command::Unlock { topic, secret } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unlock(ticket, topic, secret));
                 done = false;
             }
             Command::Publish { topic, message } => {
@@ -395,8 +418,20 @@ impl Node {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
                 done = false;
             }
+            Command::Coordinate { mode } => {
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Set(ticket, mode));
+                done = false;
+            }
+            Command::SetStatus { status } => {
+                self.presence.on_command(&mut cx!(self), presence::Command::Status(ticket, status));
+                done = false;
+            }
             Command::Leave => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
+                self.presence.on_command(&mut cx!(self), presence::Command::Leave);
+                self.coordinators.on_command(&mut cx!(self), coordinator::Command::Leave);
+                self.route();
+                self.records.flush(&mut cx!(self));
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -423,10 +458,13 @@ impl Node {
                 TimerKey::Membership(t) => self.membership.on_timer(&mut cx!(self), t),
                 TimerKey::PubSub(t) => self.pubsub.on_timer(&mut cx!(self), t),
                 TimerKey::Swim(t) => self.swim.on_timer(&mut cx!(self), t),
+                TimerKey::Presence(t) => self.presence.on_timer(&mut cx!(self), t),
                 TimerKey::Identity(t) => self.identity.on_timer(&mut cx!(self), t),
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
+                TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
+                TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -447,8 +485,12 @@ impl Node {
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
                 self.foaf.on_signal(&mut cx!(self), &signal);
+                self.reach.on_signal(&mut cx!(self), &signal);
+                self.coordinators.on_signal(&mut cx!(self), &signal);
+                self.presence.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::Prove(node, epoch, certificate, from) => {
                         let named = certifying::Command::Named(node, epoch, certificate, from);
                         self.identity.on_command(&mut cx!(self), named);

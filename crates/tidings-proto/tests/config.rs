@@ -85,41 +85,12 @@ in_force! {
         "\"1h 30m\"" is SECOND * 5_400;
     history_max_bytes: 1 << 20, 16 << 30, past 0, (1 << 20) - 1, (16 << 30) + 1; "2000000" is 2_000_000;
     anti_entropy_interval: SECOND, SECOND * 3_600, past SECOND / 2, SECOND * 3_601; "\"45s\"" is SECOND * 45;
+    presence_beacon_ttl: SECOND * 30, SECOND * 86_400, past Duration::ZERO, SECOND * 29, SECOND * 86_401;
+        "\"5m\"" is SECOND * 300;
     gap_wait: Duration::ZERO, SECOND * 600, past SECOND * 601, Duration::MAX; "\"500ms\"" is Duration::from_millis(500);
     max_links: 16, 4096, past 0, 15, 4097; "200" is 200;
     foaf_ttl: 1, 4, past 0, 5, 255; "2" is 2;
     foaf_fanout: 1, 4, past 0, 5, 255; "2" is 2;
-}
-
-/// One module a field that is not in force: only its default is accepted.
-macro_rules! not_in_force {
-    ($($field:ident: $other:expr, $default:literal;)*) => {$(
-        mod $field {
-            use super::*;
-
-            #[test]
-            fn is_accepted_at_its_default_only() {
-                let c = GossipConfig { $field: $other, ..GossipConfig::default() };
-                let (field, default) = (stringify!($field), $default.to_string());
-                let e = c.validate().unwrap_err();
-                assert_eq!(e, ConfigError::NotInForce { field, default });
-                assert!(e.to_string().starts_with(field), "{e}");
-            }
-
-            #[test]
-            fn may_be_written_at_its_default() {
-                let toml = concat!(stringify!($field), " = ", $default);
-                let quoted = concat!(stringify!($field), " = \"", $default, "\"");
-                let read = toml::from_str::<GossipConfig>(toml).or_else(|_| toml::from_str(quoted)).unwrap();
-                assert_eq!(read, GossipConfig::default());
-                assert_eq!(read.validate(), Ok(()));
-            }
-        }
-    )*};
-}
-
-not_in_force! {
-    presence_beacon_ttl: SECOND, "15m";
 }
 
 mod as_a_whole {
@@ -296,6 +267,21 @@ mod in_a_node {
             d.bring(&friend, &author.batch(3, b"x"));
             d.pass_ms(5_000);
             assert_eq!(d.gaps().len(), gaps, "after 5 s of {secs} s");
+        }
+    }
+
+    #[test]
+    fn presence_beacon_ttl_is_how_long_a_beacon_lives_and_half_of_it_how_often_it_is_repeated() {
+        for secs in [40, 400] {
+            let presence_beacon_ttl = SECOND * secs;
+            let (mut d, friend, _) = subscribed(GossipConfig { presence_beacon_ttl, ..GossipConfig::default() });
+            let key = tidings_proto::identity::RecordKey::from(d.id());
+            let set = tidings_proto::records::sets::PRESENCE;
+            let own = |d: &Driven| d.node.records().get(set, &key).map(|r| (r.claim.life.as_millis(), r.step()));
+            assert_eq!(own(&d), Some((u64::from(secs) * 1_000, 0)));
+            d.pass_ms(u64::from(secs) * 1_600);
+            assert_eq!(own(&d).map(|o| o.1), Some(3), "one after a quarter to a half, and then each half");
+            assert!(d.node.active_view(Overlay::Root).contains(&friend.id));
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use common::*;
+use tidings_proto::anti_entropy::{MAX_ITEMS, MAX_SYMBOLS};
 use tidings_proto::config::GossipConfig;
 use tidings_proto::identity::{NodeId, PeerAddr, TopicId};
 use tidings_proto::io::*;
@@ -126,8 +127,9 @@ impl Chaos {
     fn message(&mut self, from: NodeId) -> Message {
         let ttl = self.rng.below(256) as u8;
         let flag = self.rng.below(2) == 0;
-        match self.rng.below(19) {
+        match self.rng.below(22) {
             16..19 => self.probe(from),
+            19..22 => self.about_records(),
             0 => Release {}.into(),
             1 => Join { overlay: self.overlay(), me: self.addr_of_somebody(), sketch: self.sketch() }.into(),
             2 => ForwardJoin { overlay: self.overlay(), newcomer: self.addr_of_somebody(), ttl }.into(),
@@ -196,6 +198,77 @@ impl Chaos {
         }
     }
 
+    /// A message about the network's records.
+    fn about_records(&mut self) -> Message {
+        let set = SetId(self.rng.below(5) as u8);
+        let head = |c: &mut Chaos| u64::from_be_bytes(*c.id().0.first_chunk().unwrap());
+        let refresh = Refresh { step: number(&mut self.rng) as u16, value: ChainValue([self.rng.below(4) as u8; 16]) };
+        let age = number(&mut self.rng) as u32;
+        let session = number(&mut self.rng) as u32 | 1;
+        let set_tag = SetTag::RECORDS;
+        let n = number(&mut self.rng);
+        match self.rng.below(12) {
+            0 => {
+                let fresh = self.some(MAX_RECORDS, |c| FreshRecord { set, key: head(c), age, refresh });
+                let full =
+                    self.some(4, |c| FullRecord { set, len: number(&mut c.rng) as u16, age, refresh: Some(refresh) });
+                Records { full, fresh }.into()
+            }
+            1 => RecordsHeld { ids: self.some(MAX_NAMED, |c| number(&mut c.rng) as u32) }.into(),
+            2 => {
+                let ids = self.some(MAX_NAMED, |c| number(&mut c.rng) as u32);
+                let keys = self.some(MAX_NAMED, |c| (set, head(c)));
+                RecordsWanted { ids, keys, eager: session > 9 }.into()
+            }
+            3 => RecordsLazy {}.into(),
+            4 => RecordsWave { id: session }.into(),
+            5 => Compare { set: set_tag, session, from: 0, span: n, sum: n, count: n }.into(),
+            6 => Differ { session, from: n, sum: n, count: n, streams: n }.into(),
+            7 => Same { session }.into(),
+            8 => AskSymbols {
+                set: set_tag,
+                session,
+                from: n,
+                first: n as u32,
+                count: MAX_SYMBOLS as u32,
+                as_of: Some(n),
+            }
+            .into(),
+            9 => {
+                WantItems { set: set_tag, session, key: n, items: self.some(MAX_ITEMS, |c| number(&mut c.rng)) }.into()
+            }
+            10 => Offer { set: set_tag, session, count: n }.into(),
+            _ => Served { set: set_tag, session, count: n, more: n > 9 }.into(),
+        }
+    }
+
+    /// A record of one of the peers, signed by itself or not, of times that may or may not be.
+    fn record(&mut self) -> (Message, Bytes) {
+        use tidings_proto::records::{self, sets, signed};
+        let (at, other) = (self.peer(), self.peer());
+        let wall = self.d.now.wall.0;
+        let issued = [wall, wall - 60_000, number(&mut self.rng), wall + 1_000_000][self.rng.below(4)];
+        let said = signed::Statement {
+            version: number(&mut self.rng),
+            issued: tidings_proto::time::UnixMillis(issued),
+            life: Span::from_millis([900_000, number(&mut self.rng) & 0xffff_ffff][self.rng.below(2)]),
+            anchor: ChainValue([self.rng.below(4) as u8; 16]),
+        };
+        let content = vec![7; self.rng.below(500)];
+        let mut bytes =
+            signed::sign(sets::PRESENCE, &records::key(&network()), self.peers[at].port(), &said, &content).to_vec();
+        if self.rng.below(4) == 0 {
+            bytes[..32].copy_from_slice(&self.peers[other].id.0);
+        }
+        let full = FullRecord {
+            set: sets::PRESENCE,
+            len: bytes.len() as u16,
+            age: number(&mut self.rng) as u32,
+            refresh: None,
+        };
+        (Records { full: vec![full], fresh: vec![] }.into(), bytes.into())
+    }
+
     /// An incarnation, often one that could be.
     fn incarnation(&mut self) -> u64 {
         match self.rng.below(4) {
@@ -227,6 +300,10 @@ impl Chaos {
             let b = self.rng.pick(&self.batches).unwrap().bytes().clone();
             let m = Gossip { hop: number(&mut self.rng) as u16, pulled: self.rng.below(4) == 0 };
             (Lane::Data, Message::from(m).frame_with(b).to_bytes().to_vec())
+        } else if self.rng.below(4) == 0 {
+            let (m, payload) = self.record();
+            let lane = [Lane::Control, Lane::Bulk][self.rng.below(2)];
+            (lane, m.frame_with(payload).to_bytes().to_vec())
         } else {
             (Lane::Control, self.message(from).frame().to_bytes().to_vec())
         };

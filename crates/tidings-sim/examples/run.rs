@@ -22,6 +22,7 @@ fn main() {
         }
         Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
+        Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },
         Some("hostile") => Scenario::Hostile {
             attackers: num("--attackers", 0.05),
             ids: num("--ids", 20.0) as usize,

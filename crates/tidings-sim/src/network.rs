@@ -18,6 +18,7 @@ mod puppet;
 mod records;
 mod shared;
 mod silence;
+mod tap;
 mod told;
 mod turn;
 
@@ -52,6 +53,7 @@ const PACKET: usize = 60;
 const CREDIT: usize = 32 << 10;
 
 pub use lie::Lie;
+pub use tap::Heard;
 pub use told::Probes;
 pub(crate) use told::{Told, Traffic};
 
@@ -215,6 +217,7 @@ pub struct Network {
     rng: Rng,
     trace: Trace,
     told: Vec<(u32, Told)>,
+    heard: Option<Vec<Heard>>,
     partitioned: bool,
     /// Pairs of which the second hears nothing of the first.
     cuts: BTreeSet<(u32, u32)>,
@@ -242,10 +245,11 @@ impl Network {
             loss: options.loss,
             crypto: options.crypto,
             network: tidings_proto::identity::Network::from_key(master),
-            config: GossipConfig::default(),
+            config: options.scenario.config(),
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),
+            heard: None,
             partitioned: false,
             cuts: BTreeSet::new(),
             traffic: Traffic::default(),

@@ -116,6 +116,7 @@ fn one(options: &Options, seed: u64) -> Outcome {
         Scenario::Broadcast { .. } => scenario::broadcast::run(options, seed),
         Scenario::Crash { .. } => scenario::crash::run(options, seed),
         Scenario::Detect { .. } => scenario::detect::run(options, seed),
+        Scenario::Presence { .. } => scenario::presence::run(options, seed),
         Scenario::Partition { .. } => scenario::partition::run(options, seed),
         Scenario::Reconcile { .. } => scenario::reconcile::run(options, seed),
         Scenario::Churn { .. } => scenario::churn::run(options, seed),

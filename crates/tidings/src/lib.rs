@@ -23,21 +23,25 @@
 mod agent;
 mod data_dir;
 pub mod gossip;
+mod lan;
 mod large;
 mod publisher;
 pub mod store;
 mod subscription;
 mod sync;
 mod ticket;
+mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
-    AgentEvent, AntiEntropyManager, ConfigError, Counters, Events, GossipConfig, GossipRuntime, HistoryQuery,
-    MembershipEvent, MembershipEvents, MembershipManager, PeerInfo, PubSubManager, ReconciliationStats, RuntimeError,
-    RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
+    Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
+    OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
+    ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
+pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};
@@ -49,6 +53,7 @@ pub use tidings_proto::identity::{
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;
+pub use topic::{TopicTicket, TopicTicketError};
 
 /// Bytes from the operating system.
 fn os_random() -> Result<[u8; 32], String> {

@@ -13,13 +13,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tidings_proto::identity::{TopicError, TopicId};
+use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Published};
+use tidings_proto::pubsub::TopicSecret;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::gossip::Run;
 use crate::large;
 use crate::sync::lock;
+use crate::topic::{Named, TopicTicketError};
 
 /// Messages of one topic that may be unanswered: several full batches of small ones (a guess).
 pub(crate) const QUEUE: usize = 1024;
@@ -30,7 +32,7 @@ pub(crate) const QUEUE: usize = 1024;
 pub enum PublishError {
     /// The topic's name cannot be one.
     #[error(transparent)]
-    Topic(#[from] TopicError),
+    Topic(#[from] TopicTicketError),
     /// Too much waits to be published on this topic. Only [`Publisher::try_publish`] says so; the others wait.
     #[error("{QUEUE} messages wait to be published on this topic: slow down, or wait for a neighbour")]
     QueueFull,
@@ -79,6 +81,7 @@ struct State {
 pub(crate) struct Outbox {
     pub(crate) topic: TopicId,
     pub(crate) name: Arc<str>,
+    pub(crate) secret: Option<TopicSecret>,
     room: Semaphore,
     full: AtomicBool,
     handed_in: AtomicUsize,
@@ -87,10 +90,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(topic: TopicId, name: Arc<str>) -> Outbox {
+    pub(crate) fn new(Named { id, name, secret }: Named) -> Outbox {
         Outbox {
-            topic,
+            topic: id,
             name,
+            secret,
             room: Semaphore::new(QUEUE),
             full: false.into(),
             handed_in: 0.into(),
@@ -270,6 +274,7 @@ impl Publisher {
     }
 
     fn push(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {
+        let message = Outgoing { secret: self.outbox.secret, ..message };
         let (answer, handle) = oneshot::channel();
         if self.outbox.push(Unsent { message, durable: self.durable, answer })? {
             self.run.schedule(self.outbox.clone());

@@ -374,7 +374,7 @@ mod tests {
     async fn gaps_past_the_bounds_are_counted_where_they_stood() {
         let options = SubscribeOptions { capacity_messages: 2, ..SubscribeOptions::default() };
         let topic = TopicId([1; 32]);
-        let queue = Arc::new(Queue::new(topic, "t".into(), options));
+        let queue = Arc::new(Queue::new(crate::topic::Named { id: topic, name: "t".into(), secret: None }, options));
         let mut subscription = Subscription::new(queue.clone(), Run::new(NodeId([2; 32])).0);
         let author = NodeId([3; 32]);
         for from in [1, 11, 21, 31] {

@@ -13,6 +13,7 @@ use tidings_proto::identity::{Addr, IdError, Network, NodeId, PeerAddr};
 
 /// How every ticket begins.
 const PREFIX: &str = "tidings1";
+const DOMAIN: &str = "tidings 1 ticket";
 /// Most peers in a ticket: more ways in than ever needed, short enough to paste.
 pub const MAX_TICKET_PEERS: usize = 8;
 const CHECK_LEN: usize = 4;
@@ -73,14 +74,8 @@ impl Ticket {
 
     /// Reads a ticket. White space around it does no harm, nor do capitals.
     pub fn parse(text: &str) -> Result<Ticket, TicketError> {
-        let text = text.trim().to_ascii_uppercase();
-        let data = text.strip_prefix(&PREFIX.to_ascii_uppercase()).ok_or(TicketError::Prefix)?;
-        let bytes = BASE32_NOPAD.decode(data.as_bytes()).map_err(|_| TicketError::Encoding)?;
-        let (body, check) = bytes.split_last_chunk::<CHECK_LEN>().ok_or(TicketError::Encoding)?;
-        if *check != check_of(body) {
-            return Err(TicketError::Check);
-        }
-        let body: Body = minicbor::decode(body).map_err(|_| TicketError::Format)?;
+        let body = unspell(PREFIX, DOMAIN, text)?;
+        let body: Body = minicbor::decode(&body).map_err(|_| TicketError::Format)?;
         if body.peers.is_empty() {
             return Err(TicketError::NoPeers);
         }
@@ -88,18 +83,36 @@ impl Ticket {
     }
 }
 
-fn check_of(body: &[u8]) -> [u8; CHECK_LEN] {
-    let hash = blake3::derive_key("tidings 1 ticket", body);
+fn check_of(domain: &str, body: &[u8]) -> [u8; CHECK_LEN] {
+    let hash = blake3::derive_key(domain, body);
     [hash[0], hash[1], hash[2], hash[3]]
+}
+
+/// Bytes as one word that can be copied: prefix, base32, and a check of its kind.
+pub(crate) fn spell(prefix: &str, domain: &str, mut body: Vec<u8>) -> String {
+    let check = check_of(domain, &body);
+    body.extend_from_slice(&check);
+    format!("{prefix}{}", BASE32_NOPAD.encode(&body).to_ascii_lowercase())
+}
+
+/// The bytes that [`spell`] made a word of.
+pub(crate) fn unspell(prefix: &str, domain: &str, text: &str) -> Result<Vec<u8>, TicketError> {
+    let text = text.trim().to_ascii_uppercase();
+    let data = text.strip_prefix(&prefix.to_ascii_uppercase()).ok_or(TicketError::Prefix)?;
+    let mut bytes = BASE32_NOPAD.decode(data.as_bytes()).map_err(|_| TicketError::Encoding)?;
+    let (body, check) = bytes.split_last_chunk::<CHECK_LEN>().ok_or(TicketError::Encoding)?;
+    if *check != check_of(domain, body) {
+        return Err(TicketError::Check);
+    }
+    bytes.truncate(body.len());
+    Ok(bytes)
 }
 
 impl fmt::Display for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = Body { network: *self.network.expose(), peers: self.peers.clone() };
-        let mut bytes = minicbor::to_vec(&body).map_err(|_| fmt::Error)?;
-        bytes.extend_from_slice(&check_of(&bytes));
-        f.write_str(PREFIX)?;
-        f.write_str(&BASE32_NOPAD.encode(&bytes).to_ascii_lowercase())
+        let bytes = minicbor::to_vec(&body).map_err(|_| fmt::Error)?;
+        f.write_str(&spell(PREFIX, DOMAIN, bytes))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use support::*;
 use tidings::transport::MemoryNetwork;
-use tidings::{Agent, AgentError, AgentEvent, CommandError, Item, PublishError, SubscribeOptions};
+use tidings::{Agent, AgentError, AgentEvent, CommandError, Item, PublishError, SubscribeOptions, TopicTicket};
 
 /// Everyone publishes `each` messages; everyone else receives all of them once, in each author's order.
 async fn everyone_hears_everyone(agents: Vec<Agent>, each: usize) {
@@ -247,4 +247,28 @@ async fn status_is_json_with_units_in_its_keys() {
     assert!(status["uptime_ms"].is_u64());
     assert!(status["transport"]["wire_bytes_out"].is_u64());
     assert!(status["counters"]["published"].is_u64());
+}
+
+#[tokio::test]
+async fn a_private_topic_is_for_those_who_have_its_ticket() {
+    let net = MemoryNetwork::new();
+    let agents = [1, 2, 3].map(|seed| memory_agent(&net, seed, "x"));
+    let agents: Vec<Agent> = futures_util::future::join_all(agents).await;
+    join_chain(&agents).await;
+    let ticket = TopicTicket::generate("family").unwrap().to_string();
+    let mut member = agents[1].subscribe(&ticket).await.unwrap();
+    let _own = agents[0].subscribe(&ticket).await.unwrap();
+    let mut stranger = agents[2].subscribe("family").await.unwrap();
+    neighbors(&agents[0], &ticket, 1).await;
+    agents[0].publish(&ticket, "dinner at eight").await.unwrap();
+    let got = read_in_order(&mut member, 1).await;
+    assert_eq!((&*got[0].topic_name, &got[0].payload[..]), ("family", &b"dinner at eight"[..]));
+    let error = agents[0].publish(&ticket, vec![0; 40 << 10]).await.unwrap_err();
+    assert!(error.to_string().contains("private topic"), "{error}");
+    let found = agents[2].membership().topic_view("family").await.unwrap();
+    assert_eq!(found, [], "a stranger found the members");
+    for agent in &agents {
+        agent.shutdown().await;
+    }
+    assert!(stranger.recv().await.is_none());
 }

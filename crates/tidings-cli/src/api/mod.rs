@@ -2,10 +2,12 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/topics`, `/v1/status` | one JSON object |
+//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
+//! | `GET /v1/presence` | who is here: `{online: [{node, agent, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
+//! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -17,6 +19,7 @@
 
 mod guard;
 mod lines;
+mod presence;
 mod routes;
 mod views;
 
@@ -94,8 +97,10 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/id", get(routes::id))
         .route("/v1/ticket", get(routes::ticket))
         .route("/v1/peers", get(routes::peers))
+        .route("/v1/coordinators", get(routes::coordinators))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
+        .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
         .route("/v1/contents/{id}", get(routes::content))

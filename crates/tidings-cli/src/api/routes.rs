@@ -31,6 +31,15 @@ pub(super) async fn ticket(State(shared): State<Shared>) -> Answer {
     Ok(Json(json!({ "ticket": shared.agent.ticket().to_string() })))
 }
 
+pub(super) async fn coordinators(State(shared): State<Shared>) -> Answer {
+    let manager = shared.agent.handle().coordinators();
+    let refuse = |error: tidings::RuntimeError| refuse(error.into());
+    let known = manager.get_coordinators().await.map_err(refuse)?;
+    let confirmed = manager.confirmed_addrs().await.map_err(refuse)?;
+    let confirmed: Vec<String> = confirmed.iter().map(ToString::to_string).collect();
+    Ok(Json(json!({ "coordinators": known, "confirmed_addrs": confirmed })))
+}
+
 pub(super) async fn peers(State(shared): State<Shared>) -> Answer {
     let topics = shared.agent.topics().await.map_err(refuse)?;
     let peers = shared.agent.peers().await.map_err(refuse)?;
@@ -163,7 +172,7 @@ pub(super) async fn reconcile(State(shared): State<Shared>, path: Result<Path<St
     Ok(Json(json!(stats)))
 }
 
-fn stream_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
+pub(super) fn stream_permit(shared: &Shared) -> Result<OwnedSemaphorePermit, Refusal> {
     shared.streams.clone().try_acquire_owned().map_err(|_| {
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many streams are open on this node: close one first")
     })
@@ -218,7 +227,7 @@ pub(super) async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
 }
 
-fn refuse(e: AgentError) -> Refusal {
+pub(super) fn refuse(e: AgentError) -> Refusal {
     let status = match &e {
         AgentError::Runtime(RuntimeError::Topic(_)) => StatusCode::BAD_REQUEST,
         AgentError::Runtime(RuntimeError::Refused(why)) => refused_by_core(why),
@@ -244,6 +253,7 @@ fn refused_by_core(e: &CommandError) -> StatusCode {
         | CommandError::TooLargeToStore { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         CommandError::TooManyTopics { .. } => StatusCode::CONFLICT,
+        CommandError::StatusRefused { .. } => StatusCode::BAD_REQUEST,
         CommandError::NotStored(_) => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

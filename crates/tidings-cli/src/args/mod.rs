@@ -47,6 +47,9 @@ pub(crate) enum Command {
     /// List the peers the node is linked to
     #[command(after_help = "Example:\n  tidings peers --json")]
     Peers(DataArgs),
+    /// List the nodes that offer themselves as ways into the network, the best by the node's own measure first
+    #[command(after_help = "Example:\n  tidings coordinators --data ~/node-a")]
+    Coordinators(DataArgs),
     /// List the topics the node takes part in
     #[command(after_help = "Example:\n  tidings topics")]
     Topics(DataArgs),
@@ -57,8 +60,12 @@ pub(crate) enum Command {
     Pub(PubArgs),
     /// Print a topic's messages as they arrive
     Sub(SubArgs),
+    /// List who is here
+    Presence(PresenceArgs),
     /// Print what happens to the node, as it happens
     Events(EventsArgs),
+    /// Make a private topic: a ticket that only those who have it can find, read and publish on
+    Topic(TopicArgs),
     /// Compare a topic's log with the neighbours' and fetch what it lacks
     Reconcile(ReconcileArgs),
     /// Stop the node and wait until it is gone
@@ -67,6 +74,19 @@ pub(crate) enum Command {
     /// Simulate a network: thousands of nodes, repeatable from a seed
     #[command(subcommand, after_help = "Example:\n  tidings sim broadcast --nodes 1000 --seeds 1..4")]
     Sim(SimScenario),
+}
+
+/// `tidings topic`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The ticket stands wherever a topic's name may, and holds the topic's secret: hand it to the members and to nobody else.
+
+Examples:
+  tidings topic family
+  tidings sub $(tidings topic family)")]
+pub(crate) struct TopicArgs {
+    /// The topic's name, as its members see it
+    pub(crate) name: String,
 }
 
 /// Whose node.
@@ -185,6 +205,15 @@ pub(crate) struct UpArgs {
     /// Address others reach the node at, if not its own (a forwarded port); give it again for more
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_advertised)]
     pub(crate) advertise: Vec<SocketAddr>,
+    /// Offer the node as a way into the network whenever others have confirmed that they can reach it
+    #[arg(long, conflicts_with = "no_coordinator")]
+    pub(crate) coordinator: bool,
+    /// Never offer the node as a way into the network
+    #[arg(long)]
+    pub(crate) no_coordinator: bool,
+    /// Neither announce the node on the local network nor look for others there
+    #[arg(long)]
+    pub(crate) no_lan: bool,
     /// Loopback address of the local API
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
@@ -275,6 +304,30 @@ Example:
 pub(crate) struct ReconcileArgs {
     /// The topic's name
     pub(crate) topic: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings presence`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+SEEN is how long ago a node last said that it is here, LEARNED whether it said so over its own link (direct) or through
+others (relayed), under its signature. With --follow, who comes, changes and goes from now on is printed as it happens.
+
+Examples:
+  tidings presence
+  tidings presence --say \"back at four\"
+  tidings presence --follow --json")]
+pub(crate) struct PresenceArgs {
+    /// Print who comes and goes, as it happens
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Tell everybody this status; an empty one for none
+    #[arg(long, value_name = "STATUS", conflicts_with = "follow")]
+    pub(crate) say: Option<String>,
+    /// Stop after so many, with --follow
+    #[arg(long, value_name = "N", requires = "follow")]
+    pub(crate) count: Option<u64>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -20,6 +20,8 @@ pub(crate) enum SimScenario {
     Reconcile(ReconcileArgs),
     /// Nodes leave and others come, all the time
     Churn(ChurnArgs),
+    /// Nodes say that they are here, come, go and crash: how soon is it known, and what does it cost
+    Presence(PresenceArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -81,6 +83,26 @@ pub(crate) struct DetectArgs {
     /// For how long nodes crash
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 120.0)]
     pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim presence`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+First all nodes run undisturbed for as long as was said: what that costs, and who seems to come or go that does not. Then some
+come, some say goodbye and some crash, and the last is waited for until its beacon is over everywhere.
+
+Examples:
+  tidings sim presence --nodes 1000 --for 450
+  tidings sim presence --nodes 100 --for 86400 --loss 0.05 --seeds 1..3 --json")]
+pub(crate) struct PresenceArgs {
+    /// For how long nothing happens
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 900.0)]
+    pub(crate) seconds: f64,
+    /// How long a beacon lives
+    #[arg(long, value_name = "SECONDS", default_value_t = 900.0)]
+    pub(crate) ttl: f64,
     #[command(flatten)]
     pub(crate) network: Network,
 }

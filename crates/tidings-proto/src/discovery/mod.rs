@@ -1,8 +1,11 @@
 //! Discovery: where an agent is that is no neighbour.
 //!
-//! [`foaf`] asks friends of friends; it needs nothing but neighbours.
+//! [`foaf`] asks friends of friends; it needs nothing but neighbours. [`reach`] proves where a node can be dialed, and
+//! [`coordinator`]s are those that anybody can dial, known to all.
 
+pub mod coordinator;
 pub mod foaf;
+pub mod reach;
 mod whereabouts;
 
 pub use whereabouts::{LIFE, MAX_LIFE, Refused, Whereabouts, WhereaboutsKey};

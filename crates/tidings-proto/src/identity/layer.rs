@@ -114,7 +114,10 @@ impl Identity {
             };
             if older {
                 // Said before the other, whenever it came: good for what was signed with it, and for nothing since.
-                return if known { () } else { self.want(cx, certificate, node, from) };
+                if !known {
+                    self.want(cx, certificate, node, from);
+                }
+                return;
             }
             if n.changes >= CHANGES && now < n.since + A_WHILE {
                 cx.counters.certificates_limited += 1;

@@ -56,6 +56,18 @@ impl Memory {
         self.trim(cx);
     }
 
+    /// A way back that somebody advertises; former neighbours come first.
+    fn add(&mut self, peer: PeerAddr) {
+        if peer.addrs.is_empty() || self.peers.iter().any(|p| p.id == peer.id) {
+            return;
+        }
+        if self.peers.len() >= KEPT {
+            self.peers.pop();
+        }
+        self.peers.push(peer);
+        self.changed = true;
+    }
+
     /// The oldest goes, of a prefix with too many if there is one.
     fn trim(&mut self, cx: &Cx<'_>) {
         while self.peers.len() > KEPT {
@@ -91,6 +103,11 @@ impl Membership {
         }
         self.memory.trim(cx);
         cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(Overlay::Root)), cx.now.mono);
+    }
+
+    /// Remembers a way back.
+    pub(crate) fn remember_way(&mut self, peer: PeerAddr) {
+        self.memory.add(peer);
     }
 
     /// Writes what changed, if anything did, and arms the next time.

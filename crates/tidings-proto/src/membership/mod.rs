@@ -54,7 +54,7 @@ mod hyparview;
 mod local_health;
 mod memory;
 mod neighbors;
-mod prefix;
+pub(crate) mod prefix;
 mod repair;
 mod shuffle;
 mod signals;

@@ -12,14 +12,14 @@ use crate::time::{Span, Time};
 /// Loopback and unspecified addresses set nobody apart on a node that has such an address itself, so there each peer
 /// stands for itself. Elsewhere they share one prefix, as do peers without any address: nobody gains by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix(u64);
+pub(crate) struct Prefix(u64);
 
 /// Peers of which no address says anything.
 const NOWHERE: Prefix = Prefix(0);
 
 impl Prefix {
     /// The prefix of `peer`, known at `addrs`, as seen from a node that has the addresses `own`.
-    pub(super) fn of(peer: &NodeId, addrs: &[Addr], own: &[Addr]) -> Prefix {
+    pub(crate) fn of(peer: &NodeId, addrs: &[Addr], own: &[Addr]) -> Prefix {
         let outside = addrs.iter().find(|a| !is_local(a));
         match outside {
             Some(Addr::Socket(a)) => Prefix::of_ip(a.ip()),

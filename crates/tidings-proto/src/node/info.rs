@@ -8,6 +8,7 @@ use super::Node;
 use crate::identity::{Addr, AgentId, NodeId};
 use crate::io::Overlay;
 use crate::layer::{Request, RequestTicket};
+use crate::presence::PresenceInfo;
 use crate::records;
 use crate::time::{Now, Span};
 use crate::topology::PeerState;
@@ -78,11 +79,15 @@ pub(crate) fn as_text<T: std::fmt::Display, S: Serializer>(id: &T, s: S) -> Resu
     s.collect_str(id)
 }
 
+pub(crate) fn as_text_or_null<T: std::fmt::Display, S: Serializer>(id: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
+    id.as_ref().map(ToString::to_string).serialize(s)
+}
+
 pub(crate) fn as_text_if_any<T: std::fmt::Display, S: Serializer>(id: &Option<T>, s: S) -> Result<S::Ok, S::Error> {
     id.as_ref().map(ToString::to_string).serialize(s)
 }
 
-fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn all_as_text<S: Serializer>(addrs: &[Addr], s: S) -> Result<S::Ok, S::Error> {
     s.collect_seq(addrs.iter().map(ToString::to_string))
 }
 
@@ -91,6 +96,13 @@ fn as_ms<S: Serializer>(rtt: &Option<Span>, s: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Node {
+    /// Who is here: this node first, if it has told anybody, then the others in the order of their ids.
+    pub fn presence(&self) -> Vec<PresenceInfo> {
+        let now = self.now.mono;
+        let me = self.presence.me(now, &self.store, self.id);
+        me.into_iter().chain(self.presence.online(now, &self.store)).collect()
+    }
+
     /// The network's records as this node has them.
     pub fn records(&self) -> &records::Store {
         &self.store

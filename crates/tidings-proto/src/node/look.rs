@@ -2,7 +2,8 @@
 
 use super::{Node, PeerInfo};
 use crate::counters::Counters;
-use crate::identity::{ContentId, NodeId, PeerAddr};
+use crate::discovery::coordinator::CoordinatorAdvert;
+use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
 use crate::io::Overlay;
 use crate::large::ContentView;
 use crate::links::Links;
@@ -51,6 +52,17 @@ impl Node {
                 active_in: self.membership.overlays().filter(|o| self.active_view(*o).contains(&id)).collect(),
             })
             .collect()
+    }
+
+    /// The addresses at which unrelated peers have reached this node.
+    pub fn confirmed_addrs(&self) -> Vec<Addr> {
+        let confirmed = self.attestations.confirmed(self.now.wall, &self.own_addrs, &self.topology);
+        confirmed.into_iter().map(|c| c.0).collect()
+    }
+
+    /// The coordinators known, the best by this node's own measure first.
+    pub fn coordinators(&self) -> Vec<CoordinatorAdvert> {
+        self.coordinators.list(self.now.mono, &self.store, &self.topology)
     }
 
     /// The topics this node takes part in.

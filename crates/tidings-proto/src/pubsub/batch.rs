@@ -250,7 +250,7 @@ impl Batch {
         found
     }
 
-    fn message(&self, index: usize, offset: usize) -> MessageView {
+    pub(super) fn message(&self, index: usize, offset: usize) -> MessageView {
         let headers = self.header.headers.get(index).map_or(0, |l| *l as usize);
         let payload = self.header.payloads[index] as usize;
         MessageView {
@@ -314,6 +314,11 @@ pub struct MessageView {
 }
 
 impl MessageView {
+    /// The same with other headers and another payload.
+    pub(super) fn with(self, headers: Bytes, payload: Bytes) -> Self {
+        MessageView { headers, payload, ..self }
+    }
+
     /// Its id. Hashed when asked for: most receivers never do.
     pub fn id(&self) -> MessageId {
         message_id(&self.batch_id, self.index)
@@ -328,6 +333,8 @@ pub struct Delivery {
     own: bool,
     history: bool,
     hop: u16,
+    /// Of a private topic, its messages as they were before they were sealed.
+    opened: Option<Arc<[MessageView]>>,
 }
 
 impl PartialEq for Delivery {
@@ -341,11 +348,16 @@ impl Eq for Delivery {}
 
 impl Delivery {
     pub(crate) fn new(batch: Arc<Batch>, late: bool, own: bool, hop: u16) -> Self {
-        Delivery { batch, late, own, history: false, hop }
+        Delivery { batch, late, own, history: false, hop, opened: None }
     }
 
     pub(crate) fn history(batch: Arc<Batch>, own: bool, hop: u16) -> Self {
-        Delivery { batch, late: false, own, history: true, hop }
+        Delivery { batch, late: false, own, history: true, hop, opened: None }
+    }
+
+    /// The same with its messages opened.
+    pub(super) fn with(self, opened: Arc<[MessageView]>) -> Self {
+        Delivery { opened: Some(opened), ..self }
     }
 
     /// On which topic.
@@ -402,10 +414,10 @@ impl Delivery {
     /// The messages, in order.
     pub fn messages(&self) -> impl Iterator<Item = MessageView> + '_ {
         let mut offset = 0;
-        (0..self.len()).map(move |i| {
-            let m = self.batch.message(i, offset);
-            offset += m.headers.len() + m.payload.len();
-            m
+        (0..self.len()).filter_map(move |i| {
+            let (m, next) = self.message_at(i, offset)?;
+            offset = next;
+            Some(m)
         })
     }
 
@@ -414,6 +426,9 @@ impl Delivery {
     pub fn message_at(&self, index: usize, offset: usize) -> Option<(MessageView, usize)> {
         if index >= self.len() {
             return None;
+        }
+        if let Some(opened) = &self.opened {
+            return Some((opened[index].clone(), offset));
         }
         let m = self.batch.message(index, offset);
         let next = offset + m.headers.len() + m.payload.len();

@@ -32,6 +32,7 @@ mod intervals;
 mod message_log;
 mod persist;
 mod plumtree;
+mod private;
 mod prune;
 mod publish;
 mod reconcile;
@@ -43,6 +44,7 @@ pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
+pub use private::TopicSecret;
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
 pub use reconcile::HistoryQuery;
 
@@ -145,6 +147,8 @@ pub enum Command {
     Reconcile(Ticket, TopicId),
     /// Publish a message once it is stored.
     PublishDurable(Ticket, TopicId, Outgoing),
+    /// Open what comes on a private topic.
+    Unlock(Ticket, TopicId, TopicSecret),
     /// Keep a topic's batches in the durable log, or no longer.
     KeepLog(Ticket, TopicId, bool),
     /// The node says goodbye.
@@ -218,6 +222,7 @@ pub struct PubSub {
     key: KeyBox,
     persist: persist::Persist,
     durable: durable::Durable,
+    secrets: private::Secrets,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
@@ -242,6 +247,7 @@ impl PubSub {
             key: KeyBox(BatchKey::new(network)),
             persist: persist::Persist::default(),
             durable: durable::Durable::default(),
+            secrets: private::Secrets::default(),
             leaving: false,
             entering: BTreeMap::new(),
             serving: Serving::default(),
@@ -260,6 +266,11 @@ impl PubSub {
     /// The number of this start, higher at each; known once storage has been read.
     pub(crate) fn start(&self) -> u64 {
         self.persist.start()
+    }
+
+    /// The epoch of this start, once it is stored.
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.persist.epoch()
     }
 
     pub(crate) fn on_loaded(
@@ -330,6 +341,7 @@ impl PubSub {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
+        self.secrets.remove(&id);
         Self::refuse_history(cx, &mut t);
         self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
@@ -414,6 +426,10 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message, false),
+            Command::Unlock(ticket, id, secret) => {
+                let reply = self.secrets.add(id, secret).map_or_else(Reply::Refused, |()| Reply::Done);
+                cx.reply(ticket, reply);
+            }
             Command::PublishDurable(ticket, id, message) => self.publish(cx, ticket, id, message, true),
             Command::KeepLog(ticket, id, keep) => self.keep_log(cx, ticket, id, keep),
             Command::History(ticket, id, query) => self.history(cx, ticket, id, query),

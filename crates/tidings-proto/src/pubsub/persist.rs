@@ -298,9 +298,16 @@ impl Persist {
         }
     }
 
-    /// An author's deliveries, and its record to be stored before the program sees them.
-    pub(super) fn deliver(&mut self, topic: &TopicId, id: &NodeId, author: &Author, wall: UnixMillis, event: Event) {
-        self.ready.push(event);
+    /// An author's delivery, if the program gets it, and its record to be stored before.
+    pub(super) fn deliver(
+        &mut self,
+        topic: &TopicId,
+        id: &NodeId,
+        author: &Author,
+        wall: UnixMillis,
+        event: impl Into<Option<Event>>,
+    ) {
+        self.ready.extend(event.into());
         self.note(topic, id, author, wall);
     }
 

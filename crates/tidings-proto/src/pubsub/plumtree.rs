@@ -12,7 +12,6 @@ use super::repair::{Lack, new_gap};
 use super::tree::{Peer, Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
-use crate::io::Event;
 use crate::layer::{Cx, Request, TimerKey};
 use crate::time::{Span, Time};
 use crate::wire::{Bundle, Fetch, Gossip, Graft, IHave, Lane, MAX_RANGES, Message, Prune, Range};
@@ -144,7 +143,8 @@ impl PubSub {
         if t.subscribed {
             // It was delivered before; who asked for history gets it as that.
             let own = batch.header().author == cx.me;
-            cx.event(Event::Delivered(Delivery::history(batch, own, hop)));
+            let told = self.secrets.event(cx, Delivery::history(batch, own, hop));
+            told.into_iter().for_each(|e| cx.event(e));
         }
     }
 
@@ -213,18 +213,15 @@ impl PubSub {
         }
         for r in ready {
             if r.history {
-                let history = Delivery::history(r.batch, false, r.hop);
-                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(history));
+                let history = self.secrets.event(cx, Delivery::history(r.batch, false, r.hop));
+                self.persist.deliver(&topic, &id, author, cx.now.wall, history);
                 continue;
             }
             let delivery = Delivery::new(r.batch, r.late, false, r.hop);
             cx.counters.delivered += delivery.len() as u64;
             cx.counters.delivered_late += if delivery.late() { delivery.len() as u64 } else { 0 };
-            if t.subscribed {
-                self.persist.deliver(&topic, &id, author, cx.now.wall, Event::Delivered(delivery));
-            } else {
-                self.persist.note(&topic, &id, author, cx.now.wall);
-            }
+            let event = if t.subscribed { self.secrets.event(cx, delivery) } else { None };
+            self.persist.deliver(&topic, &id, author, cx.now.wall, event);
         }
     }
 

@@ -9,7 +9,7 @@ use super::message_log::{Entry, Known};
 use super::persist::Used;
 use super::{IDLE, PubSub, Timer, Topic};
 use crate::identity::TopicId;
-use crate::io::{CommandError, Event, Outgoing, Published, Reply, Ticket};
+use crate::io::{CommandError, Outgoing, Published, Reply, Ticket};
 use crate::large::MAX_OWED;
 use crate::layer::{Cx, Request, TimerKey};
 use crate::links::REPAIR;
@@ -137,6 +137,12 @@ impl PubSub {
         if self.leaving {
             return refuse(cx, CommandError::Leaving);
         }
+        if let Some(why) = message.secret.and_then(|s| self.secrets.add(id, s).err()) {
+            return refuse(cx, why);
+        }
+        if let Err(why) = self.secrets.admit(&id, &message) {
+            return refuse(cx, why);
+        }
         let (size, headers) = (message.payload.len(), message.headers.len());
         if size > MAX_MESSAGE {
             return refuse(cx, CommandError::PayloadTooLarge { size, limit: MAX_MESSAGE });
@@ -221,14 +227,16 @@ impl PubSub {
     /// Signs the messages in front of a topic's queue; our stream on it stands at `used`.
     pub(super) fn sign(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64, used: Option<Used>) -> Option<Sealed> {
         let t = self.topics.get_mut(&id)?;
-        let (tickets, messages) = t.outbox.take();
+        let (tickets, mut messages) = t.outbox.take();
         t.outbox.sealed = cx.now.mono;
+        let first_seq = used.map_or(0, |u| u.seq) + 1;
+        self.secrets.seal(cx.crypto, (id, cx.me, epoch, first_seq), &mut messages);
         let certificate = t.outbox.name(cx, epoch);
         let header = BatchHeader {
             topic: id,
             author: cx.me,
             epoch,
-            first_seq: used.map_or(0, |u| u.seq) + 1,
+            first_seq,
             wall_ms: cx.now.wall.0,
             previous: self.persist.own(&id),
             payloads: messages.iter().map(|m| m.payload.len() as u32).collect(),
@@ -273,7 +281,8 @@ impl PubSub {
             cx.reply(ticket, Reply::Published(Published { id: batch.message_id(i), epoch, seq, neighbors }));
         }
         if t.subscribed {
-            cx.event(Event::Delivered(Delivery::new(batch, false, true, 0)));
+            let own = self.secrets.event(cx, Delivery::new(batch, false, true, 0));
+            own.into_iter().for_each(|e| cx.event(e));
         }
     }
 }

@@ -167,7 +167,7 @@ fn page(cx: &Cx<'_>, whole: bool, ids: &VecDeque<ShortId>) -> Page {
     };
     let pushes: Vec<Option<Push>> = ids.iter().take(wire::MAX_RECORDS).map(push).collect();
     let there: Vec<Push> = pushes.iter().flatten().copied().collect();
-    let (m, payload, taken) = tree::frame(cx, &there, false);
+    let (m, payload, taken) = tree::frame(cx, &there);
     // Those behind the last that fits come with the next.
     let taken = if taken == there.len() {
         pushes.len()
@@ -181,7 +181,7 @@ fn page(cx: &Cx<'_>, whole: bool, ids: &VecDeque<ShortId>) -> Page {
 
 impl Store {
     /// Whether a message is about records and not about a topic.
-    pub(crate) fn is_meant(message: &Message) -> bool {
+    pub fn is_meant(message: &Message) -> bool {
         use crate::anti_entropy::sync::Sessions;
         match message {
             Message::Compare(m) => m.set == SetTag::RECORDS,
@@ -194,7 +194,11 @@ impl Store {
             Message::WantItems(m) => m.set == SetTag::RECORDS,
             Message::Offer(m) => m.set == SetTag::RECORDS,
             Message::Served(m) => m.set == SetTag::RECORDS,
-            Message::Records(_) | Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) => true,
+            Message::Records(_)
+            | Message::RecordsHeld(_)
+            | Message::RecordsWanted(_)
+            | Message::RecordsLazy(_)
+            | Message::RecordsWave(_) => true,
             _ => false,
         }
     }

@@ -15,8 +15,8 @@
 //! kept or passed on; of a key the highest version stands everywhere; what is over or was displaced does not come back; each
 //! set, what waits for neighbours and what is asked for is bounded; one neighbour gets so much of our time and no more.
 //!
-//! Messages: `Records`, `RecordsHeld`, `RecordsWanted`, `RecordsLazy`, and those of anti-entropy. Timers: `Flush`, `Announce`,
-//! `Repair`, `Wave`, `Expire`, `Reconcile`.
+//! Messages: `Records`, `RecordsHeld`, `RecordsWanted`, `RecordsLazy`, `RecordsWave`, and those of anti-entropy. Timers: `Flush`, `Announce`,
+//! `Repair`, `Wave`, `Passed`, `Expire`, `Reconcile`.
 
 pub mod chain;
 mod compare;
@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub crypto: &'a dyn Crypto,
     /// The key of this network's records: what is signed in one network says nothing in another.
     pub network: &'a [u8; 32],
+    /// That of its attestations ([`crate::discovery::reach`]).
+    pub reached: &'a [u8; 32],
 }
 
 /// How a record changed.
@@ -76,8 +78,10 @@ pub enum Timer {
     Announce,
     /// Ask for what was announced and did not come.
     Repair,
-    /// Take links out of the tree that the last wave did not need.
+    /// Begin a wave.
     Wave,
+    /// Take links out of the tree that the last wave did not need.
+    Passed,
     /// Drop what is over.
     Expire,
     /// Compare with the neighbours.
@@ -98,16 +102,26 @@ pub fn key(network: &Network) -> [u8; 32] {
     network.derive("tidings 1 records")
 }
 
+/// Bytes that the records of all sets take at most, with everything that is kept of them, of neighbours, and of a comparison that
+/// takes `comparing`; see [`crate::limits`]. A record costs some 640 bytes beside its own (an estimate from the sizes of the
+/// structures), its items under three keys as in a topic's log, and its place in the roster half a kilobyte.
+pub(crate) fn bytes(neighbors: usize, comparing: usize) -> usize {
+    let sets: usize = sets::all().iter().map(|r| r.most_bytes + r.most * (640 + 3 * 96 + 512)).sum();
+    sets + store::REMEMBERED + tree::WAITING + neighbors * peers::WAITING * 64 + comparing
+}
+
 /// The records layer.
 pub struct Records {
     network: [u8; 32],
+    reached: [u8; 32],
     rng: Rng,
     peers: Vec<Peer>,
     missing: BTreeMap<u32, Missing>,
     wave: Option<Wave>,
-    /// When the last wave was seen, and the next may be begun here.
-    waved: Time,
-    wave_at: Time,
+    /// When the last wave was seen.
+    waved: Option<Time>,
+    /// Whom records come from, as far as the last wave told.
+    parent: Option<NodeId>,
     /// Whole records that were asked for, and when.
     asked_keys: BTreeMap<(SetId, u64), Time>,
     sync: Sync,
@@ -124,17 +138,16 @@ impl std::fmt::Debug for Records {
 }
 
 impl Records {
-    pub(crate) fn new(network: &Network, seed: &[u8; 32], now: Time) -> Records {
-        let mut rng = Rng::derive(seed, "records", &[]);
-        let wave_at = now + tree::next_wave(&mut rng);
+    pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Records {
         Records {
             network: key(network),
-            rng,
+            reached: crate::discovery::reach::key(network),
+            rng: Rng::derive(seed, "records", &[]),
             peers: Vec::new(),
             missing: BTreeMap::new(),
             wave: None,
-            waved: Time::default(),
-            wave_at,
+            waved: None,
+            parent: None,
             asked_keys: BTreeMap::new(),
             sync: Sync::default(),
             sessions: Sessions::of_records(),
@@ -150,7 +163,7 @@ impl Records {
         }
         match message {
             Message::Records(m) => self.on_records(cx, from, lane, &m, payload),
-            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) => {
+            Message::RecordsHeld(_) | Message::RecordsWanted(_) | Message::RecordsLazy(_) | Message::RecordsWave(_) => {
                 self.on_message(cx, from, message);
             }
             other => self.on_comparing(cx, from, other, &payload),
@@ -188,6 +201,7 @@ impl Layer for Records {
             Message::RecordsHeld(m) => self.on_held(cx, from, &m),
             Message::RecordsWanted(m) => self.on_wanted(cx, from, &m),
             Message::RecordsLazy(_) => self.on_lazy(cx, from),
+            Message::RecordsWave(m) => self.on_wave(cx, Some(from), m.id),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -216,7 +230,8 @@ impl Layer for Records {
             Timer::Flush => {}
             Timer::Announce => self.announce(cx),
             Timer::Repair => self.repair(cx),
-            Timer::Wave => self.end_wave(cx),
+            Timer::Wave => self.begin_wave(cx),
+            Timer::Passed => self.end_wave(cx),
             Timer::Expire => self.expire(cx),
             Timer::Reconcile => self.reconcile(cx),
         }

@@ -4,6 +4,7 @@
 //! what is new and within its time and its limits is then verified. To add a set, add a row.
 
 use super::{Context, signed};
+use crate::discovery::coordinator;
 use crate::identity::RecordKey;
 use crate::time::{Span, UnixMillis};
 use crate::wire::ChainValue;
@@ -116,8 +117,8 @@ static SETS: [Rules; 3] = [
         most_bytes: 8 << 20,
         longest: 8 << 10,
         life: Span::from_secs(24 * 3_600),
-        peek: nothing_yet,
-        verify: signed::verify,
+        peek: coordinator::peek,
+        verify: coordinator::verify,
         stays: Stays::First,
     },
     Rules {

@@ -39,16 +39,27 @@ pub struct Statement {
 
 /// Signs a record as the node that `crypto` signs for.
 pub fn sign(set: SetId, network: &[u8; 32], crypto: &dyn Crypto, said: &Statement, content: &[u8]) -> Bytes {
-    let mut out = Vec::with_capacity(OVERHEAD + content.len());
-    out.extend_from_slice(crypto.node_id().as_bytes());
-    out.extend_from_slice(&said.version.to_le_bytes());
-    out.extend_from_slice(&said.issued.0.to_le_bytes());
-    out.extend_from_slice(&u32::try_from(said.life.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&said.anchor.0);
+    let mut out = head(&crypto.node_id(), said);
     out.extend_from_slice(content);
     let signature = crypto.sign(&digest(set, network, &out));
     out.extend_from_slice(&signature);
     out.into()
+}
+
+/// What a record says before its content.
+pub fn head(owner: &NodeId, said: &Statement) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(owner.as_bytes());
+    out.extend_from_slice(&said.version.to_le_bytes());
+    out.extend_from_slice(&said.issued.0.to_le_bytes());
+    out.extend_from_slice(&u32::try_from(said.life.as_millis()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&said.anchor.0);
+    out
+}
+
+/// The part of a record before its content.
+pub fn head_of(record: &[u8]) -> &[u8] {
+    &record[..CONTENT.min(record.len())]
 }
 
 fn digest(set: SetId, network: &[u8; 32], signed: &[u8]) -> [u8; 32] {
@@ -65,6 +76,9 @@ pub fn peek(bytes: &[u8]) -> Result<Claim, Refused> {
     if bytes.len() < OVERHEAD {
         return Err(Refused::Malformed);
     }
+    if is_weak(bytes) {
+        return Err(Refused::Malformed);
+    }
     let number = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
     let (mut key, mut anchor) = ([0; 32], [0; 16]);
     key.copy_from_slice(&bytes[..32]);
@@ -76,6 +90,34 @@ pub fn peek(bytes: &[u8]) -> Result<Claim, Refused> {
         life: Span::from_millis(number(48) & u64::from(u32::MAX)),
         anchor: Some(ChainValue(anchor)),
     })
+}
+
+/// The Ed25519 points of low order, their sign aside: for such a key anybody can make signatures (RFC 8032 lets verifiers
+/// accept them). The last three are the same numbers past the field's end.
+const WEAK: [[u8; 32]; 7] = [
+    point(0, 0, 0),
+    point(1, 0, 0),
+    *b"\x26\xe8\x95\x8f\xc2\xb2\x27\xb0\x45\xc3\xf4\x89\xf2\xef\x98\xf0\xd5\xdf\xac\x05\xd3\xc6\x33\x39\xb1\x38\x02\x88\x6d\x53\xfc\x05",
+    *b"\xc7\x17\x6a\x70\x3d\x4d\xd8\x4f\xba\x3c\x0b\x76\x0d\x10\x67\x0f\x2a\x20\x53\xfa\x2c\x39\xcc\xc6\x4e\xc7\xfd\x77\x92\xac\x03\x7a",
+    point(0xec, 0xff, 0x7f),
+    point(0xed, 0xff, 0x7f),
+    point(0xee, 0xff, 0x7f),
+];
+
+/// A number by its first, middle and last bytes.
+const fn point(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut p = [middle; 32];
+    p[0] = first;
+    p[31] = last;
+    p
+}
+
+/// Whether a record's owner is no key that only one can sign with.
+fn is_weak(record: &[u8]) -> bool {
+    let Some(owner) = record.first_chunk::<32>() else { return true };
+    let mut unsigned = *owner;
+    unsigned[31] &= 0x7f;
+    WEAK.contains(&unsigned)
 }
 
 /// Whether the owner signed it.

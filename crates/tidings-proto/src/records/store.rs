@@ -23,6 +23,8 @@ const MAX_GONE: usize = 32_768;
 /// Ids of versions that were replaced are remembered for so long: announcements of them are late, not news.
 const PAST: Span = Span::from_secs(120);
 const MAX_PAST: usize = 32_768;
+/// Bytes of what is over and of those ids.
+pub(super) const REMEMBERED: usize = MAX_GONE * 192 + MAX_PAST * 64;
 /// Changes within so long are on their way between neighbours: a difference they explain is none (the slowest paths measured
 /// take half a second). And so many of them are looked at, in all combinations.
 const YOUNG: Span = Span::from_secs(3);

@@ -20,8 +20,6 @@ const MAX_ASKED: usize = 4_096;
 enum Came {
     /// Along the tree, or because they were asked for.
     Pushed,
-    /// On every link.
-    Wave,
     /// Because we compared.
     Fetched,
 }
@@ -49,12 +47,7 @@ impl Records {
         m: &wire::Records,
         mut payload: Bytes,
     ) {
-        let alone = m.full.len() + m.fresh.len() == 1;
-        let came = match lane {
-            Lane::Bulk => Came::Fetched,
-            _ if m.wave && alone => Came::Wave,
-            _ => Came::Pushed,
-        };
+        let came = if lane == Lane::Bulk { Came::Fetched } else { Came::Pushed };
         for f in &m.full {
             let len = usize::from(f.len);
             if len > payload.len() {
@@ -88,18 +81,14 @@ impl Records {
             Err(why) => return count(cx, why),
         };
         cx.counters.records_duplicate += u64::from(change.is_none());
-        let Some((id, step)) = cx.records.get(set, &key).map(|r| (short(&r.id()), r.step())) else { return };
-        self.arrived(id);
-        let fresh = change.map_or(step > 0, |c| c == Change::Refreshed);
-        if came == Came::Wave && self.on_wave(cx, Some(from), id) {
-            self.spread_wave(cx, Some(from), set, key, fresh);
-        } else if change.is_some() && came != Came::Fetched {
-            self.spread(cx, Some(from), set, key, fresh);
+        let Some(id) = cx.records.get(set, &key).map(|r| short(&r.id())) else { return };
+        self.missing.remove(&id);
+        let Some(change) = change else { return };
+        if came != Came::Fetched {
+            self.spread(cx, Some(from), set, key, change == Change::Refreshed);
         }
-        if let Some(change) = change {
-            cx.counters.records_received += 1;
-            cx.signal(Signal::RecordChanged { set, key, change });
-        }
+        cx.counters.records_received += 1;
+        cx.signal(Signal::RecordChanged { set, key, change });
     }
 
     fn take_full(&mut self, cx: &mut Cx<'_>, from: NodeId, f: &FullRecord, bytes: Bytes) -> Result<Taken, Refused> {
@@ -148,7 +137,7 @@ impl Records {
             return Err(Refused::Forged);
         }
         self.check_room(cx, rules, &claim, bytes.len())?;
-        let context = Context { crypto: cx.crypto, network: &self.network };
+        let context = Context { crypto: cx.crypto, network: &self.network, reached: &self.reached };
         if !(rules.verify)(f.set, &bytes, &context) {
             return Err(Refused::Forged);
         }
@@ -277,13 +266,7 @@ impl Records {
     }
 
     fn publish(&mut self, cx: &mut Cx<'_>, set: SetId, key: RecordKey, change: Change) {
-        let fresh = change == Change::Refreshed;
-        let Some(id) = cx.records.get(set, &key).map(|r| short(&r.id())) else { return };
-        if self.may_wave(cx.now.mono) && self.on_wave(cx, None, id) {
-            self.spread_wave(cx, None, set, key, fresh);
-        } else {
-            self.spread(cx, None, set, key, fresh);
-        }
+        self.spread(cx, None, set, key, change == Change::Refreshed);
         cx.signal(Signal::RecordChanged { set, key, change });
         self.arm_expiry(cx);
     }

@@ -5,11 +5,11 @@
 //!
 //! What differs, and why:
 //! - *No prune for a duplicate.* With as many publishers as nodes, and some at the same moment, prunes for one flood cut what
-//!   another counts on. Instead one record in a minute or so is a *wave*: it is sent on every link, whoever brings it first is
-//!   the parent and is told so, and when it has passed, links that are neither to a parent nor to a child leave the tree. So the
-//!   tree is one of shortest paths, whatever grew or broke before, and what a graft closed too much is open again.
-//!   Of two waves at once the one with the lower id goes on. Anybody may begin one when none came for long: at a random time,
-//!   so that mostly one does.
+//!   another counts on; and records are too rare to keep a tree whole under churn. Instead a *wave* goes over all links every
+//!   half a minute or so: whoever brings it first is the parent and is told so, and when it has passed, links that are neither to
+//!   a parent nor to a child leave the tree. So the tree is one of shortest paths, whatever grew or broke before, and what a
+//!   graft closed too much is open again. Of two waves at once the one with the lower id goes on. Anybody may begin one when
+//!   none came for long, at a random time, so that mostly one does; who lost its parent begins one soon.
 //! - *A newcomer's first neighbour is its parent.* Until the next wave the tree is as the network grew.
 //! - *What only says that something still holds can wait*: it is held for [`HOLD`] at each hop, and announced every
 //!   [`ROUND`]; what is new is pushed at once and announced within [`SOON`].
@@ -21,27 +21,33 @@ use super::store::short;
 use super::{Records, Timer};
 use crate::identity::{NodeId, RecordKey};
 use crate::layer::{Cx, TimerKey};
-use crate::rng::Rng;
 use crate::time::{Span, Time};
-use crate::wire::{self, FreshRecord, FullRecord, Lane, Message, RecordsHeld, RecordsLazy, RecordsWanted, SetId};
+use crate::wire::{
+    self, FreshRecord, FullRecord, Lane, Message, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave, SetId,
+};
 
 /// How long a refresh is held for others to share its frame (a guess: it is in no hurry, but neighbours whose records differ
 /// for long compare them in vain).
 const HOLD: Span = Span::from_millis(50);
 /// Announcements of refreshes, and of what is new.
 const ROUND: Span = Span::from_secs(4);
-const SOON: Span = Span::from_millis(300);
+const SOON: Span = Span::from_millis(150);
 /// What is announced is waited for so long before it is asked for, and once more before somebody else is.
-const PATIENCE: Span = Span::from_millis(300);
+const PATIENCE: Span = Span::from_millis(250);
 const AGAIN: Span = Span::from_millis(700);
 const TRIES: usize = 3;
 /// Announcements remembered, and announcers of each.
 const MAX_MISSING: usize = 8_192;
 const ANNOUNCERS: usize = 4;
-/// The time between waves, and how much longer it may be here than elsewhere; and the least that is let pass (guesses: a wave
-/// costs some twenty frames a node).
+/// Bytes of those.
+pub(super) const WAITING: usize = MAX_MISSING * (ANNOUNCERS * 32 + 96);
+/// The time between waves; how much longer it may be here than elsewhere, at least and for each record, so that mostly one
+/// node begins; how soon when a parent was lost; and the least that is let pass (guesses: a wave costs some twenty small
+/// frames a node).
 const WAVE: u64 = 30_000_000;
 const WAVE_SPREAD: u64 = 30_000_000;
+const WAVE_EACH: u64 = 500_000;
+const SOONER: Span = Span::from_secs(1);
 const WAVE_LEAST: Span = Span::from_secs(10);
 /// A wave has passed after so long at most, and at least (as in `pubsub/prune.rs`: a few round trips).
 const PASSED_MOST: Span = Span::from_millis(600);
@@ -64,16 +70,9 @@ pub(super) struct Missing {
 #[derive(Debug)]
 pub(super) struct Wave {
     id: u32,
-    began: Time,
-    parent: Option<NodeId>,
     children: Vec<NodeId>,
     /// Who brought it again.
     again: Vec<NodeId>,
-}
-
-/// How long until a node may begin a wave.
-pub(super) fn next_wave(rng: &mut Rng) -> Span {
-    Span(WAVE + rng.between(0, WAVE_SPREAD))
 }
 
 impl Records {
@@ -119,7 +118,7 @@ impl Records {
             let (id, pushes) = (p.id, std::mem::take(&mut p.pushes));
             // Who takes nothing is left to comparing, when it does again.
             if cx.links().may_announce(&id) {
-                send(cx, id, Lane::Control, &pushes, false);
+                send(cx, id, Lane::Control, &pushes);
             } else {
                 cx.counters.records_shed += pushes.len() as u64;
             }
@@ -205,11 +204,6 @@ impl Records {
         self.arm_repair(cx);
     }
 
-    /// A record came.
-    pub(super) fn arrived(&mut self, id: u32) {
-        self.missing.remove(&id);
-    }
-
     pub(super) fn on_wanted(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &RecordsWanted) {
         let now = cx.now.mono;
         let mut out = Vec::new();
@@ -231,7 +225,7 @@ impl Records {
         out.retain(|_| p.asks.spend(now));
         cx.counters.records_limited += (asked - out.len()) as u64;
         if cx.links().may_announce(&from) {
-            send(cx, from, Lane::Control, &out, false);
+            send(cx, from, Lane::Control, &out);
         }
     }
 
@@ -246,6 +240,9 @@ impl Records {
         if self.peers.iter().any(|p| p.id == peer) {
             return;
         }
+        if self.peers.is_empty() {
+            self.arm_wave(cx, false);
+        }
         self.peers.push(Peer::new(peer));
         self.keep_a_parent(cx);
         self.compare_with_new(cx, peer);
@@ -254,14 +251,14 @@ impl Records {
     pub(super) fn on_neighbor_down(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         self.peers.retain(|p| p.id != peer);
         self.forget_sync(cx, &peer);
-        self.keep_a_parent(cx);
+        self.lost(cx, &peer);
     }
 
     pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
         let Some(p) = self.peer(peer) else { return };
         p.suspected = true;
         p.eager = false;
-        self.keep_a_parent(cx);
+        self.lost(cx, peer);
     }
 
     pub(super) fn on_recovered(&mut self, peer: &NodeId) {
@@ -275,72 +272,91 @@ impl Records {
         if self.peers.iter().any(|p| p.eager) {
             return;
         }
-        let able = self.peers.iter_mut().filter(|p| !p.suspected);
-        let near = |p: &Peer| (cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id);
-        let Some(p) = able.min_by_key(|p| near(p)) else { return };
-        p.eager = true;
-        let id = p.id;
-        cx.send(id, RecordsWanted { eager: true, ..RecordsWanted::default() });
+        let able = self.peers.iter().filter(|p| !p.suspected);
+        let near = |p: &&Peer| (cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id);
+        if let Some(p) = able.min_by_key(near).map(|p| p.id) {
+            self.parent = Some(p);
+            self.graft(cx, p);
+        }
     }
 
-    /// Whether a record of this node's own is to be a wave.
-    pub(super) fn may_wave(&self, now: Time) -> bool {
-        self.wave_at <= now && self.wave.is_none() && self.peers.len() > 1
+    /// Records come this way no longer. The next best neighbour may be one that gets them from us: a wave tells.
+    fn lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
+        self.keep_a_parent(cx);
+        if self.parent == Some(*peer) {
+            self.parent = None;
+            let near = |p: &&Peer| (cx.topology.rtt(&p.id).unwrap_or(Span(u64::MAX)), p.id);
+            let able = self.peers.iter().filter(|p| !p.suspected && !p.eager);
+            if let Some(p) = able.min_by_key(near).map(|p| p.id) {
+                self.parent = Some(p);
+                self.graft(cx, p);
+            }
+            self.arm_wave(cx, true);
+        }
     }
 
-    /// A record came as a wave. Returns whether it goes on from here.
-    pub(super) fn on_wave(&mut self, cx: &mut Cx<'_>, from: Option<NodeId>, id: u32) -> bool {
+    /// When a wave is begun here if none comes: later the more others there are to begin one.
+    fn arm_wave(&mut self, cx: &mut Cx<'_>, soon: bool) {
+        let spread = WAVE_SPREAD.max(WAVE_EACH.saturating_mul(cx.records.digest().count));
+        let wait = if soon { self.rng.between(SOONER.0, SOONER.0 * 3) } else { WAVE + self.rng.between(0, spread) };
+        let (key, at) = (TimerKey::Records(Timer::Wave), cx.now.mono + Span(wait));
+        if soon { cx.deadlines.set_no_later(key, at) } else { cx.deadlines.set(key, at) }
+    }
+
+    /// No wave came for long.
+    pub(super) fn begin_wave(&mut self, cx: &mut Cx<'_>) {
+        if self.peers.len() > 1 && self.wave.is_none() {
+            let id = self.rng.next_u64() as u32;
+            self.on_wave(cx, None, id);
+        } else {
+            self.arm_wave(cx, false);
+        }
+    }
+
+    /// A wave comes by: from a neighbour, or begun here.
+    pub(super) fn on_wave(&mut self, cx: &mut Cx<'_>, from: Option<NodeId>, id: u32) {
         let now = cx.now.mono;
         match &mut self.wave {
             Some(w) if w.id == id => {
                 w.again.extend(from.filter(|f| !w.again.contains(f)));
-                return false;
+                return;
             }
-            Some(w) if w.id < id => return false,
+            Some(w) if w.id < id => return,
             Some(_) => {}
-            None if from.is_some() && now.since(self.waved) < WAVE_LEAST && self.waved > Time::default() => {
-                return false;
+            None if from.is_some() && self.waved.is_some_and(|at| now.since(at) < WAVE_LEAST) => {
+                cx.counters.records_limited += 1;
+                return;
             }
             None => {}
         }
         cx.counters.record_waves += 1;
-        self.wave = Some(Wave { id, began: now, parent: from, children: Vec::new(), again: Vec::new() });
-        self.waved = now;
-        self.wave_at = now + next_wave(&mut self.rng);
+        self.wave = Some(Wave { id, children: Vec::new(), again: Vec::new() });
+        self.waved = Some(now);
+        self.parent = from;
+        self.arm_wave(cx, false);
         let far = self.peers.iter().filter_map(|p| cx.topology.rtt(&p.id)).max().unwrap_or(PASSED_LEAST);
         let passed = Span(far.times(ROUND_TRIPS).0.clamp(PASSED_LEAST.0, PASSED_MOST.0));
-        cx.deadlines.set(TimerKey::Records(Timer::Wave), now + passed);
-        if let Some(p) = from.and_then(|f| self.peer(&f)) {
-            p.eager = true;
-            let id = p.id;
-            cx.send(id, RecordsWanted { eager: true, ..RecordsWanted::default() });
+        cx.deadlines.set(TimerKey::Records(Timer::Passed), now + passed);
+        if let Some(from) = from {
+            self.graft(cx, from);
         }
-        true
+        for p in self.peers.iter().filter(|p| Some(p.id) != from) {
+            cx.send(p.id, RecordsWave { id });
+        }
     }
 
-    /// Sends a record on every link.
-    pub(super) fn spread_wave(
-        &mut self,
-        cx: &mut Cx<'_>,
-        but: Option<NodeId>,
-        set: SetId,
-        key: RecordKey,
-        fresh: bool,
-    ) {
-        let to: Vec<NodeId> = self.peers.iter().map(|p| p.id).filter(|p| Some(*p) != but).collect();
-        for id in to {
-            if cx.links().may_announce(&id) {
-                send(cx, id, Lane::Control, &[Push { set, key, fresh }], true);
-            }
+    fn graft(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        if let Some(p) = self.peer(&peer) {
+            p.eager = true;
+            cx.send(peer, RecordsWanted { eager: true, ..RecordsWanted::default() });
         }
     }
 
     /// A wave has passed: what it did not need leaves the tree.
     pub(super) fn end_wave(&mut self, cx: &mut Cx<'_>) {
         let Some(w) = self.wave.take() else { return };
-        debug_assert!(w.began <= cx.now.mono);
         for p in self.peers.iter_mut().filter(|p| p.eager && w.again.contains(&p.id)) {
-            if Some(p.id) != w.parent && !w.children.contains(&p.id) {
+            if Some(p.id) != self.parent && !w.children.contains(&p.id) {
                 p.eager = false;
                 cx.send(p.id, RecordsLazy {});
             }
@@ -350,10 +366,10 @@ impl Records {
 }
 
 /// Sends records, as they are now, in as few frames as hold them.
-pub(super) fn send(cx: &mut Cx<'_>, to: NodeId, lane: Lane, pushes: &[Push], wave: bool) -> u64 {
+pub(super) fn send(cx: &mut Cx<'_>, to: NodeId, lane: Lane, pushes: &[Push]) -> u64 {
     let (mut sent, mut rest) = (0, pushes);
     while !rest.is_empty() {
-        let (m, payload, taken) = frame(cx, rest, wave);
+        let (m, payload, taken) = frame(cx, rest);
         let count = (m.full.len() + m.fresh.len()) as u64;
         if count > 0 {
             let frame = Message::from(m).frame_with(payload.freeze());
@@ -370,8 +386,8 @@ pub(super) fn send(cx: &mut Cx<'_>, to: NodeId, lane: Lane, pushes: &[Push], wav
 }
 
 /// The first of `pushes` that fit one frame, and how many they are.
-pub(super) fn frame(cx: &Cx<'_>, pushes: &[Push], wave: bool) -> (wire::Records, BytesMut, usize) {
-    let (mut m, mut payload, mut taken) = (wire::Records { wave, ..wire::Records::default() }, BytesMut::new(), 0);
+pub(super) fn frame(cx: &Cx<'_>, pushes: &[Push]) -> (wire::Records, BytesMut, usize) {
+    let (mut m, mut payload, mut taken) = (wire::Records::default(), BytesMut::new(), 0);
     for p in pushes {
         let Some(r) = cx.records.get(p.set, &p.key) else {
             taken += 1;

@@ -7,8 +7,9 @@ use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICA
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
+use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
-use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted};
+use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -453,6 +454,7 @@ messages! {
     71 RecordsHeld |m| m.ids.len() <= MAX_NAMED;
     72 RecordsWanted |m| m.ids.len() <= MAX_NAMED && m.keys.len() <= MAX_NAMED;
     73 RecordsLazy |_| true;
+    74 RecordsWave |_| true;
     80 Certified |_| true;
     81 AskCertificates |m| m.certificates.len() <= MAX_CERTIFICATES_ASKED;
     82 Certificate |_| true;
@@ -462,6 +464,8 @@ messages! {
     87 NotFound |_| true;
     88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
     89 LackProof |_| true;
+    96 AskReach |_| true;
+    97 Reached |_| true;
 }
 
 impl Message {

@@ -18,6 +18,7 @@ mod frame;
 mod large;
 mod messages;
 mod probes;
+mod reach;
 mod reconcile;
 mod records;
 
@@ -27,6 +28,7 @@ pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
 pub use messages::*;
 pub use probes::*;
+pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
 

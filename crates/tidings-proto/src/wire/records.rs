@@ -79,10 +79,6 @@ pub struct Records {
     #[n(1)]
     #[cbor(default)]
     pub fresh: Vec<FreshRecord>,
-    /// Sent on every link, not only the tree's: whoever brings it first is the parent.
-    #[n(2)]
-    #[cbor(default)]
-    pub wave: bool,
 }
 
 /// Announces records on links that are not in the tree.
@@ -110,6 +106,15 @@ pub struct RecordsWanted {
     #[n(2)]
     #[cbor(default)]
     pub eager: bool,
+}
+
+/// Measures the tree of records anew: passed on over every link, whoever brings it first is the parent.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RecordsWave {
+    /// Drawn at random; of two at the same time the lower one goes on.
+    #[n(0)]
+    pub id: u32,
 }
 
 /// Takes a link out of the tree of records.

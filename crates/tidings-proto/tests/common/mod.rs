@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::counters::Counters;
 use tidings_proto::crypto::{Crypto, SimCrypto};
-use tidings_proto::identity::{Addr, Network, NodeId, PeerAddr, SecretKey, TopicId};
+use tidings_proto::identity::{Addr, AgentSecret, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use tidings_proto::io::*;
 use tidings_proto::log::*;
 use tidings_proto::node::{Error, Node};
@@ -57,6 +57,13 @@ impl Fake {
         Fake { id, addr: PeerAddr { id, addrs: vec![addr(n)] }, crypto }
     }
 
+    /// One of more than there are numbers for.
+    pub(crate) fn of(secret: [u8; 32]) -> Fake {
+        let crypto = SimCrypto::new(&SecretKey::from_bytes(secret));
+        let id = crypto.node_id();
+        Fake { id, addr: PeerAddr { id, addrs: vec![addr(0)] }, crypto }
+    }
+
     /// A header for messages of this peer, to be changed as a test needs it.
     pub(crate) fn header(&self, seq: u64, payloads: &[&[u8]]) -> BatchHeader {
         BatchHeader {
@@ -72,6 +79,11 @@ impl Fake {
             large: None,
             certificate: None,
         }
+    }
+
+    /// What this peer signs and seals with.
+    pub(crate) fn port(&self) -> &SimCrypto {
+        &self.crypto
     }
 
     /// Signs as this peer.
@@ -117,7 +129,7 @@ pub(crate) enum Did {
 }
 
 /// What waits to be written.
-pub(crate) type Records = Vec<(Bytes, Option<Bytes>)>;
+pub(crate) type Rows = Vec<(Bytes, Option<Bytes>)>;
 
 /// What waits to be appended.
 #[derive(Debug)]
@@ -145,7 +157,7 @@ pub(crate) struct Driven {
     pub(crate) mute: BTreeSet<NodeId>,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
-    pub(crate) writes: Vec<(StoreTicket, Records)>,
+    pub(crate) writes: Vec<(StoreTicket, Rows)>,
     /// The durable log, as it was appended.
     pub(crate) log: Vec<(TopicId, LogRecord)>,
     /// Answers `Append` at once; otherwise it is left in `appends`.
@@ -168,6 +180,24 @@ impl Driven {
 
     fn drawn(config: GossipConfig, seed: u8) -> Driven {
         Driven::with_port(config, seed, SimCrypto::new(&SecretKey::from_bytes(SECRET)))
+    }
+
+    /// A node with a key of its own.
+    pub(crate) fn keyed(key: u8) -> Driven {
+        let port = SimCrypto::new(&SecretKey::from_bytes([key; 32]));
+        let mut d = Driven::with_port(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
+    }
+
+    /// A node that speaks for an agent.
+    pub(crate) fn agent(agent: &AgentSecret) -> Driven {
+        let port = SimCrypto::with_agent(&SecretKey::from_bytes(SECRET), agent);
+        let mut d = Driven::with_port(GossipConfig::default(), 5, port);
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(200)] });
+        d
     }
 
     /// A node that signs with this, and has not been told yet what is stored.
@@ -472,9 +502,14 @@ impl Driven {
 
     /// Links `peer` and makes it a neighbour in the network's overlay and on the usual topic.
     pub(crate) fn neighbor(&mut self, peer: &Fake) {
+        self.neighbor_on(peer, news());
+    }
+
+    /// As [`Driven::neighbor`], on another topic.
+    pub(crate) fn neighbor_on(&mut self, peer: &Fake, topic: TopicId) {
         self.link(peer);
         self.befriend(peer, Overlay::Root);
-        self.befriend(peer, Overlay::Topic(news()));
+        self.befriend(peer, Overlay::Topic(topic));
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -25,6 +25,8 @@ mod durable;
 
 mod history_on_disk;
 
+mod private_topics;
+
 mod refusals;
 
 mod without_a_neighbour;

@@ -438,9 +438,9 @@ fn of_unwant() {
 #[test]
 fn of_records() {
     insta::assert_snapshot!(wire("Records"), @r"
-    01463f0000000000
-    a30081840119012c0c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f101818401
-    1b01020304050607080c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f102f5
+    01463d0000000000
+    a20081840119012c0c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f101818401
+    1b01020304050607080c820350f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
     ");
 }
 
@@ -465,6 +465,14 @@ fn of_records_lazy() {
     insta::assert_snapshot!(wire("RecordsLazy"), @r"
     0149010000000000
     a0
+    ");
+}
+
+#[test]
+fn of_records_wave() {
+    insta::assert_snapshot!(wire("RecordsWave"), @r"
+    014a070000000000
+    a1001a01020304
     ");
 }
 

@@ -14,6 +14,8 @@ pub(super) fn examples() -> Vec<Message> {
         NotFound { id: 0x0102_0304_0506_0708 }.into(),
         Deposit { whereabouts: vec![0xbe; 70], walk: 3, ttl: 23, known: 1 }.into(),
         LackProof { certificate, walk: 3, ttl: 23, known: 1 }.into(),
+        AskReach { me: peer(0x11) }.into(),
+        Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
     ]
 }
 
@@ -36,6 +38,8 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(whereabouts, walk, ttl, known)| { Deposit { whereabouts, walk, ttl, known }.into() }),
         (any::<[u8; 32]>(), n(), n(), n())
             .prop_map(|(c, walk, ttl, known)| { LackProof { certificate: CertificateId(c), walk, ttl, known }.into() }),
+        n().prop_map(|p| AskReach { me: peer(p) }.into()),
+        (n(), any::<u64>(), n()).prop_map(|(p, at_ms, s)| Reached { you: peer(p), at_ms, signature: [s; 64] }.into()),
     ]
 }
 
@@ -92,5 +96,27 @@ fn the_bytes_of_lack_proof() {
     01592a0000000000
     a4005820cececececececececececececececececececececececececececece
     cececece010302170301
+    ");
+}
+
+#[test]
+fn the_bytes_of_ask_reach() {
+    insta::assert_snapshot!(wire("AskReach"), @r"
+    0160440000000000
+    a100825820111111111111111111111111111111111111111111111111111111
+    111111111182820146c0000201115182025220010db800000000000000000000
+    00011152
+    ");
+}
+
+#[test]
+fn the_bytes_of_reached() {
+    insta::assert_snapshot!(wire("Reached"), @r"
+    0161910000000000
+    a300825820111111111111111111111111111111111111111111111111111111
+    111111111182820146c0000201115182025220010db800000000000000000000
+    00011152011b0000019b76daa8000258405a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+    5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+    5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
     ");
 }

@@ -138,7 +138,6 @@ fn the_fullest_message_fits_a_body() {
         Records {
             full: vec![FullRecord { set: SetId(255), age: u32::MAX, ..whole(u16::MAX) }; MAX_RECORDS],
             fresh: vec![FreshRecord { set: SetId(255), age: u32::MAX, ..fresh() }; MAX_RECORDS],
-            wave: true,
         }
         .into(),
         RecordsWanted { ids: vec![u32::MAX; MAX_NAMED], keys: vec![(SetId(255), u64::MAX); MAX_NAMED], eager: true }
@@ -181,8 +180,8 @@ fn of_chunk_numbers() {
 
 #[test]
 fn of_records() {
-    at_and_past(|n| Records { full: vec![whole(0); n], fresh: vec![], wave: false }.into(), MAX_RECORDS);
-    at_and_past(|n| Records { full: vec![], fresh: vec![fresh(); n], wave: false }.into(), MAX_RECORDS);
+    at_and_past(|n| Records { full: vec![whole(0); n], fresh: vec![] }.into(), MAX_RECORDS);
+    at_and_past(|n| Records { full: vec![], fresh: vec![fresh(); n] }.into(), MAX_RECORDS);
     at_and_past(|n| RecordsHeld { ids: vec![u32::MAX; n] }.into(), MAX_NAMED);
     at_and_past(|n| RecordsWanted { ids: vec![u32::MAX; n], keys: vec![], eager: false }.into(), MAX_NAMED);
     let key = (SetId(1), u64::MAX);
@@ -193,6 +192,6 @@ fn of_records() {
 fn a_refresh_costs_no_more_than_64_bytes() {
     let refresh = Refresh { step: 64, value: ChainValue([255; 16]) };
     let fresh = FreshRecord { set: SetId(1), key: u64::MAX, age: u32::MAX, refresh };
-    let m: Message = Records { full: vec![], fresh: vec![fresh], wave: false }.into();
+    let m: Message = Records { full: vec![], fresh: vec![fresh] }.into();
     assert!(m.frame().len() <= 64, "{}", m.frame().len());
 }

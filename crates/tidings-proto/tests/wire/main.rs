@@ -140,10 +140,11 @@ fn other_examples() -> Vec<Message> {
         Chunk { content: ContentId([0xe1; 32]), index: 300 }.into(),
         Lack { asks: vec![ask(0xe1, &[7])] }.into(),
         Unwant { asks: vec![ask(0xe1, &[])] }.into(),
-        Records { full: vec![whole(300)], fresh: vec![fresh()], wave: true }.into(),
+        Records { full: vec![whole(300)], fresh: vec![fresh()] }.into(),
         RecordsHeld { ids: vec![7, 0x0102_0304] }.into(),
         RecordsWanted { ids: vec![0x0102_0304], keys: vec![(SetId(1), 0x0102_0304_0506_0708)], eager: true }.into(),
         RecordsLazy {}.into(),
+        RecordsWave { id: 0x0102_0304 }.into(),
         Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
         AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
         Certificate {}.into(),
@@ -242,7 +243,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bodies_of_known_tags_never_panic(which in 0usize..45, body in vec(any::<u8>(), 0..200)) {
+    fn random_bodies_of_known_tags_never_panic(which in 0usize..46, body in vec(any::<u8>(), 0..200)) {
         let tag = examples()[which].tag();
         if let Ok(Some(m)) = parse(tag, &body) {
             prop_assert_eq!(m.tag(), tag);

@@ -185,12 +185,8 @@ fn records() -> impl Strategy<Value = Message> {
     });
     let ids = || vec(any::<u32>(), 0..60);
     prop_oneof![
-        (vec(full, 0..40), vec(fresh, 0..40), any::<bool>()).prop_map(|(full, fresh, wave)| Records {
-            full,
-            fresh,
-            wave
-        }
-        .into()),
+        (vec(full, 0..40), vec(fresh, 0..40)).prop_map(|(full, fresh)| Records { full, fresh }.into()),
+        any::<u32>().prop_map(|id| RecordsWave { id }.into()),
         ids().prop_map(|ids| RecordsHeld { ids }.into()),
         (ids(), vec((set(), any::<u64>()), 0..40), any::<bool>()).prop_map(|(ids, keys, eager)| RecordsWanted {
             ids,

@@ -57,8 +57,9 @@ impl Network {
                     return end.held.push((lane, frame));
                 }
                 self.trace.note(self.now, n, 1, &frame.head);
-                let from = self.slots[from as usize].id;
                 let bytes = self.shared.whole(&frame);
+                self.hears(from, n, &bytes);
+                let from = self.slots[from as usize].id;
                 self.turn(n, Input::Frame { from, lane, bytes });
             }
             What::Datagram { from, conn, bytes } => self.datagram_arrives(n, from, conn, bytes),

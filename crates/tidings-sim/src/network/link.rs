@@ -78,11 +78,13 @@ impl Network {
             wait *= 2;
         }
         let len = frame.len();
+        let of_topics = !self.count_records(lane, &frame);
         match lane {
             Lane::Data => {
                 self.traffic.payload_frames += 1;
                 self.traffic.payload_bytes += (len + PACKET) as u64;
             }
+            Lane::Bulk if !of_topics => {}
             Lane::Bulk => {
                 if let Ok(Some((Message::Bundle(b), _))) = Message::parse(frame.to_bytes()) {
                     self.traffic.payload_frames += b.batches.len() as u64;
@@ -91,7 +93,7 @@ impl Network {
             }
             _ => {
                 self.traffic.control_bytes += (len + PACKET) as u64;
-                let compares = frame.head.get(1).is_some_and(|tag| (50..60).contains(tag));
+                let compares = of_topics && frame.head.get(1).is_some_and(|tag| (50..60).contains(tag));
                 self.traffic.comparing_bytes += if compares { (len + PACKET) as u64 } else { 0 };
             }
         }

@@ -3,11 +3,30 @@
 use bytes::Bytes;
 use tidings_proto::crypto::Crypto;
 use tidings_proto::io::Input;
-use tidings_proto::records::{self, SetId, signed};
+use tidings_proto::records::{self, SetId, Store, signed};
+use tidings_proto::wire::{Frame, Lane, Message};
 
-use super::Network;
+use super::{Network, PACKET};
 
 impl Network {
+    /// Notes a frame about records or certificates. Returns whether it is one.
+    pub(super) fn count_records(&mut self, lane: Lane, frame: &Frame) -> bool {
+        let tag = frame.head.get(1).copied().unwrap_or(0);
+        let compares = (50..60).contains(&tag)
+            && Message::parse(frame.to_bytes()).is_ok_and(|m| m.is_some_and(|(m, _)| Store::is_meant(&m)));
+        let bytes = (frame.len() + PACKET) as u64;
+        if (80..85).contains(&tag) {
+            self.traffic.certificate_bytes += bytes;
+            return true;
+        }
+        let is_one = (70..80).contains(&tag) || compares;
+        if is_one {
+            self.traffic.record_bytes += bytes;
+            self.traffic.record_comparing_bytes += if compares || lane == Lane::Bulk { bytes } else { 0 };
+        }
+        is_one
+    }
+
     /// Node `n` publishes a record, as one of its layers would.
     pub fn put_record(&mut self, n: u32, set: SetId, bytes: Bytes) {
         let now = self.clocks();

@@ -26,12 +26,19 @@ pub(crate) struct Traffic {
     pub(crate) payload_frames: u64,
     /// Bytes on the data lane, packets included.
     pub(crate) payload_bytes: u64,
-    /// Bytes on the bulk lane, packets included: what is fetched because logs differ, and contents of large messages.
+    /// Bytes on the bulk lane, packets included: what is fetched because logs differ, and contents of large messages; not
+    /// records, nor certificates.
     pub(crate) bulk_bytes: u64,
     /// Bytes on the control lane, packets included.
     pub(crate) control_bytes: u64,
     /// Those of them that compare logs.
     pub(crate) comparing_bytes: u64,
+    /// Bytes of the network's records on any lane, packets included: pushed, announced, asked for, compared, fetched.
+    pub(crate) record_bytes: u64,
+    /// Those of them that compare and fetch.
+    pub(crate) record_comparing_bytes: u64,
+    /// Bytes of certificates and of questions for them, packets included.
+    pub(crate) certificate_bytes: u64,
     /// Bytes of datagrams, packets included: once where sent, once where received.
     pub(crate) probe_bytes: u64,
 }

@@ -1,5 +1,9 @@
 //! The scenarios and what each can be told.
 
+use std::time::Duration;
+
+use tidings_proto::config::GossipConfig;
+
 use super::{OptionsError, within};
 
 /// The scenarios.
@@ -58,6 +62,13 @@ pub enum Scenario {
         /// How many look-ups, one after the other.
         lookups: usize,
     },
+    /// Nodes say that they are here, come, go and crash.
+    Presence {
+        /// For how long, in seconds.
+        seconds: f64,
+        /// How long a beacon lives, in seconds.
+        ttl: f64,
+    },
     /// Peers that break every rule.
     Hostile {
         /// How many addresses (each alone in its /24) they have, as a share of the honest nodes.
@@ -73,6 +84,16 @@ impl Scenario {
     /// `detect` as the command line runs it without options.
     pub const DETECT: Scenario = Scenario::Detect { stalled: 0.125, liars: 0.0, seconds: 120.0 };
 
+    /// The settings of its nodes.
+    pub(crate) fn config(&self) -> GossipConfig {
+        match *self {
+            Scenario::Presence { ttl, .. } => {
+                GossipConfig { presence_beacon_ttl: Duration::from_secs_f64(ttl), ..GossipConfig::default() }
+            }
+            _ => GossipConfig::default(),
+        }
+    }
+
     /// The scenario's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {
@@ -82,6 +103,7 @@ impl Scenario {
             Scenario::Partition { .. } => "partition",
             Scenario::Reconcile { .. } => "reconcile",
             Scenario::Churn { .. } => "churn",
+            Scenario::Presence { .. } => "presence",
             Scenario::Hostile { .. } => "hostile",
             Scenario::Find { .. } => "find",
         }
@@ -126,6 +148,10 @@ impl Scenario {
                 seconds(s)
             }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
+            Scenario::Presence { seconds: s, ttl } => {
+                within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
+                seconds(s)
+            }
             Scenario::Hostile { attackers, ids, seconds: s } => {
                 within("--attackers", attackers, 0.0..=1.0, "a share from 0 to 1, such as 0.05")?;
                 within("--ids", ids as f64, 1.0..=10_000.0, "ids behind each address, from 1 to 10000")?;
@@ -151,6 +177,7 @@ impl Scenario {
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
+            Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")
             }

@@ -11,5 +11,6 @@ mod ledger;
 mod liars;
 pub(crate) mod partition;
 mod players;
+pub(crate) mod presence;
 pub(crate) mod reconcile;
 mod stage;

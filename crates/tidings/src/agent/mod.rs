@@ -15,8 +15,8 @@ use tidings_proto::node::PeerInfo;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, GossipRuntime, HistoryQuery, MembershipManager, PubSubManager, ReconciliationStats, RuntimeError,
-    RuntimeHandle, TopicStatus,
+    Events, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
+    RuntimeError, RuntimeHandle, TopicStatus,
 };
 use crate::publisher::{PublishError, PublishHandle, Publisher};
 use crate::subscription::{Message, SubscribeOptions, Subscription};
@@ -209,6 +209,11 @@ impl Agent {
     /// The node's topics.
     pub fn pubsub(&self) -> PubSubManager {
         self.inner.runtime.pubsub()
+    }
+
+    /// Who is here: see [`PresenceManager`].
+    pub fn presence(&self) -> PresenceManager {
+        self.handle().presence()
     }
 
     /// The node itself.

@@ -21,7 +21,7 @@ use tidings_proto::node::Reason;
 use tidings_proto::pubsub::Delivery;
 use tidings_proto::time::{Now, Span, Time};
 use tidings_proto::wire::Lane;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::authors::Authors;
@@ -31,10 +31,11 @@ use super::downloads::Downloads;
 use super::events::AgentEvent;
 use super::log::LogPort;
 use super::pending::{Pending, Waiting};
+use super::presence::PresenceEvent;
 use super::publishing::Publishing;
-use super::run::{Control, Run};
+use super::run::{Control, Run, Told};
 use super::subscribers::Subscribers;
-use crate::subscription::History;
+use crate::subscription::{History, Queue};
 use crate::transport::{Inbound, Inbox, Transport};
 
 /// Inputs from links in one turn: enough that a busy node's batches form, few enough that publishes get their turn
@@ -79,7 +80,7 @@ pub(crate) struct Driver {
     inbox_ended: bool,
     run: Arc<Run>,
     controls: mpsc::Receiver<Control>,
-    events: broadcast::Sender<AgentEvent>,
+    told: Told,
     disk: Disk,
     log: LogPort,
     pending: Pending,
@@ -102,7 +103,7 @@ pub(crate) struct Driver {
 pub(crate) struct Parts {
     pub(crate) run: Arc<Run>,
     pub(crate) controls: mpsc::Receiver<Control>,
-    pub(crate) events: broadcast::Sender<AgentEvent>,
+    pub(crate) told: Told,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) inbox: Inbox,
     pub(crate) disk: Disk,
@@ -120,7 +121,7 @@ impl Driver {
             inbox_ended: false,
             run: parts.run,
             controls: parts.controls,
-            events: parts.events,
+            told: parts.told,
             disk: parts.disk,
             log: parts.log,
             pending: Pending::default(),
@@ -234,6 +235,7 @@ impl Driver {
                 Control::Command(command, done) => self.command(now, command, Waiting::Done(done)),
                 Control::Subscribe(queue, done) if queue.durable() => {
                     let topic = queue.topic;
+                    self.unlock(now, &queue);
                     if self.subscribers.add_durable(queue) {
                         self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
                     }
@@ -241,6 +243,7 @@ impl Driver {
                 }
                 Control::Subscribe(queue, done) => {
                     let topic = queue.topic;
+                    self.unlock(now, &queue);
                     if self.subscribers.add(queue.clone(), done) {
                         self.command(now, Command::Subscribe { topic }, Waiting::Subscribe(topic));
                     }
@@ -370,6 +373,13 @@ impl Driver {
         }
     }
 
+    /// A private topic is opened before anything of it can come.
+    fn unlock(&mut self, now: Now, queue: &Queue) {
+        if let (topic, Some(secret)) = (queue.topic, queue.secret) {
+            self.command(now, Command::Unlock { topic, secret }, Waiting::Nobody);
+        }
+    }
+
     fn history(&mut self, reply: Reply) -> History {
         let Reply::History(batches) = reply else { return Vec::new() };
         let with_contents = |d: Delivery| {
@@ -392,19 +402,26 @@ impl Driver {
                 }
             }
             Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
-            Event::Agent { node, agent } => drop(self.events.send(AgentEvent::Agent { peer: node, agent })),
-            Event::CastOut => drop(self.events.send(AgentEvent::CastOut)),
+            Event::Agent { node, agent } => drop(self.told.events.send(AgentEvent::Agent { peer: node, agent })),
+            Event::CastOut => drop(self.told.events.send(AgentEvent::CastOut)),
             Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
             Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
             Event::ContentLost { content } => self.downloads.lost(&content),
             Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
-            Event::PeerJoined { peer, overlay } => drop(self.events.send(AgentEvent::PeerJoined { peer, overlay })),
-            Event::PeerLeft { peer, overlay, reason } => {
-                drop(self.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
+            Event::PeerJoined { peer, overlay } => {
+                drop(self.told.events.send(AgentEvent::PeerJoined { peer, overlay }))
             }
-            Event::PeerSuspected { peer } => drop(self.events.send(AgentEvent::PeerSuspected { peer })),
-            Event::PeerRecovered { peer } => drop(self.events.send(AgentEvent::PeerRecovered { peer })),
-            Event::CloneSeen { peer } => drop(self.events.send(AgentEvent::CloneSeen { peer })),
+            Event::PeerLeft { peer, overlay, reason } => {
+                drop(self.told.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
+            }
+            Event::PeerSuspected { peer } => drop(self.told.events.send(AgentEvent::PeerSuspected { peer })),
+            Event::PeerRecovered { peer } => drop(self.told.events.send(AgentEvent::PeerRecovered { peer })),
+            Event::CloneSeen { peer } => drop(self.told.events.send(AgentEvent::CloneSeen { peer })),
+            Event::Presence(event) => {
+                if let Some(event) = PresenceEvent::of(event) {
+                    drop(self.told.presence.send(event));
+                }
+            }
             Event::StorageFailed { error } => self.storage_failed(error.0),
             other => tracing::warn!(?other, "an event this driver does not know"),
         }
@@ -412,7 +429,7 @@ impl Driver {
 
     fn storage_failed(&self, error: String) {
         tracing::warn!(node = %self.run.node_id.short(), error, "storage failed");
-        drop(self.events.send(AgentEvent::StorageFailed { error }));
+        drop(self.told.events.send(AgentEvent::StorageFailed { error }));
     }
 
     /// Waits until there is something to do.

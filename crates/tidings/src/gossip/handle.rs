@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use tidings_proto::identity::{ContentId, NodeId, PeerAddr, TopicId};
+use tidings_proto::identity::{ContentId, NodeId, PeerAddr};
 use tidings_proto::io::{Command, Overlay, Published};
 use tidings_proto::node::PeerInfo;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 use tokio::sync::oneshot;
 
+use super::coordinators::CoordinatorManager;
 use super::events::{Events, MembershipEvents};
+use super::presence::PresenceManager;
 use super::run::{Control, Run};
 use super::runtime::RuntimeError;
 use super::status::{NodeStatus, TopicStatus};
@@ -18,6 +20,7 @@ use crate::large::Large;
 use crate::publisher::{PublishError, Publisher};
 use crate::subscription::{Message, Queue, SubscribeOptions, Subscription};
 use crate::sync::lock;
+use crate::topic::{Named, named};
 
 /// A handle on a node: cheap to clone, good for every run of its runtime. Fails with [`RuntimeError::Stopped`]
 /// between runs.
@@ -55,9 +58,19 @@ impl RuntimeHandle {
         PubSubManager { handle: self.clone() }
     }
 
+    /// The network's coordinators.
+    pub fn coordinators(&self) -> CoordinatorManager {
+        CoordinatorManager::new(self.clone())
+    }
+
     /// Its comparing with neighbours.
     pub fn anti_entropy(&self) -> AntiEntropyManager {
         AntiEntropyManager { handle: self.clone() }
+    }
+
+    /// Who is here.
+    pub fn presence(&self) -> PresenceManager {
+        PresenceManager::new(self.clone())
     }
 
     /// What happens to the node from now on.
@@ -117,7 +130,7 @@ impl MembershipManager {
 
     /// The neighbours in a topic's overlay, oldest first.
     pub async fn topic_view(&self, topic: &str) -> Result<Vec<NodeId>, RuntimeError> {
-        self.view(Overlay::Topic(TopicId::from_name(topic)?), true).await
+        self.view(Overlay::Topic(named(topic)?.id), true).await
     }
 
     async fn view(&self, overlay: Overlay, active: bool) -> Result<Vec<NodeId>, RuntimeError> {
@@ -148,7 +161,7 @@ impl PubSubManager {
     /// As [`PubSubManager::subscribe`], with options.
     pub async fn subscribe_with(&self, topic: &str, options: SubscribeOptions) -> Result<Subscription, RuntimeError> {
         let run = self.handle.run()?;
-        let queue = Arc::new(Queue::new(TopicId::from_name(topic)?, topic.into(), options));
+        let queue = Arc::new(Queue::new(named(topic)?, options));
         // Made before the answer is waited for: dropped with this future, it takes itself away.
         let subscription = Subscription::new(queue.clone(), run.clone());
         run.command(|done| Control::Subscribe(queue, done)).await?;
@@ -174,9 +187,9 @@ impl PubSubManager {
 
     /// A publisher on a topic, for more than one message.
     pub fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
-        let id = TopicId::from_name(topic)?;
+        let named = named(topic)?;
         let run = self.handle.run().map_err(|_| PublishError::Stopped)?;
-        let outbox = run.outbox(id, topic).map_err(|_| PublishError::Stopped)?;
+        let outbox = run.outbox(named).map_err(|_| PublishError::Stopped)?;
         Ok(Publisher::new(outbox, run))
     }
 
@@ -184,14 +197,14 @@ impl PubSubManager {
     /// neighbours were asked for what it lacks, which takes some seconds at most. Empty if the node is not in the topic.
     /// A subscriber that was told [`crate::Item::Lagged`] finds here what it missed, as long as the log holds it.
     pub async fn history(&self, topic: &str, query: HistoryQuery) -> Result<Vec<Message>, RuntimeError> {
-        let id = TopicId::from_name(topic)?;
+        let Named { id, name, .. } = named(topic)?;
         let found = self.handle.run()?.ask_for(|asked| Control::History(id, query, asked)).await?;
-        Ok(Message::all(&topic.into(), &found, query.last))
+        Ok(Message::all(&name, &found, query.last))
     }
 
     /// Ends all of this node's subscriptions to a topic and stops carrying its messages.
     pub async fn unsubscribe(&self, topic: &str) -> Result<(), RuntimeError> {
-        let topic = TopicId::from_name(topic)?;
+        let topic = named(topic)?.id;
         self.handle.run()?.command(|done| Control::Unsubscribe(topic, done)).await
     }
 }
@@ -206,7 +219,7 @@ pub struct AntiEntropyManager {
 impl AntiEntropyManager {
     /// Compares a topic's log with all neighbours' now, fetches what it lacks, and says what came of it.
     pub async fn reconcile(&self, topic: &str) -> Result<ReconciliationStats, RuntimeError> {
-        let id = TopicId::from_name(topic)?;
+        let id = named(topic)?.id;
         self.handle.run()?.ask_for(|asked| Control::Reconcile(id, asked)).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod authors;
 mod clock;
+mod coordinators;
 mod disk;
 mod downloads;
 mod driver;
@@ -9,6 +10,7 @@ mod events;
 mod handle;
 mod log;
 mod pending;
+mod presence;
 mod publishing;
 mod run;
 mod runtime;
@@ -16,12 +18,16 @@ mod status;
 mod subscribers;
 
 pub(crate) use authors::Author;
+pub use coordinators::CoordinatorManager;
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
+pub use presence::{PresenceEvent, PresenceEvents, PresenceManager};
 pub(crate) use run::Run;
 pub use runtime::{GossipRuntime, RuntimeError, RuntimeOptions};
 pub use status::{NodeStatus, TopicStatus};
 pub use tidings_proto::config::{ConfigError, GossipConfig};
 pub use tidings_proto::counters::Counters;
+pub use tidings_proto::discovery::coordinator::{CoordinatorAdvert, Mode as CoordinatorMode};
 pub use tidings_proto::node::PeerInfo;
+pub use tidings_proto::presence::{Learned, OfflineReason, PresenceInfo};
 pub use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicInfo};

@@ -12,16 +12,27 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::RuntimeError;
 use super::driver::View;
 use super::events::{AgentEvent, Events};
+use super::presence::{PresenceEvent, PresenceEvents};
 use crate::large::Large;
 use crate::publisher::Outbox;
 use crate::subscription::{History, Queue};
 use crate::sync::{Signal, lock};
+use crate::topic::Named;
 
 /// Requests other than publishing that may wait for the driver (a guess: more than a program has tasks that ask).
 const CONTROLS: usize = 256;
 
 /// Events an observer may lag behind before it is told how many it missed (a guess).
 const EVENTS: usize = 1024;
+
+/// The same of comings and goings: a node that joins hears of everybody at once.
+const PRESENCE_EVENTS: usize = 4096;
+
+/// Where a driver tells what happens.
+pub(crate) struct Told {
+    pub(crate) events: broadcast::Sender<AgentEvent>,
+    pub(crate) presence: broadcast::Sender<PresenceEvent>,
+}
 
 /// Outboxes kept for topics nobody holds a publisher of, so that publishing by name does not make one each time.
 const IDLE_OUTBOXES: usize = 256;
@@ -53,6 +64,7 @@ pub(crate) struct Run {
     pub(crate) node_id: NodeId,
     pub(crate) work: Arc<Signal>,
     events: broadcast::WeakSender<AgentEvent>,
+    presence: broadcast::WeakSender<PresenceEvent>,
     controls: mpsc::Sender<Control>,
     ready: Mutex<Vec<Arc<Outbox>>>,
     outboxes: Mutex<BTreeMap<TopicId, Arc<Outbox>>>,
@@ -63,13 +75,15 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run, and its driver's ends: what it is asked, and where it tells what happened.
-    pub(crate) fn new(node_id: NodeId) -> (Arc<Run>, mpsc::Receiver<Control>, broadcast::Sender<AgentEvent>) {
+    pub(crate) fn new(node_id: NodeId) -> (Arc<Run>, mpsc::Receiver<Control>, Told) {
         let (controls, receiver) = mpsc::channel(CONTROLS);
         let events = broadcast::Sender::new(EVENTS);
+        let presence = broadcast::Sender::new(PRESENCE_EVENTS);
         let run = Run {
             node_id,
             work: Arc::default(),
             events: events.downgrade(),
+            presence: presence.downgrade(),
             controls,
             ready: Mutex::default(),
             outboxes: Mutex::default(),
@@ -77,7 +91,7 @@ impl Run {
             stop: false.into(),
             ended: watch::Sender::new(false),
         };
-        (Arc::new(run), receiver, events)
+        (Arc::new(run), receiver, Told { events, presence })
     }
 
     /// Asks the driver for something.
@@ -117,8 +131,15 @@ impl Run {
         Ok(Events::new(events.subscribe()))
     }
 
+    /// Who comes and goes from now on.
+    pub(crate) fn presence_events(&self) -> Result<PresenceEvents, RuntimeError> {
+        let presence = self.presence.upgrade().ok_or(RuntimeError::Stopped)?;
+        Ok(PresenceEvents::new(presence.subscribe()))
+    }
+
     /// The way out for a topic.
-    pub(crate) fn outbox(&self, topic: TopicId, name: &str) -> Result<Arc<Outbox>, RuntimeError> {
+    pub(crate) fn outbox(&self, named: Named) -> Result<Arc<Outbox>, RuntimeError> {
+        let topic = named.id;
         let mut outboxes = lock(&self.outboxes);
         // Under the lock: the end of the run closes what is in the map, and nothing may slip in behind it.
         if self.has_ended() {
@@ -127,7 +148,7 @@ impl Run {
         if outboxes.len() >= IDLE_OUTBOXES && !outboxes.contains_key(&topic) {
             outboxes.retain(|_, o| Arc::strong_count(o) > 1 || !o.is_idle());
         }
-        Ok(outboxes.entry(topic).or_insert_with(|| Arc::new(Outbox::new(topic, name.into()))).clone())
+        Ok(outboxes.entry(topic).or_insert_with(|| Arc::new(Outbox::new(named))).clone())
     }
 
     /// The name of a topic this node publishes on.

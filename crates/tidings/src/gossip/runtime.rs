@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tidings_proto::Node;
 use tidings_proto::config::{ConfigError, GossipConfig};
 use tidings_proto::crypto::{AwsLc, Crypto};
-use tidings_proto::identity::{AgentId, AgentSecret, Network, NodeId, SecretKey, TopicError};
+use tidings_proto::identity::{AgentId, AgentSecret, Network, NodeId, SecretKey};
 use tidings_proto::io::{CommandError, NodeSetup};
 use tokio::task::JoinHandle;
 
@@ -16,6 +16,7 @@ use super::log::{LogPort, LogThread};
 use super::run::Run;
 use crate::store::{Log, MemoryStore, Store};
 use crate::sync::lock;
+use crate::topic::TopicTicketError;
 use crate::transport::{LinkLimits, Transport};
 
 /// Links the transport allows beyond what the core holds: those that are being closed while others come up.
@@ -47,7 +48,7 @@ pub enum RuntimeError {
     Thread(String),
     /// The topic's name cannot be one.
     #[error(transparent)]
-    Topic(#[from] TopicError),
+    Topic(#[from] TopicTicketError),
     /// The node refused.
     #[error(transparent)]
     Refused(#[from] CommandError),
@@ -161,13 +162,13 @@ impl GossipRuntime {
             config: self.config.clone(),
             seed: crate::os_random().map_err(RuntimeError::Random)?,
         };
-        let (run, controls, events) = Run::new(self.handle.node_id());
+        let (run, controls, told) = Run::new(self.handle.node_id());
         let limits = LinkLimits { max_links: self.config.max_links + SPARE_LINKS, ..LinkLimits::default() };
         let inbox = self.transport.attach(limits);
         let disk = Disk::new(self.store.clone(), run.work.clone());
         let log = LogPort::new(lock(&self.log).as_ref(), run.work.clone());
         let transport = self.transport.clone();
-        let parts = Parts { run: run.clone(), controls, events, transport, inbox, disk, log };
+        let parts = Parts { run: run.clone(), controls, told, transport, inbox, disk, log };
         let crypto = self.crypto.clone();
         let driver = Driver::new(parts, |now| Node::new(setup, crypto, now));
         *lock(&self.task) = Some(tokio::spawn(driver.run()));

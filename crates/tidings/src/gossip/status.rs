@@ -57,6 +57,8 @@ pub struct NodeStatus {
     pub passive_view: usize,
     /// Topics it takes part in.
     pub topics: Vec<TopicStatus>,
+    /// Nodes that are here, this one included.
+    pub online: usize,
     /// What the core has counted.
     pub counters: Counters,
     /// Frames that the transport refused.
@@ -72,6 +74,7 @@ impl NodeStatus {
             active_view: view.node.active_view(Overlay::Root).len(),
             passive_view: view.node.passive_view(Overlay::Root).len(),
             topics: TopicStatus::all(view),
+            online: view.node.presence().len(),
             counters: view.node.counters().clone(),
             dropped_frames: view.dropped_frames,
         }

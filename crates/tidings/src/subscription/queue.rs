@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use tidings_proto::identity::{NodeId, TopicId};
-use tidings_proto::pubsub::{Delivery, HistoryQuery};
+use tidings_proto::pubsub::{Delivery, HistoryQuery, TopicSecret};
 
 use super::SubscribeOptions;
 use crate::gossip::Author;
 use crate::large::Large;
 use crate::sync::lock;
+use crate::topic::Named;
 
 /// What an entry costs beside its bytes: about its size in memory.
 const ENTRY_OVERHEAD: usize = 176;
@@ -97,6 +98,8 @@ pub(crate) struct Queue {
     pub(crate) topic: TopicId,
     /// Its name.
     pub(crate) name: Arc<str>,
+    /// Its secret, if it is private.
+    pub(crate) secret: Option<TopicSecret>,
     options: SubscribeOptions,
     state: Mutex<State>,
     abandoned: AtomicBool,
@@ -105,9 +108,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn new(topic: TopicId, name: Arc<str>, options: SubscribeOptions) -> Queue {
+    pub(crate) fn new(Named { id, name, secret }: Named, options: SubscribeOptions) -> Queue {
         let state = Mutex::new(State { held: options.history.is_some(), ..State::default() });
-        Queue { topic, name, options, state, abandoned: false.into(), lagged: 0.into() }
+        Queue { topic: id, name, secret, options, state, abandoned: false.into(), lagged: 0.into() }
     }
 
     /// Which part of the topic's history it begins with.

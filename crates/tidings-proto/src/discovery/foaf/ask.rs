@@ -175,11 +175,11 @@ impl Foaf {
         if certificate.len() > MAX_CERTIFICATE {
             return false;
         }
-        if !certificate.is_empty() && cx.certificates.agent(&w.certificate(), &w.node(), now).is_none() {
+        if !certificate.is_empty() && cx.certificates.agent(w.certificate(), &w.node(), now).is_none() {
             // What is wrong with it shows below.
             let _ = cx.certificates.admit(certificate, now, cx.crypto);
         }
-        matches!(cx.certificates.agent(&w.certificate(), &w.node(), now), Some(Ok(agent)) if agent == w.agent())
+        matches!(cx.certificates.agent(w.certificate(), &w.node(), now), Some(Ok(agent)) if agent == w.agent())
     }
 }
 

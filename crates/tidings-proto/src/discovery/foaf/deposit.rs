@@ -177,13 +177,13 @@ impl Foaf {
             }
             _ => {
                 known = 0;
-                if cx.certificates.agent(&w.certificate(), &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
+                if cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
                     let lack = LackProof { certificate: w.certificate(), walk: m.walk, ttl: m.ttl, known: m.known };
                     cx.send(from, lack);
                     return;
                 }
                 let good = w.check(cx.now.wall, &self.key, cx.crypto).is_ok() && self.proven(cx, &w, certificate);
-                let bytes = cx.certificates.bytes(&w.certificate(), cx.now.wall);
+                let bytes = cx.certificates.bytes(w.certificate(), cx.now.wall);
                 let Some(bytes) = bytes.filter(|_| good) else {
                     cx.counters.deposits_refused += 1;
                     return;

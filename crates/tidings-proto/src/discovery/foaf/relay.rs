@@ -90,7 +90,7 @@ impl Foaf {
         for held in self.known.nodes(agent, cx.now.wall) {
             let w = &held.whereabouts;
             // Revoked meanwhile.
-            if matches!(cx.certificates.agent(&w.certificate(), &w.node(), cx.now.wall), Some(Err(_))) {
+            if matches!(cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall), Some(Err(_))) {
                 continue;
             }
             for part in [w.bytes(), &held.certificate] {
@@ -136,10 +136,13 @@ impl Foaf {
             return;
         };
         match self.passed.get(&tag).map(|p| p.origin) {
+            // A bad answer is none: there may be a good one behind it.
             Some(Origin::Own) => self.take_answer(cx, tag, &sealed),
-            _ => self.pass_back(cx, tag, sealed),
+            _ => {
+                self.pass_back(cx, tag, sealed);
+                self.heard(cx, tag, |a| a.id == id);
+            }
         }
-        self.heard(cx, tag, |a| a.id == id);
     }
 
     pub(super) fn on_not_found(&mut self, cx: &mut Cx<'_>, from: NodeId, id: u64) {

@@ -148,7 +148,9 @@ impl PubSub {
         let pending = self.persist.pending(&id);
         let Some(t) = self.topics.get(&id) else { return };
         for w in answer {
-            cx.reply(w.ticket, Reply::History(t.select(cx.me, &w.query, &w.found, &pending)));
+            let found = t.select(cx.me, &w.query, &w.found, &pending);
+            let found = found.into_iter().filter_map(|d| self.secrets.open(cx, d)).collect();
+            cx.reply(w.ticket, Reply::History(found));
         }
     }
 

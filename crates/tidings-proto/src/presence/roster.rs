@@ -1,0 +1,92 @@
+//! Who is here, as far as this node knows.
+
+use serde::Serialize;
+
+use super::beacon::Beacon;
+use crate::id_map::IdMap;
+use crate::identity::{Addr, AgentId, NodeId};
+use crate::time::Time;
+
+/// Why an agent counts as gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum OfflineReason {
+    /// It said goodbye.
+    Goodbye,
+    /// Nothing was heard of it for as long as its word holds.
+    Expired,
+    /// It was a neighbour, and the failure detector found it dead.
+    Died,
+}
+
+/// Who came or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PresenceEvent {
+    /// A node of an agent is here.
+    AgentOnline(Box<PresenceInfo>),
+    /// What a node that is here says of itself changed: its status, addresses or agent.
+    AgentChanged(Box<PresenceInfo>),
+    /// It is gone.
+    AgentOffline {
+        /// Which node.
+        node: NodeId,
+        /// Whose, by its own word.
+        agent: Option<AgentId>,
+        /// Why.
+        reason: OfflineReason,
+    },
+}
+
+/// How something was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Learned {
+    /// It is this node itself.
+    Own,
+    /// From the node itself, over its own link.
+    Direct,
+    /// It came through others, under the node's signature.
+    Relayed,
+}
+
+/// One node that is here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PresenceInfo {
+    /// Which.
+    #[serde(serialize_with = "crate::node::as_text")]
+    pub node: NodeId,
+    /// The agent it speaks for, by its own word.
+    #[serde(serialize_with = "crate::node::as_text_or_null")]
+    pub agent: Option<AgentId>,
+    /// Where it says it can be reached.
+    #[serde(serialize_with = "crate::node::all_as_text")]
+    pub addrs: Vec<Addr>,
+    /// What it says.
+    pub status: String,
+    /// For how long it is known to be here, in milliseconds.
+    pub online_ms: u64,
+    /// How long ago it last said so, in milliseconds.
+    pub seen_ms: u64,
+    /// When it is taken for gone if nothing comes, in milliseconds.
+    pub expires_in_ms: u64,
+    /// How its last word was learned.
+    pub learned: Learned,
+    /// The neighbour that brought it.
+    #[serde(serialize_with = "crate::node::as_text_or_null")]
+    pub via: Option<NodeId>,
+}
+
+/// A node whose beacon is known.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) beacon: Beacon,
+    /// Since when it is here; none if it is not.
+    pub(super) online: Option<Time>,
+}
+
+/// Everybody whose beacon is known, here or just gone. As large as the set of records at most.
+pub(super) type Roster = IdMap<Entry>;
