@@ -16,6 +16,7 @@ mod log;
 mod probe;
 mod puppet;
 mod records;
+mod shared;
 mod silence;
 mod tap;
 mod told;
@@ -221,6 +222,7 @@ pub struct Network {
     /// Pairs of which the second hears nothing of the first.
     cuts: BTreeSet<(u32, u32)>,
     pub(crate) traffic: Traffic,
+    shared: shared::Shared,
     pub(crate) events: u64,
     broken: Vec<String>,
     inputs: Vec<Input>,
@@ -251,6 +253,7 @@ impl Network {
             partitioned: false,
             cuts: BTreeSet::new(),
             traffic: Traffic::default(),
+            shared: shared::Shared::default(),
             events: 0,
             broken: Vec::new(),
             inputs: Vec::new(),

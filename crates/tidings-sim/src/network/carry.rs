@@ -57,7 +57,7 @@ impl Network {
                     return end.held.push((lane, frame));
                 }
                 self.trace.note(self.now, n, 1, &frame.head);
-                let bytes = frame.to_bytes();
+                let bytes = self.shared.whole(&frame);
                 self.hears(from, n, &bytes);
                 let from = self.slots[from as usize].id;
                 self.turn(n, Input::Frame { from, lane, bytes });
