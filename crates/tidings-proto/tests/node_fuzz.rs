@@ -251,7 +251,7 @@ impl Chaos {
         let said = signed::Statement {
             version: number(&mut self.rng),
             issued: tidings_proto::time::UnixMillis(issued),
-            life: Span::from_millis([900_000, number(&mut self.rng) & 0xffff_ffff][self.rng.below(2)]),
+            life: Span::from_millis([900_000, number(&mut self.rng) >> 32][self.rng.below(2)]),
             anchor: ChainValue([self.rng.below(4) as u8; 16]),
         };
         let content = vec![7; self.rng.below(500)];
