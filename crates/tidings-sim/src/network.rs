@@ -80,6 +80,8 @@ enum What {
     Accept {
         dialer: u32,
         attempt: u64,
+        /// What the dialer says with its proof.
+        first: Vec<Frame>,
     },
     Up {
         peer: u32,
