@@ -13,7 +13,7 @@ use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
-use crate::discovery::foaf;
+use crate::discovery::{foaf, rendezvous};
 use crate::identity::{Addr, Certificates, NodeId, PeerAddr, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
@@ -58,6 +58,16 @@ pub enum Signal {
         /// Why.
         reason: LeaveReason,
     },
+    /// Membership: this node is in a topic's overlay.
+    TopicEntered {
+        /// Which.
+        topic: TopicId,
+    },
+    /// Membership: it is no longer.
+    TopicLeft {
+        /// Which.
+        topic: TopicId,
+    },
     /// The failure detector: a neighbour does not answer.
     Suspected {
         /// Who.
@@ -98,6 +108,8 @@ pub enum Request {
     Enter(TopicId),
     /// Membership: leave a topic's overlay.
     Exit(TopicId),
+    /// Membership: these may be members of a topic; get to know them.
+    Introduce(TopicId, Vec<PeerAddr>),
     /// The records: publish one of this node's own.
     PutRecord(SetId, Bytes),
     /// The records: say that one of this node's own still holds.
@@ -138,6 +150,8 @@ pub enum TimerKey {
     Large(large::Timer),
     /// That of friends of friends.
     Foaf(foaf::Timer),
+    /// Those of rendezvous.
+    Rendezvous(rendezvous::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -221,6 +235,12 @@ impl Cx<'_> {
         let known = self.topology.addrs(&peer);
         let addrs = if known.is_empty() { addrs } else { known };
         self.links.claim(&mut self.queues.out, self.counters, peer, claim, addrs)
+    }
+
+    /// Claims a link, dialing it at these very addresses if there is none, and says `frame` on it: with the dial if there is
+    /// one.
+    pub(crate) fn claim_saying(&mut self, peer: &PeerAddr, claim: Claim, frame: Option<crate::wire::Frame>) -> Claimed {
+        self.links.claim_saying(&mut self.queues.out, self.counters, peer.id, claim, &peer.addrs, frame)
     }
 
     /// Ends a link whoever claims it.

@@ -10,6 +10,7 @@ use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::discovery::foaf::{self, Foaf};
+use crate::discovery::rendezvous::{self, Rendezvous};
 use crate::identity::{Addr, Certificates, ContentId, NodeId, PeerAddr};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Overlay, Reply};
 use crate::large::{self, ContentView, Large, Uploads};
@@ -63,6 +64,7 @@ pub struct Node {
     records: Records,
     store: records::Store,
     foaf: Foaf,
+    rendezvous: Rendezvous,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -90,6 +92,8 @@ macro_rules! cx {
     };
 }
 
+mod discovery;
+
 impl Node {
     /// A node that has not met anybody. It first asks for what is stored, and carries on when it is `Loaded`.
     pub fn new(setup: NodeSetup, crypto: Arc<dyn Crypto>, now: Now) -> Self {
@@ -104,6 +108,7 @@ impl Node {
             records: Records::new(&setup.network, &setup.seed, now.mono),
             store: records::Store::new(&setup.seed),
             foaf: Foaf::new(&setup.network, &setup.seed),
+            rendezvous: Rendezvous::new(&setup.network, &setup.seed),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -250,11 +255,7 @@ impl Node {
             Message::Want(_) | Message::Have(_) | Message::Chunk(_) | Message::Lack(_) | Message::Unwant(_) => {
                 self.large.on_frame(&mut cx!(self), from, message, payload);
             }
-            Message::Seek(_)
-            | Message::Found(_)
-            | Message::NotFound(_)
-            | Message::Deposit(_)
-            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
+            m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -325,6 +326,7 @@ impl Node {
                 if moved {
                     self.membership.tell_addrs(&mut cx!(self));
                     self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
+                    self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -355,16 +357,17 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::KeepLog(ticket, topic, keep));
                 done = false;
             }
-            Command::FindAgent { agent } => {
-                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
-                done = false;
-            }
-            Command::AdvertiseSelf { on } => {
-                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+            Command::FindAgent { .. }
+            | Command::AdvertiseSelf { .. }
+            | Command::ServeIndex { .. }
+            | Command::Register { .. }
+            | Command::LookUp { .. } => {
+                self.discover(ticket, &command);
                 done = false;
             }
             Command::Leave => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
+                self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
@@ -394,6 +397,7 @@ impl Node {
                 TimerKey::Records(t) => self.records.on_timer(&mut cx!(self), t),
                 TimerKey::Large(t) => self.large.on_timer(&mut cx!(self), t),
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
+                TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -413,6 +417,7 @@ impl Node {
                 self.large.on_signal(&mut cx!(self), &signal);
                 self.records.on_signal(&mut cx!(self), &signal);
                 self.foaf.on_signal(&mut cx!(self), &signal);
+                self.rendezvous.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::PutRecord(set, bytes) => {
@@ -427,7 +432,7 @@ impl Node {
                     Request::Pull(topic, from, manifest) => {
                         self.large.on_command(&mut cx!(self), large::Command::Pull(topic, from, *manifest));
                     }
-                    Request::Enter(_) | Request::Exit(_) => {
+                    Request::Enter(_) | Request::Exit(_) | Request::Introduce(..) => {
                         if let Request::Exit(topic) = request {
                             self.large.on_command(&mut cx!(self), large::Command::Forget(topic));
                         }
@@ -519,11 +524,6 @@ impl Node {
     /// The content of a large message, if it is here or on its way.
     pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
         self.large.content(id)
-    }
-
-    /// How many statements where agents are this node can answer with.
-    pub fn agents_known(&self) -> usize {
-        self.foaf.known()
     }
 
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.

@@ -8,6 +8,7 @@ use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted};
+use super::rendezvous::{AskReached, Holds, LookUp, MAX_HAVE, Reached, Register, Registered, statements_ok};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -457,6 +458,12 @@ messages! {
     87 NotFound |_| true;
     88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
     89 LackProof |_| true;
+    90 AskReached |_| true;
+    91 Reached |_| true;
+    92 Register |m| m.statement.len() <= MAX_WHEREABOUTS;
+    93 Registered |m| statements_ok(&m.members);
+    94 LookUp |m| m.have.len() <= MAX_HAVE;
+    95 Holds |m| statements_ok(&m.statements);
 }
 
 impl Message {

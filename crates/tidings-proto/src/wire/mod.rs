@@ -19,6 +19,7 @@ mod messages;
 mod probes;
 mod reconcile;
 mod records;
+mod rendezvous;
 
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
@@ -27,6 +28,7 @@ pub use messages::*;
 pub use probes::*;
 pub use reconcile::*;
 pub use records::*;
+pub use rendezvous::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

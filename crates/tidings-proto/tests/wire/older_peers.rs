@@ -47,6 +47,12 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Seek(m) => missing!(m, 4 stem),
         Message::Deposit(m) => missing!(m, 1 walk, 2 ttl, 3 known),
         Message::LackProof(m) => missing!(m, 1 walk, 2 ttl, 3 known),
+        Message::AskReached(m) => missing!(m, 1 hand_on),
+        Message::Register(m) => missing!(m, 2 find),
+        Message::Registered(m) => missing!(m, 1 outcome, 2 members, 3 crowd),
+        Message::LookUp(m) => missing!(m, 2 have),
+        Message::Holds(m) => missing!(m, 1 statements),
+        Message::Reached(_) => {}
         // Nothing of these may be missing.
         Message::Found(_) | Message::NotFound(_) => {}
         Message::Want(_)
@@ -87,7 +93,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 42);
+    assert_eq!(seen, 42 + 7);
 }
 
 #[test]

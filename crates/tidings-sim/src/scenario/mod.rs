@@ -12,4 +12,5 @@ mod liars;
 pub(crate) mod partition;
 mod players;
 pub(crate) mod reconcile;
+pub(crate) mod rendezvous;
 mod stage;
