@@ -119,8 +119,8 @@ fn a_crowd_comes_back_less_often() {
     let renewals = |crowd: u32| {
         let mut d = subscribed();
         let mut n = 0;
-        for _ in 0..280 {
-            d.pass_ms(5_000);
+        for _ in 0..1_400 {
+            d.pass_ms(1_000);
             for (to, m) in of_topic(&d) {
                 n += 1;
                 if !d.node.links().is_up(&to) {
