@@ -22,6 +22,8 @@ pub(crate) enum SimScenario {
     Churn(ChurnArgs),
     /// Nodes say that they are here, come, go and crash: how soon is it known, and what does it cost
     Presence(PresenceArgs),
+    /// Every node is an agent, and some look for others by asking neighbours, who ask theirs
+    Find(FindArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -103,6 +105,20 @@ pub(crate) struct PresenceArgs {
     /// How long a beacon lives
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0)]
     pub(crate) ttl: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim find`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidings sim find --nodes 1000
+  tidings sim find --nodes 300 --lookups 1000 --latency wan --seeds 1..4 --json")]
+pub(crate) struct FindArgs {
+    /// How many look-ups, one after the other
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) lookups: usize,
     #[command(flatten)]
     pub(crate) network: Network,
 }
