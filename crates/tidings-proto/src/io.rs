@@ -371,6 +371,10 @@ pub enum Output {
         peer: NodeId,
         /// Where it may be found.
         addrs: Vec<Addr>,
+        /// What the peer is told first on the control lane, before anything else: with the handshake if the transport can,
+        /// so that an answer comes as soon as the link, otherwise when the link is up. If another link comes up instead of
+        /// this dial's, they are not sent.
+        first: Vec<Frame>,
     },
     /// End a link; queued frames still leave. Answered by `LinkDown`.
     Close {

@@ -29,6 +29,9 @@ pub const SHARE: usize = 2 * MAX_FRAME;
 /// Links beyond the limit that may exist for a moment, so that a newcomer can be told that we are full.
 const SLACK: usize = 8;
 
+/// Frames that wait for one link to come up, or travel with its dial (a guess: a question or two).
+const WAITING: usize = 8;
+
 /// Who holds a link open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
@@ -55,6 +58,10 @@ struct Link {
     lanes: Lanes,
     last_heard: Time,
     redial: Vec<Addr>,
+    /// What is sent with the dial, and again if the peer's own comes through instead.
+    with_dial: Vec<Frame>,
+    /// What is sent when the link is up.
+    when_up: Vec<Frame>,
 }
 
 /// Why a link cannot be claimed.
@@ -172,18 +179,39 @@ impl Links {
         claim: Claim,
         addrs: &[Addr],
     ) -> Claimed {
+        self.claim_saying(out, counters, peer, claim, addrs, None)
+    }
+
+    /// Claims the link to `peer`, and says `frame` on its control lane: at once, with the dial, or when it is up.
+    pub(crate) fn claim_saying(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        claim: Claim,
+        addrs: &[Addr],
+        frame: Option<Frame>,
+    ) -> Claimed {
         if let Some(l) = self.map.get_mut(&peer) {
             if !l.claims.contains(&claim) {
                 l.claims.push(claim);
             }
-            return match l.state {
-                State::Up => Claimed::Up,
-                State::Dialing => Claimed::Dialing,
-                State::Closing => {
-                    l.redial = addrs.to_vec();
-                    Claimed::Dialing
+            match l.state {
+                State::Up => {
+                    if let Some(frame) = frame {
+                        self.send(out, counters, peer, Lane::Control, frame);
+                    }
+                    return Claimed::Up;
                 }
-            };
+                State::Dialing => {}
+                State::Closing => l.redial = addrs.to_vec(),
+            }
+            match frame {
+                Some(_) if l.when_up.len() >= WAITING => counters.control_overflow += 1,
+                Some(frame) => l.when_up.push(frame),
+                None => {}
+            }
+            return Claimed::Dialing;
         }
         if addrs.is_empty() {
             return Claimed::NoAddress;
@@ -202,9 +230,13 @@ impl Links {
                 lanes: Lanes::empty(),
                 last_heard: Time::default(),
                 redial: Vec::new(),
+                with_dial: frame.clone().into_iter().collect(),
+                when_up: Vec::new(),
             },
         );
-        out.extend([Output::Dial { peer, addrs: addrs.to_vec() }]);
+        let first: Vec<Frame> = frame.into_iter().collect();
+        count_first(counters, &first);
+        out.extend([Output::Dial { peer, addrs: addrs.to_vec(), first }]);
         Claimed::Dialing
     }
 
@@ -285,6 +317,15 @@ impl Links {
                 l.lanes = Lanes::empty();
                 l.last_heard = now;
                 l.peer_released = false;
+                let mut waiting = std::mem::take(&mut l.with_dial);
+                if outbound {
+                    // They came with the handshake.
+                    waiting.clear();
+                }
+                waiting.append(&mut l.when_up);
+                for frame in waiting {
+                    self.send(out, counters, peer, Lane::Control, frame);
+                }
             }
             None if over || (full && !outbound) => {
                 counters.links_refused += 1;
@@ -302,6 +343,8 @@ impl Links {
                         lanes: Lanes::empty(),
                         last_heard: now,
                         redial: Vec::new(),
+                        with_dial: Vec::new(),
+                        when_up: Vec::new(),
                     },
                 );
             }
@@ -321,7 +364,10 @@ impl Links {
             l.state = State::Dialing;
             l.outbound = true;
             let addrs = std::mem::take(&mut l.redial);
-            out.extend([Output::Dial { peer, addrs }]);
+            let first = std::mem::take(&mut l.when_up);
+            l.with_dial.clone_from(&first);
+            // Counted as those of a first dial are.
+            out.extend([Output::Dial { peer, addrs, first }]);
             return false;
         }
         self.map.remove(&peer);
@@ -380,6 +426,11 @@ impl Links {
         out.extend([Output::Send { peer, lane, frame }]);
         true
     }
+}
+
+fn count_first(counters: &mut Counters, first: &[Frame]) {
+    counters.frames_out += first.len() as u64;
+    counters.control_bytes_out += first.iter().map(|f| f.len() as u64).sum::<u64>();
 }
 
 #[cfg(test)]

@@ -81,6 +81,8 @@ enum What {
     Accept {
         dialer: u32,
         attempt: u64,
+        /// What the dialer says with its proof.
+        first: Vec<Frame>,
     },
     Up {
         peer: u32,

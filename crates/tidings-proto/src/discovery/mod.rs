@@ -5,13 +5,15 @@
 
 pub mod coordinator;
 pub mod foaf;
+mod proof;
 pub mod reach;
 mod whereabouts;
 
-pub use whereabouts::{LIFE, MAX_LIFE, Refused, Whereabouts, WhereaboutsKey};
+pub use whereabouts::{About, LIFE, MAX_LIFE, Refused, Whereabouts, WhereaboutsKey};
 
 use crate::identity::{Addr, AgentId, NodeId, PeerAddr};
-use crate::time::Span;
+use crate::time::{Span, UnixMillis};
+use proof::proven;
 
 /// One node of an agent that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,17 @@ pub enum How {
 }
 
 impl Located {
+    fn of(w: &Whereabouts, how: How, now: UnixMillis) -> Option<Located> {
+        Some(Located {
+            agent: w.agent()?,
+            node: w.node(),
+            addrs: w.peer_addr().addrs.clone(),
+            how,
+            age: Span::from_millis(now.0.saturating_sub(w.issued_ms())),
+            left: Span::from_millis(w.expires_ms().saturating_sub(now.0)),
+        })
+    }
+
     /// The node and its addresses, to be dialed.
     pub fn peer_addr(&self) -> PeerAddr {
         PeerAddr { id: self.node, addrs: self.addrs.clone() }
