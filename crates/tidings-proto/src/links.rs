@@ -54,6 +54,8 @@ struct Link {
     state: State,
     claims: Vec<Claim>,
     peer_released: bool,
+    /// We said that we need it no more, and have heard nothing since: the peer may be closing it.
+    released: bool,
     outbound: bool,
     lanes: Lanes,
     last_heard: Time,
@@ -198,7 +200,13 @@ impl Links {
             }
             match l.state {
                 State::Up => {
+                    if l.released && l.redial.is_empty() {
+                        l.redial = addrs.to_vec();
+                    }
                     if let Some(frame) = frame {
+                        if l.released && l.when_up.len() < WAITING {
+                            l.when_up.push(frame.clone());
+                        }
                         self.send(out, counters, peer, Lane::Control, frame);
                     }
                     return Claimed::Up;
@@ -226,6 +234,7 @@ impl Links {
                 state: State::Dialing,
                 claims: vec![claim],
                 peer_released: false,
+                released: false,
                 outbound: true,
                 lanes: Lanes::empty(),
                 last_heard: Time::default(),
@@ -259,6 +268,10 @@ impl Links {
 
     fn let_go(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, peer: NodeId) {
         self.send(out, counters, peer, Lane::Control, Message::Release(Release {}).frame());
+        if let Some(l) = self.map.get_mut(&peer) {
+            l.released = true;
+            l.redial.clear();
+        }
         if self.map.get(&peer).is_some_and(|l| l.peer_released) {
             self.close(out, peer, LinkRefusal::Closed);
             counters.links_reaped += 1;
@@ -286,6 +299,10 @@ impl Links {
         if let Some(l) = self.map.get_mut(peer) {
             l.last_heard = now;
             l.peer_released = false;
+            if std::mem::take(&mut l.released) && l.state == State::Up {
+                l.redial.clear();
+                l.when_up.clear();
+            }
         }
     }
 
@@ -317,6 +334,7 @@ impl Links {
                 l.lanes = Lanes::empty();
                 l.last_heard = now;
                 l.peer_released = false;
+                l.released = false;
                 let mut waiting = std::mem::take(&mut l.with_dial);
                 if outbound {
                     // They came with the handshake.
@@ -339,6 +357,7 @@ impl Links {
                         state: State::Up,
                         claims: Vec::new(),
                         peer_released: false,
+                        released: false,
                         outbound,
                         lanes: Lanes::empty(),
                         last_heard: now,
@@ -360,8 +379,10 @@ impl Links {
         let Some(l) = self.map.get_mut(&peer) else { return true };
         self.unsent -= l.unsent();
         l.lanes = Lanes::empty();
-        if l.state == State::Closing && !l.claims.is_empty() && !l.redial.is_empty() {
+        // Closed by us, or by the peer that was told that we need it no more: somebody does by now.
+        if (l.state == State::Closing || l.released) && !l.claims.is_empty() && !l.redial.is_empty() {
             l.state = State::Dialing;
+            l.released = false;
             l.outbound = true;
             let addrs = std::mem::take(&mut l.redial);
             let first = std::mem::take(&mut l.when_up);

@@ -1,19 +1,47 @@
 //! Discovery: where an agent is that is no neighbour.
 //!
-//! [`foaf`] asks friends of friends; it needs nothing but neighbours. [`reach`] proves where a node can be dialed, and
+//! [`foaf`] asks friends of friends; it needs nothing but neighbours. [`rendezvous`] asks those nodes of the [`index`] with
+//! which an agent or topic has left word; anybody can compute who they are. [`reach`] proves where a node can be dialed, and
 //! [`coordinator`]s are those that anybody can dial, known to all.
 
+pub mod advert;
 pub mod coordinator;
 pub mod foaf;
+pub mod index;
+mod place;
 mod proof;
 pub mod reach;
+pub mod rendezvous;
+mod shard;
 mod whereabouts;
+
+pub use place::Place;
+pub use shard::{SHARDS, shard_id};
 
 pub use whereabouts::{About, LIFE, MAX_LIFE, Refused, Whereabouts, WhereaboutsKey};
 
 use crate::identity::{Addr, AgentId, NodeId, PeerAddr};
 use crate::time::{Span, UnixMillis};
 use proof::proven;
+
+/// What came of looking for an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Its nodes, the latest to say so first; none if it was not found.
+    pub found: Vec<Located>,
+    /// Holders that were asked for it, dead ones included; none where friends of friends were.
+    pub asked: u32,
+    /// Those of them that a link had to be made to.
+    pub dialed: u32,
+    /// The holder whose answer settled it, and whether a link to it was there already.
+    pub settled_by: Option<(NodeId, bool)>,
+}
+
+impl From<Vec<Located>> for Search {
+    fn from(found: Vec<Located>) -> Search {
+        Search { found, ..Search::default() }
+    }
+}
 
 /// One node of an agent that was looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +71,8 @@ pub enum How {
     Known,
     /// A friend of a friend knew.
     Foaf,
+    /// Holders of its shard had its word.
+    Rendezvous,
 }
 
 impl Located {

@@ -345,7 +345,32 @@ fn what_is_to_be_said_while_a_link_closes_goes_with_the_next_dial() {
 fn little_waits_for_a_link() {
     let mut e = End::new(16);
     e.claim(1, on(1));
-    (0..20).for_each(|n| drop(e.claim_saying(1, n)));
+    (0..20).for_each(|n| _ = e.claim_saying(1, n));
     e.up(1, true);
     assert_eq!((e.sent().len(), e.counters.control_overflow), (WAITING, 20 - WAITING as u64));
+}
+
+#[test]
+fn a_link_that_was_given_back_is_dialed_again_if_the_peer_closes_it_meanwhile() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    e.up(1, true);
+    e.release(1, on(1));
+    e.claim_saying(1, 5);
+    assert_eq!(e.sent().last(), Some(&question(5)));
+    // It had been told that the link is not needed.
+    assert!(!e.down(1), "the loss is reported");
+    assert_eq!((e.dialed(), e.said_first()), (2, vec![question(5)]));
+}
+
+#[test]
+fn a_link_that_was_given_back_and_is_kept_is_as_any_other() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    e.up(1, true);
+    e.release(1, on(1));
+    e.claim_saying(1, 5);
+    e.hear_anything(1);
+    assert!(e.down(1), "the loss is not reported");
+    assert_eq!(e.dialed(), 1);
 }

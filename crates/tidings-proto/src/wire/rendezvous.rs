@@ -3,42 +3,13 @@
 use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
+use super::CertificateRef;
 use super::foaf::MAX_WHEREABOUTS;
-use crate::identity::{CertificateId, PeerAddr};
 
 /// Most statements in one answer.
 pub const MAX_HELD: usize = 8;
 /// Most certificates an asker says it has.
 pub const MAX_HAVE: usize = 8;
-
-/// Asks a node to confirm that the sender, or for whom it asks, can be reached at an address.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct AskReached {
-    /// Whom, and at which one address.
-    #[n(0)]
-    pub subject: PeerAddr,
-    /// Whether the receiver may hand it on to a neighbour of its own: the sender asks for itself.
-    #[n(1)]
-    #[cbor(default)]
-    pub hand_on: bool,
-}
-
-/// Answers [`AskReached`], to the subject: the sender has dialed it at this address, and signs that.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Reached {
-    /// At which address.
-    #[n(0)]
-    pub subject: PeerAddr,
-    /// When it was signed, by the signer's clock.
-    #[n(1)]
-    pub at_ms: u64,
-    /// The signature.
-    #[n(2)]
-    #[cbor(with = "minicbor::bytes")]
-    pub signature: [u8; 64],
-}
 
 /// Leaves a statement with a holder. The frame's payload is the certificate of an agent's, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -93,7 +64,7 @@ pub struct LookUp {
     /// Certificates that need not be sent, at most [`MAX_HAVE`].
     #[n(2)]
     #[cbor(default)]
-    pub have: Vec<CertificateId>,
+    pub have: Vec<CertificateRef>,
 }
 
 /// Answers [`LookUp`]. The frame's payload are certificates, each behind its length (u16).

@@ -9,7 +9,7 @@ fn find(d: &mut Driven, agent: AgentId) -> Ticket {
 
 fn located(d: &Driven, ticket: Ticket) -> &[Located] {
     match d.reply(ticket) {
-        Some(Reply::Located(found)) => found,
+        Some(Reply::Located(search)) => &search.found,
         other => panic!("not located but {other:?}"),
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::blind::Query;
 use super::{FORGET, Foaf, HOP, Origin, Passed, TIMEOUT, Tag, Timer};
-use crate::discovery::{How, Located, Whereabouts, proven};
+use crate::discovery::{How, Located, Search, Whereabouts, proven};
 use crate::identity::{AgentId, NodeId};
 use crate::io::{CommandError, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
@@ -33,13 +33,13 @@ pub(super) struct Asking {
 impl Foaf {
     pub(super) fn find(&mut self, cx: &mut Cx<'_>, ticket: Ticket, agent: AgentId) {
         if let Some(own) = self.own_agent(cx, &agent) {
-            return cx.reply(ticket, Reply::Located(vec![own]));
+            return cx.reply(ticket, Reply::Located(vec![own].into()));
         }
         let known: Vec<Whereabouts> =
             self.known.nodes(&agent, cx.now.wall).iter().map(|h| h.whereabouts.clone()).collect();
         if !known.is_empty() {
-            let found = known.iter().filter_map(|w| Located::of(w, How::Known, cx.now.wall)).collect();
-            return cx.reply(ticket, Reply::Located(found));
+            let found: Vec<Located> = known.iter().filter_map(|w| Located::of(w, How::Known, cx.now.wall)).collect();
+            return cx.reply(ticket, Reply::Located(Search::from(found)));
         }
         if self.asking.len() >= MAX_ASKING {
             return cx.reply(ticket, Reply::Refused(CommandError::TooManyQueries { limit: MAX_ASKING }));
@@ -127,14 +127,14 @@ impl Foaf {
         if a.tries < TRIES && cx.now.mono + HOP < a.until {
             return self.send_query(cx, a);
         }
-        cx.reply(a.ticket, Reply::Located(Vec::new()));
+        cx.reply(a.ticket, Reply::Located(Search::default()));
     }
 
     /// Everybody on the walk was asked, and nobody knew.
     pub(super) fn query_over(&mut self, cx: &mut Cx<'_>, tag: Tag) {
         self.end(cx, tag);
         if let Some(a) = self.take_asking(tag) {
-            cx.reply(a.ticket, Reply::Located(Vec::new()));
+            cx.reply(a.ticket, Reply::Located(Search::default()));
         }
     }
 
@@ -162,10 +162,10 @@ impl Foaf {
             return;
         }
         good.sort_by_key(|(w, _)| std::cmp::Reverse(w.issued_ms()));
-        let reply = good.iter().filter_map(|(w, _)| Located::of(w, How::Foaf, cx.now.wall)).collect();
+        let reply: Vec<Located> = good.iter().filter_map(|(w, _)| Located::of(w, How::Foaf, cx.now.wall)).collect();
         cx.counters.agents_found += 1;
         if let Some(a) = self.take_asking(tag) {
-            cx.reply(a.ticket, Reply::Located(reply));
+            cx.reply(a.ticket, Reply::Located(Search::from(reply)));
         }
         self.end(cx, tag);
     }
