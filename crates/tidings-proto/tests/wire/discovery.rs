@@ -14,12 +14,12 @@ pub(super) fn examples() -> Vec<Message> {
         NotFound { id: 0x0102_0304_0506_0708 }.into(),
         Deposit { whereabouts: vec![0xbe; 70], walk: 3, ttl: 23, known: 1 }.into(),
         LackProof { certificate, walk: 3, ttl: 23, known: 1 }.into(),
-        AskReach { me: peer(0x11) }.into(),
-        Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
         Register { id: 0x0102_0304_0506_0708, statement: vec![0xbe; 70], find: true }.into(),
         Registered { id: 0x0102_0304_0506_0708, outcome: 1, members: vec![vec![0xbe; 70].into()], crowd: 300 }.into(),
         LookUp { id: 0x0102_0304_0506_0708, subject: [0x5b; 32], have: vec![certificate.into()] }.into(),
         Holds { id: 0x0102_0304_0506_0708, statements: vec![vec![0xbe; 70].into()] }.into(),
+        AskReach { me: peer(0x11) }.into(),
+        Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
     ]
 }
 
@@ -155,10 +155,10 @@ fn the_bytes_of_registered() {
 #[test]
 fn the_bytes_of_look_up() {
     insta::assert_snapshot!(wire("LookUp"), @r"
-    015e520000000000
+    015e410000000000
     a3001b01020304050607080158205b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b
-    5b5b5b5b5b5b5b5b5b5b5b5b5b5b02815820cececececececececececececece
-    cececececececececececececececececece
+    5b5b5b5b5b5b5b5b5b5b5b5b5b5b028150cecececececececececececececece
+    ce
     ");
 }
 

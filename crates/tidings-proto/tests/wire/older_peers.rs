@@ -97,7 +97,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 41);
+    assert_eq!(seen, 47);
 }
 
 #[test]

@@ -17,8 +17,9 @@ use crate::runner::Outcome;
 
 /// Until the neighbours of the last node are there, until the index is, and until everybody is in it.
 const SETTLE: Span = Span::from_secs(20);
-const INDEXED: Span = Span::from_secs(40);
-const REGISTERED: Span = Span::from_secs(40);
+const INDEXED: Span = Span::from_secs(60);
+const REGISTERED: Span = Span::from_secs(30);
+const AFTER: Span = Span::from_secs(15);
 /// With liars: statements have been renewed once, some have moved, and that has gone round.
 const RENEWED: Span = Span::from_secs(780);
 const MOVED: f64 = 0.2;
@@ -64,14 +65,15 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let Scenario::Rendezvous { lookups, churn, liars } = options.scenario else { unreachable!("chosen by the caller") };
     let mut s = Stage::set_without_topic(options, seed, SETTLE);
     let up = s.alive();
-    for n in &up {
-        s.net.command(*n, Ticket(0), Command::ServeIndex { on: true });
+    // One after the other, as they would be started.
+    for (span, command) in [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })] {
+        let apart = Span(span.0 / up.len() as u64);
+        for n in &up {
+            s.net.command(*n, Ticket(0), command.clone());
+            s.run(apart);
+        }
+        s.run(AFTER);
     }
-    s.run(INDEXED);
-    for n in &up {
-        s.net.command(*n, Ticket(0), Command::Register { on: true });
-    }
-    s.run(REGISTERED);
     let load = load(&s);
     if liars > 0.0 {
         let mut all = up.clone();

@@ -32,6 +32,8 @@ const LATER: Span = Span::from_secs(2);
 const WITHDRAWING: Span = Span::from_secs(180);
 /// Topic statements a holder keeps: members who register more than these come back less often.
 const CROWDED: u32 = 64;
+/// What a holder counts beyond this is not believed: word that is left once a day is the least.
+const MAX_CROWD: u32 = 1 << 13;
 
 /// Something of this node's that is left with holders.
 #[derive(Debug)]
@@ -41,6 +43,9 @@ pub(super) struct Registration {
     statement: Option<Whereabouts>,
     spots: BTreeMap<NodeId, Spot>,
     renew_at: Time,
+    /// When the statement was issued, and after how long it is renewed where there is no crowd.
+    said: Time,
+    renew: Span,
     /// Taken back since then.
     withdrawn: Option<Time>,
     /// Members that the least crowded holder counted, of a topic.
@@ -70,8 +75,22 @@ impl Registration {
             statement: None,
             spots: BTreeMap::new(),
             renew_at: now,
+            said: now,
+            renew: RENEW,
             withdrawn: None,
             crowd: None,
+        }
+    }
+}
+
+impl Registration {
+    /// A holder counts so many members. Who finds a topic crowded comes back when as many others have had their turn.
+    fn found_crowd(&mut self, members: u32) {
+        let crowd = self.crowd.unwrap_or(u32::MAX).min(members);
+        self.crowd = Some(crowd);
+        if self.withdrawn.is_none() {
+            self.renew_at =
+                self.said + Span(self.renew.0 / u64::from(CROWDED)).times(u64::from(crowd.clamp(CROWDED, MAX_CROWD)));
         }
     }
 }
@@ -166,13 +185,10 @@ impl Rendezvous {
         let withdrawn = r.withdrawn.is_some();
         let w = Whereabouts::issue(about, node, (wall, LEFT_LIFE), withdrawn, &self.key, cx.crypto);
         r.statement = Some(w);
-        // Who finds a topic crowded comes back when as many others have had their turn.
-        let crowd = u64::from(r.crowd.take().unwrap_or(0).max(CROWDED));
-        let every = Span(RENEW.0 / u64::from(CROWDED) * crowd);
-        r.renew_at = match withdrawn {
-            true => cx.now.mono + WITHDRAWING,
-            false => cx.now.mono + Span(self.rng.between(every.0 - every.0 / 8, every.0 + every.0 / 8)),
-        };
+        r.crowd = None;
+        r.said = cx.now.mono;
+        r.renew = Span(self.rng.between(RENEW.0 - RENEW.0 / 8, RENEW.0 + RENEW.0 / 8));
+        r.renew_at = cx.now.mono + if withdrawn { WITHDRAWING } else { r.renew };
         true
     }
 
@@ -246,7 +262,7 @@ impl Rendezvous {
         }
         if let (Some(topic), KEPT) = (topic, m.outcome) {
             if let Some(r) = self.registrations.get_mut(&subject) {
-                r.crowd = Some(r.crowd.unwrap_or(u32::MAX).min(m.crowd));
+                r.found_crowd(m.crowd);
             }
             self.take_members(cx, topic, m.members.into_iter().map(|b| Bytes::from(Vec::from(b))));
         }
