@@ -261,6 +261,7 @@ impl Driver {
                 Control::Reconcile(topic, asked) => {
                     self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
+                Control::Search(command, asked) => self.command(now, command, Waiting::Search(asked)),
                 Control::Unsubscribe(topic, done) => {
                     self.subscribers.end(&topic);
                     self.command(now, Command::Unsubscribe { topic }, Waiting::Done(done));
@@ -352,6 +353,7 @@ impl Driver {
                             let _ = asked.send(stats);
                         }
                     }
+                    Some(Waiting::Search(asked)) => drop(asked.send(super::pending::search(reply))),
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
                     Some(Waiting::Nobody) | None => {}
                 },
