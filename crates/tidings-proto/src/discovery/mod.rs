@@ -24,6 +24,9 @@ use crate::identity::{Addr, AgentId, NodeId, PeerAddr};
 use crate::time::{Span, UnixMillis};
 use proof::proven;
 
+/// Bytes that discovery holds at most.
+pub(crate) const BYTES: usize = foaf::BYTES + rendezvous::BYTES;
+
 /// What came of looking for an agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {

@@ -118,6 +118,9 @@ pub struct Rendezvous {
     questions: IdMap<Tokens>,
 }
 
+/// Bytes this layer holds at most: what it holds for others, the answers to look-ups, and the index as it was read.
+pub(super) const BYTES: usize = shelf::BYTES + lookup::BYTES + (2 << 20);
+
 impl Rendezvous {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Rendezvous {
         Rendezvous {

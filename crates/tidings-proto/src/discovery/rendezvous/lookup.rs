@@ -11,7 +11,7 @@ use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Holds, LookUp, MAX_HAVE, Message};
+use crate::wire::{Holds, LookUp, MAX_HAVE, MAX_HELD, MAX_WHEREABOUTS, Message};
 
 /// Look-ups of this node at once.
 const MAX_LOOKING: usize = 256;
@@ -25,6 +25,9 @@ const HEDGE: Span = Span::from_millis(650);
 const HEDGE_LINKED: Span = Span::from_millis(30);
 /// How long a look-up may take.
 const PATIENCE: Span = Span::from_secs(10);
+
+/// Bytes of all look-ups at most: every answer full.
+pub(super) const BYTES: usize = MAX_LOOKING * MOST * MAX_HELD * (MAX_WHEREABOUTS + 128);
 
 #[derive(Clone, Debug)]
 enum State {

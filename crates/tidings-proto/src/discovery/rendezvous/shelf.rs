@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use crate::discovery::{Place, Whereabouts};
-use crate::identity::NodeId;
+use crate::identity::{MAX_CERTIFICATE, NodeId};
 use crate::time::{Span, Time, UnixMillis};
+use crate::wire::MAX_WHEREABOUTS;
 
-/// Statements held: some 9 MB with what keeping them takes. With a thousand holders there is room for two million.
+/// Statements held: some 9 MB with what keeping them takes, and ten times that with a certificate for each that is known no
+/// longer otherwise. With a thousand holders there is room for two million.
 pub(super) const MAX_SHELF: usize = 16_384;
 /// Nodes of one agent.
 pub(super) const NODES: usize = 8;
@@ -21,6 +23,10 @@ pub(super) const MEMBERS: usize = 64;
 /// Registrations on a topic are counted over so long, and so many at most.
 const CROWD: Span = Span::from_secs(600);
 const MAX_CROWD: usize = 4_096;
+
+/// Bytes of all of it at most: every statement of the longest, every certificate kept by it alone; of the counts of topics as
+/// many as a node's links may bring.
+pub(super) const BYTES: usize = MAX_SHELF * (MAX_WHEREABOUTS + MAX_CERTIFICATE + 512) + (32 << 20);
 
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
@@ -112,7 +118,8 @@ impl Shelf {
                 self.by_place.remove(&old.place);
             }
         }
-        if self.subjects.get(subject).is_some_and(|s| s.kept.is_empty() && s.crowd.is_empty()) {
+        // Its count goes too: what is evicted must leave nothing behind.
+        if self.subjects.get(subject).is_some_and(|s| s.kept.is_empty()) {
             self.subjects.remove(subject);
         }
     }
@@ -153,6 +160,5 @@ impl Shelf {
         for (subject, node) in over {
             self.take_out(&subject, &node);
         }
-        self.subjects.retain(|_, s| !s.kept.is_empty() || !s.crowd.is_empty());
     }
 }
