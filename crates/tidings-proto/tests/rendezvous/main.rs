@@ -8,6 +8,7 @@ mod being_reached;
 mod holding;
 mod index;
 mod looking_up;
+mod noise;
 mod registering;
 mod topics;
 
