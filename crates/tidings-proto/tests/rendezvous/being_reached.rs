@@ -76,6 +76,35 @@ fn its_new_address_has_to_be_reached_again() {
     d.did.clear();
     d.pass(Span::from_secs(601));
     assert_eq!(asked(&d)[0].me.addrs, [addr(123)]);
+    for n in [2, 3] {
+        let m = word_of(&d, n, addr(123));
+        d.say(&Fake::new(n), m);
+    }
+    d.pass_ms(1_100);
+    let of = |d: &Driven| d.node.index().nodes(7, 8).iter().find(|p| p.id == d.id()).map(|p| p.addrs.clone());
+    assert_eq!(of(&d), Some(vec![addr(123)]));
+}
+
+#[test]
+fn two_of_one_prefix_will_do_after_a_while() {
+    let mut d = Driven::new();
+    d.command(Command::SetAddrs { addrs: vec![at_addr("198.51.100.1:1")] });
+    for n in [2, 3] {
+        let mut f = Fake::new(n);
+        f.addr.addrs = vec![at_addr(&format!("192.0.2.{n}:1"))];
+        d.link(&f);
+        d.befriend(&f, Overlay::Root);
+    }
+    d.command(Command::ServeIndex { on: true });
+    d.pass_ms(2_100);
+    for n in [2, 3] {
+        let m = word_of(&d, n, at_addr("198.51.100.1:1"));
+        d.say(&Fake::new(n), m);
+    }
+    d.pass_ms(2_000);
+    assert!(d.node.index().is_empty(), "others are waited for");
+    d.pass_ms(8_000);
+    assert!(d.node.index().contains(&d.id()));
 }
 
 #[test]

@@ -149,6 +149,18 @@ fn one_good_answer_counts_when_there_are_no_more() {
 }
 
 #[test]
+fn two_old_answers_settle_nothing() {
+    let mut l = looking();
+    let (old, new) = (l.said_at(RENEW.as_millis() * 2), l.said_at(1_000));
+    l.answer(0, &[&old]);
+    l.answer(1, &[&old]);
+    assert_eq!(l.result(), None);
+    l.answer(2, &[&new]);
+    l.answer(3, &[&new]);
+    assert_eq!(l.found(), [new.issued_ms()]);
+}
+
+#[test]
 fn an_old_answer_counts_when_there_is_no_later_one() {
     let mut l = looking();
     let w = l.said_at(RENEW.as_millis() * 2);

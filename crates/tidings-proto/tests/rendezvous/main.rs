@@ -63,7 +63,11 @@ impl Draft {
 
 /// What neighbour `n` says of where it has reached the node.
 pub(crate) fn word(d: &Driven, n: u8) -> Reached {
-    let you = PeerAddr { id: d.id(), addrs: vec![addr(200)] };
+    word_of(d, n, addr(200))
+}
+
+pub(crate) fn word_of(d: &Driven, n: u8, at: Addr) -> Reached {
+    let you = PeerAddr { id: d.id(), addrs: vec![at] };
     Attestation::issue(&port(n), &reach::key(&network()), you, d.now.wall.0).told()
 }
 

@@ -54,6 +54,22 @@ fn it_is_signed_and_says_where_the_node_is() {
 }
 
 #[test]
+fn another_certificate_is_left_at_once() {
+    let mut d = registering(40);
+    let names = |d: &Driven| {
+        let (_, m, _) = registrations(d).pop().unwrap();
+        Whereabouts::parse(m.statement.into()).unwrap().certificate()
+    };
+    let before = names(&d);
+    kept(&mut d);
+    d.did.clear();
+    d.pass_ms(1_000);
+    d.command(Command::RenewCertificate);
+    d.pass_ms(100);
+    assert_ne!(names(&d), before);
+}
+
+#[test]
 fn the_certificate_goes_to_who_lacks_it_and_once() {
     let mut d = registering(40);
     let (holder, m, _) = registrations(&d).remove(0);

@@ -162,3 +162,37 @@ impl Shelf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::SimCrypto;
+    use crate::discovery::{About, WhereaboutsKey};
+    use crate::identity::{Network, PeerAddr, SecretKey, TopicId};
+
+    #[test]
+    fn a_place_that_fills_it_displaces_its_own() {
+        let crypto = SimCrypto::new(&SecretKey::from_bytes([1; 32]));
+        let key = WhereaboutsKey::new(&Network::from_name("shelf").unwrap());
+        let of = |n: usize| {
+            let topic = TopicId(*blake3::hash(&n.to_le_bytes()).as_bytes());
+            let node = PeerAddr { id: crate::crypto::Crypto::node_id(&crypto), addrs: vec![] };
+            Whereabouts::issue(
+                About::Topic(topic),
+                node,
+                (UnixMillis(1_000), Span::from_secs(60)),
+                false,
+                &key,
+                &crypto,
+            )
+        };
+        let mut shelf = Shelf::default();
+        let (few, many) = (Place::Net([4, 1, 1, 1, 0, 0, 0]), Place::Net([4, 2, 2, 2, 0, 0, 0]));
+        shelf.put(Time::default(), of(0), Bytes::new(), few);
+        let gone: usize = (1..=MAX_SHELF).map(|n| shelf.put(Time::default(), of(n), Bytes::new(), many)).sum();
+        assert_eq!((shelf.len(), gone), (MAX_SHELF, 1));
+        let there = |n: usize| !shelf.of(&of(n).subject(), UnixMillis(1_000)).is_empty();
+        assert!(there(0) && !there(1) && there(2) && there(MAX_SHELF));
+        assert_eq!(shelf.subjects.len(), MAX_SHELF, "what has gone leaves nothing behind");
+    }
+}
