@@ -9,6 +9,7 @@ use crate::discovery::Search;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
+use crate::messaging::{Delivered, EnvelopeId, Received};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
 use crate::time::Span;
@@ -239,6 +240,21 @@ pub enum Command {
         /// Which.
         agent: AgentId,
     },
+    /// Send a direct message to a node of an agent whose certificate is known, as it is of those that were found; answered by
+    /// [`Reply::Delivered`], or refused.
+    SendDirect {
+        /// The node, and where it can be reached.
+        to: PeerAddr,
+        /// The agent it speaks for.
+        agent: AgentId,
+        /// At most [`crate::messaging::MAX_BODY_LEN`] bytes.
+        body: Bytes,
+    },
+    /// These direct messages were read: the inbox need not keep them.
+    ReadDirect {
+        /// Which; what is not there is passed over.
+        ids: Vec<EnvelopeId>,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -267,6 +283,8 @@ pub enum Reply {
     History(Vec<Delivery>),
     /// What came of looking for an agent.
     Located(Search),
+    /// A direct message is in its receiver's inbox.
+    Delivered(Delivered),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// The command was refused; nothing changed.
@@ -357,6 +375,26 @@ pub enum CommandError {
         /// The longest allowed.
         limit: usize,
     },
+    /// A message to this node itself.
+    #[error("this node can't send a message to itself")]
+    ToOneself,
+    /// The receiver's certificate is not known here.
+    #[error("no certificate of that node is known that binds it to the agent: find the agent first")]
+    NoCertificate,
+    /// There was no receipt in time.
+    #[error(
+        "no receipt came within 30 s: the receiver can't be reached, or is gone; it may have the message all the same"
+    )]
+    NoReceipt,
+    /// The receiver does not believe this node's certificate.
+    #[error("the receiver does not believe that this node speaks for its agent: was it revoked, or is a clock wrong?")]
+    NotProven,
+    /// The receiver's inbox has no room.
+    #[error("the receiver's inbox is full: try again when it has been read")]
+    InboxFull,
+    /// The receiver speaks for no agent.
+    #[error("the receiver holds no agent's key")]
+    NotAnAgent,
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,
@@ -476,6 +514,8 @@ pub enum LeaveReason {
 pub enum Event {
     /// Messages of one author, in order.
     Delivered(Delivery),
+    /// A direct message came, and is in the inbox.
+    Direct(Box<Received>),
     /// Messages that could not be had in time.
     Gap {
         /// Of which topic.

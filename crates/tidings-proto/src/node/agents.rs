@@ -62,4 +62,9 @@ impl Node {
     pub fn certificate(&self) -> Option<CertificateRef> {
         self.agents.own()
     }
+
+    /// Direct messages that came and were not said to be read, in the order they came.
+    pub fn inbox(&self) -> impl Iterator<Item = &crate::messaging::Received> {
+        self.messaging.inbox()
+    }
 }

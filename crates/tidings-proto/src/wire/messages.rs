@@ -4,6 +4,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
+use super::direct::{CloseSession, Envelopes, OpenSession, Receipt};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
@@ -471,6 +472,10 @@ messages! {
     95 Holds |m| statements_ok(&m.statements);
     96 AskReach |_| true;
     97 Reached |_| true;
+    108 OpenSession |_| true;
+    109 Envelopes |_| true;
+    110 Receipt |_| true;
+    111 CloseSession |_| true;
 }
 
 impl Message {

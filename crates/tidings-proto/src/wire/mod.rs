@@ -13,6 +13,7 @@
 //! peer's frame is read with the missing fields at their defaults.
 
 mod certificates;
+mod direct;
 mod foaf;
 mod frame;
 mod large;
@@ -24,6 +25,7 @@ mod records;
 mod rendezvous;
 
 pub use certificates::*;
+pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
