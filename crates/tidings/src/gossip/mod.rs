@@ -7,6 +7,7 @@ mod disk;
 mod downloads;
 mod driver;
 mod events;
+mod feed;
 mod handle;
 mod log;
 mod pending;
