@@ -38,7 +38,7 @@ pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
     Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
-    OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
+    OfflineReason, OnlineAgent, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
     ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
 };
 pub use lan::{Lan, LanError};

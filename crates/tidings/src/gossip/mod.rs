@@ -30,5 +30,5 @@ pub use tidings_proto::config::{ConfigError, GossipConfig};
 pub use tidings_proto::counters::Counters;
 pub use tidings_proto::discovery::coordinator::{CoordinatorAdvert, Mode as CoordinatorMode};
 pub use tidings_proto::node::PeerInfo;
-pub use tidings_proto::presence::{Learned, OfflineReason, PresenceInfo};
+pub use tidings_proto::presence::{Learned, OfflineReason, OnlineAgent, PresenceInfo};
 pub use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicInfo};
