@@ -37,9 +37,10 @@ pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
-    Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
-    OfflineReason, OnlineAgent, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
-    ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How, MembershipEvent, MembershipEvents,
+    MembershipManager, OfflineReason, OnlineAgent, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo,
+    PresenceManager, PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle,
+    RuntimeOptions, TopicInfo, TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
