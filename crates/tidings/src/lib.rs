@@ -38,9 +38,9 @@ pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
     DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How, MembershipEvent, MembershipEvents,
-    MembershipManager, OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager,
-    PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo,
-    TopicStatus,
+    MembershipManager, OfflineReason, OnlineAgent, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo,
+    PresenceManager, PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle,
+    RuntimeOptions, TopicInfo, TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};

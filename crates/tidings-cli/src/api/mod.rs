@@ -6,7 +6,7 @@
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
-//! | `GET /v1/presence` | who is here: `{online: [{node, agent, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
+//! | `GET /v1/presence` | who is here: `{agents: [{agent, proven, nodes}], online: [{node, agent, proven, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |

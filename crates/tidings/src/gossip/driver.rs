@@ -408,24 +408,22 @@ impl Driver {
                 }
             }
             Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
-            Event::Agent { node, agent } => drop(self.told.events.send(AgentEvent::Agent { peer: node, agent })),
-            Event::CastOut => drop(self.told.events.send(AgentEvent::CastOut)),
+            Event::Agent { node, agent } => self.told.events.tell(AgentEvent::Agent { peer: node, agent }),
+            Event::CastOut => self.told.events.tell(AgentEvent::CastOut),
             Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
             Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
             Event::ContentLost { content } => self.downloads.lost(&content),
             Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
-            Event::PeerJoined { peer, overlay } => {
-                drop(self.told.events.send(AgentEvent::PeerJoined { peer, overlay }))
-            }
+            Event::PeerJoined { peer, overlay } => self.told.events.tell(AgentEvent::PeerJoined { peer, overlay }),
             Event::PeerLeft { peer, overlay, reason } => {
-                drop(self.told.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
+                self.told.events.tell(AgentEvent::PeerLeft { peer, overlay, reason });
             }
-            Event::PeerSuspected { peer } => drop(self.told.events.send(AgentEvent::PeerSuspected { peer })),
-            Event::PeerRecovered { peer } => drop(self.told.events.send(AgentEvent::PeerRecovered { peer })),
-            Event::CloneSeen { peer } => drop(self.told.events.send(AgentEvent::CloneSeen { peer })),
+            Event::PeerSuspected { peer } => self.told.events.tell(AgentEvent::PeerSuspected { peer }),
+            Event::PeerRecovered { peer } => self.told.events.tell(AgentEvent::PeerRecovered { peer }),
+            Event::CloneSeen { peer } => self.told.events.tell(AgentEvent::CloneSeen { peer }),
             Event::Presence(event) => {
                 if let Some(event) = PresenceEvent::of(event) {
-                    drop(self.told.presence.send(event));
+                    self.told.presence.tell(event);
                 }
             }
             Event::StorageFailed { error } => self.storage_failed(error.0),
@@ -435,7 +433,7 @@ impl Driver {
 
     fn storage_failed(&self, error: String) {
         tracing::warn!(node = %self.run.node_id.short(), error, "storage failed");
-        drop(self.told.events.send(AgentEvent::StorageFailed { error }));
+        self.told.events.tell(AgentEvent::StorageFailed { error });
     }
 
     /// Waits until there is something to do.

@@ -8,11 +8,12 @@ use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RuntimeError;
 use super::driver::View;
 use super::events::{AgentEvent, Events};
+use super::feed::{Feed, Teller};
 use super::presence::{PresenceEvent, PresenceEvents};
 use crate::large::Large;
 use crate::publisher::Outbox;
@@ -31,8 +32,8 @@ const PRESENCE_EVENTS: usize = 4096;
 
 /// Where a driver tells what happens.
 pub(crate) struct Told {
-    pub(crate) events: broadcast::Sender<AgentEvent>,
-    pub(crate) presence: broadcast::Sender<PresenceEvent>,
+    pub(crate) events: Teller<AgentEvent>,
+    pub(crate) presence: Teller<PresenceEvent>,
 }
 
 /// Outboxes kept for topics nobody holds a publisher of, so that publishing by name does not make one each time.
@@ -66,8 +67,8 @@ pub(crate) enum Control {
 pub(crate) struct Run {
     pub(crate) node_id: NodeId,
     pub(crate) work: Arc<Signal>,
-    events: broadcast::WeakSender<AgentEvent>,
-    presence: broadcast::WeakSender<PresenceEvent>,
+    events: Arc<Feed<AgentEvent>>,
+    presence: Arc<Feed<PresenceEvent>>,
     controls: mpsc::Sender<Control>,
     ready: Mutex<Vec<Arc<Outbox>>>,
     outboxes: Mutex<BTreeMap<TopicId, Arc<Outbox>>>,
@@ -80,13 +81,13 @@ impl Run {
     /// A run, and its driver's ends: what it is asked, and where it tells what happened.
     pub(crate) fn new(node_id: NodeId) -> (Arc<Run>, mpsc::Receiver<Control>, Told) {
         let (controls, receiver) = mpsc::channel(CONTROLS);
-        let events = broadcast::Sender::new(EVENTS);
-        let presence = broadcast::Sender::new(PRESENCE_EVENTS);
+        let (events, tell) = Feed::new(EVENTS);
+        let (presence, tell_presence) = Feed::new(PRESENCE_EVENTS);
         let run = Run {
             node_id,
             work: Arc::default(),
-            events: events.downgrade(),
-            presence: presence.downgrade(),
+            events,
+            presence,
             controls,
             ready: Mutex::default(),
             outboxes: Mutex::default(),
@@ -94,7 +95,7 @@ impl Run {
             stop: false.into(),
             ended: watch::Sender::new(false),
         };
-        (Arc::new(run), receiver, Told { events, presence })
+        (Arc::new(run), receiver, Told { events: tell, presence: tell_presence })
     }
 
     /// Asks the driver for something.
@@ -130,14 +131,12 @@ impl Run {
 
     /// What happens from now on.
     pub(crate) fn events(&self) -> Result<Events, RuntimeError> {
-        let events = self.events.upgrade().ok_or(RuntimeError::Stopped)?;
-        Ok(Events::new(events.subscribe()))
+        self.events.listen().map(Events::new).ok_or(RuntimeError::Stopped)
     }
 
     /// Who comes and goes from now on.
     pub(crate) fn presence_events(&self) -> Result<PresenceEvents, RuntimeError> {
-        let presence = self.presence.upgrade().ok_or(RuntimeError::Stopped)?;
-        Ok(PresenceEvents::new(presence.subscribe()))
+        self.presence.listen().map(PresenceEvents::new).ok_or(RuntimeError::Stopped)
     }
 
     /// The way out for a topic.
