@@ -62,7 +62,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         match &cli.command {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
-            Command::Id(args) => id::show(args, json).await,
+            Command::Id(args) => id::run(args, json).await,
             Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,

@@ -26,6 +26,7 @@ pub mod gossip;
 mod lan;
 mod large;
 mod publisher;
+mod sealed_key;
 pub mod store;
 mod subscription;
 mod sync;
@@ -44,6 +45,7 @@ pub use gossip::{
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
+pub use sealed_key::{MIN_PASSPHRASE, SealedKeyError, open_agent_key, seal_agent_key};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;

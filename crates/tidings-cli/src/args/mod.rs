@@ -1,5 +1,6 @@
 //! The command line.
 
+mod id;
 mod sim;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs};
 pub(crate) use sim::{Crypto, Network, SimScenario};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
@@ -38,9 +40,8 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a node until Ctrl-C
     Up(UpArgs),
-    /// Print the node's id
-    #[command(after_help = "Example:\n  tidings id --data ~/node-a")]
-    Id(DataArgs),
+    /// Print the node's id and its agent's, or move the agent's key
+    Id(IdArgs),
     /// Print the ticket others join with
     #[command(after_help = "Example:\n  tidings up --data ~/node-b --join \"$(tidings ticket --data ~/node-a)\"")]
     Ticket(DataArgs),

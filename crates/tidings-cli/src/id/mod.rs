@@ -1,18 +1,28 @@
 //! `id`: who the node and its agent are.
 
+mod keys;
+
 use std::path::Path;
 
 use serde_json::{Value, json};
 use tidings::proto::crypto::{AwsLc, Crypto};
 use tidings::{AgentId, DataDir, DataDirError};
 
-use crate::args::DataArgs;
+use crate::args::{DataArgs, IdArgs, IdCommand};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::out::{self, Paint};
 
-/// `tidings id`.
-pub(crate) async fn show(args: &DataArgs, json: bool) -> Result<(), CliError> {
+/// `tidings id`, and what is under it.
+pub(crate) async fn run(args: &IdArgs, json: bool) -> Result<(), CliError> {
+    match &args.what {
+        None => show(&args.data(), json).await,
+        Some(IdCommand::Export(export)) => keys::export(&args.data(), export, json),
+        Some(IdCommand::Import(import)) => keys::import(&args.data(), import, json),
+    }
+}
+
+async fn show(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let mut answer = match ask(args).await {
         // A node keeps its ids when it does not run.
         Err(CliError::NotRunning { dir }) => kept(&dir)?,
