@@ -189,11 +189,7 @@ impl Identity {
                 _ => cx.counters.certificates_refused += 1,
             }
         }
-        for lost in cx.certificates.take_revoked() {
-            if cx.agent_of(&lost.node) == super::Proof::Refused(CertificateError::Revoked) {
-                tell(cx, lost.node, None);
-            }
-        }
+        self.tell_revoked(cx);
         cx.event(Event::Certificate { certificate });
         self.heed(cx, id);
     }

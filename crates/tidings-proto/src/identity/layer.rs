@@ -23,6 +23,7 @@ use super::own::Own;
 use super::{AgentId, NodeId};
 use crate::io::{Event, StoreError};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal};
+use crate::records::sets;
 use crate::rng::Rng;
 use crate::time::Span;
 use crate::wire::{CertificateRef, Certified, Message};
@@ -197,6 +198,7 @@ impl Layer for Identity {
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
         match signal {
             Signal::NeighborUp { peer, .. } => self.introduce(cx, *peer),
+            Signal::RecordChanged { set: sets::REVOCATIONS, key, change } => self.on_revocations(cx, key, *change),
             Signal::LinkDown { peer, .. } => {
                 self.told.remove(peer);
                 self.allowances.remove(peer);

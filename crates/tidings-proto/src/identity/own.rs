@@ -70,7 +70,7 @@ pub(super) struct Own {
     certificate: Option<AgentCertificate>,
     secrets: Vec<KeptSecret>,
     /// The agent's other nodes that speak for it no longer.
-    revoked: Vec<Revoked>,
+    pub(super) revoked: Vec<Revoked>,
     /// Being stored: the ticket of it.
     storing: Option<StoreTicket>,
     tickets: u64,
@@ -127,6 +127,7 @@ impl Identity {
         if !fresh {
             self.issue(cx);
         }
+        self.publish_revocations(cx);
     }
 
     /// Issues a new certificate with a new prekey, and stores it.
@@ -198,6 +199,7 @@ impl Identity {
             self.told.extend(up);
         }
         self.introduce_again(cx);
+        self.publish_revocations(cx);
     }
 
     /// Certifies that a node of the agent speaks for it no longer, whatever was certified or will be.
@@ -205,6 +207,12 @@ impl Identity {
         if self.learn_revoked(&[Revoked { node, up_to: u64::MAX }]) {
             self.issue(cx);
         }
+        self.publish_revocations(cx);
+    }
+
+    /// Whether one more node can be revoked, or is already.
+    pub(crate) fn may_revoke(&self, node: &NodeId) -> bool {
+        self.own.revoked.len() < MAX_REVOKED || self.own.revoked.iter().any(|r| r.node == *node)
     }
 
     /// A certificate of the own agent, issued on another of its nodes: what it revokes we say as well, so that it is
@@ -212,39 +220,38 @@ impl Identity {
     pub(super) fn heed(&mut self, cx: &mut Cx<'_>, id: CertificateId) {
         let Some(theirs) = cx.certificates.certificate(id, cx.now.wall) else { return };
         let said = theirs.statement();
-        if Some(said.agent) != self.own.agent || said.node == cx.me {
-            return;
+        if Some(said.agent) == self.own.agent && said.node != cx.me {
+            self.heed_revoked(cx, &said.revoked);
+            self.publish_revocations(cx);
         }
+    }
+
+    /// The own agent has revoked these, on another of its nodes or before.
+    pub(super) fn heed_revoked(&mut self, cx: &mut Cx<'_>, revoked: &[Revoked]) {
         let serial = self.own.certificate.as_ref().map_or(0, |c| c.statement().serial);
-        if said.revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
+        if revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
             self.own.cast_out = true;
             (cx.agents.own, cx.agents.own_certificate) = (None, None);
             cx.event(Event::CastOut);
             return;
         }
-        let others: Vec<Revoked> = said.revoked.iter().filter(|r| r.node != cx.me).copied().collect();
+        let others: Vec<Revoked> = revoked.iter().filter(|r| r.node != cx.me).copied().collect();
         if !self.own.cast_out && self.learn_revoked(&others) {
             self.issue(cx);
         }
     }
 
-    /// Whether any of it is new.
+    /// Whether any of it is new. Of too many, those with the lowest ids stay: the same on each of the agent's nodes.
     fn learn_revoked(&mut self, nodes: &[Revoked]) -> bool {
-        let mut new = false;
+        let before = self.own.revoked.clone();
         for r in nodes {
             match self.own.revoked.iter_mut().find(|old| old.node == r.node) {
-                Some(old) if old.up_to >= r.up_to => {}
-                Some(old) => (old.up_to, new) = (r.up_to, true),
-                None => {
-                    // The oldest has been said longest.
-                    if self.own.revoked.len() >= MAX_REVOKED {
-                        self.own.revoked.remove(0);
-                    }
-                    self.own.revoked.push(*r);
-                    new = true;
-                }
+                Some(old) => old.up_to = old.up_to.max(r.up_to),
+                None => self.own.revoked.push(*r),
             }
         }
-        new
+        self.own.revoked.sort_unstable();
+        self.own.revoked.truncate(MAX_REVOKED);
+        self.own.revoked != before
     }
 }

@@ -5,8 +5,10 @@ mod common;
 
 mod asking;
 mod bad_certificates;
+mod card;
 mod giving;
 mod own;
+mod revocations;
 mod revoking;
 
 use bytes::Bytes;
