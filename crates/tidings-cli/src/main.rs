@@ -8,6 +8,7 @@ mod demo;
 mod error;
 mod events;
 mod id;
+mod names;
 mod out;
 mod presence;
 mod rundir;
@@ -63,6 +64,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => id::run(args, json).await,
+            Command::Name(args) => names::run(args, json).await,
             Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,

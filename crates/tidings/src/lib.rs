@@ -21,6 +21,7 @@
 //! [`transport::Transport`] and a [`store::Store`], for programs that bring their own.
 
 mod agent;
+mod card;
 mod data_dir;
 pub mod gossip;
 mod lan;
@@ -35,7 +36,8 @@ mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
-pub use data_dir::{DataDir, DataDirError, load_config};
+pub use card::{CardTextError, read_card};
+pub use data_dir::{DataDir, DataDirError, MAX_NAME, MAX_NAMES, NameError, Names, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
     Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
@@ -50,8 +52,8 @@ pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, AgentId, AgentSecret, CertificateError, ContentId, IdError, MessageId, Network, NetworkError, NodeId,
-    PeerAddr, Proof, SecretKey, TopicError, TopicId,
+    Addr, AgentId, AgentSecret, Card, CardError, CertificateError, ContentId, IdError, MessageId, Network,
+    NetworkError, NodeId, PeerAddr, Proof, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::time::UnixMillis;

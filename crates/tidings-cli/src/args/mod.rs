@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
-pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs};
+pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs, NameArgs};
 pub(crate) use sim::{Crypto, Network, SimScenario};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Print the node's id and its agent's, or move the agent's key
     Id(IdArgs),
+    /// Give an agent a name of your own, or list the names
+    Name(NameArgs),
     /// Print the ticket others join with
     #[command(after_help = "Example:\n  tidings up --data ~/node-b --join \"$(tidings ticket --data ~/node-a)\"")]
     Ticket(DataArgs),
@@ -219,7 +221,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
     /// A node to join; give it again for more
-    #[arg(long, value_name = "TICKET|NODE@ADDR:PORT")]
+    #[arg(long, value_name = "TICKET|CARD|NODE@ADDR:PORT")]
     pub(crate) join: Vec<String>,
     /// Settings to use in place of those in DIR/node.toml
     #[arg(long, value_name = "FILE")]
