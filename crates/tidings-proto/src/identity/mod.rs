@@ -8,6 +8,7 @@ mod card;
 mod certificate;
 mod certificates;
 pub mod layer;
+mod memory;
 mod network;
 mod own;
 pub(crate) mod revocations;
@@ -21,6 +22,7 @@ pub use certificate::{
     Revoked, Statement,
 };
 pub use certificates::{Binding, Certificates, MAX_CERTIFICATES, MAX_KEPT, MAX_REVOKERS};
+pub use memory::REMEMBERED;
 pub use network::{Network, NetworkError};
 pub(crate) use own::is_ours;
 pub use revocations::Revocations;

@@ -31,6 +31,8 @@ const LOOK: Span = Span::from_secs(3_600);
 const SECRETS: usize = 8;
 
 const KEY: &[u8] = b"agent/own";
+/// It, and what is remembered of others.
+const ALL: &[u8] = b"agent/";
 /// Tells this layer's tickets from those of others.
 const OURS: u64 = 1 << 62;
 const LOAD: StoreTicket = StoreTicket(OURS);
@@ -78,12 +80,20 @@ pub(super) struct Own {
     pub(super) cast_out: bool,
 }
 
+impl Own {
+    /// Names one more writing.
+    pub(super) fn ticket(&mut self) -> StoreTicket {
+        self.tickets += 1;
+        StoreTicket(OURS + self.tickets)
+    }
+}
+
 impl Identity {
     /// Asks for what was kept. A node without an agent's key keeps nothing.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
         self.own.agent = AgentId::own(cx.crypto);
         if self.own.agent.is_some() {
-            cx.output(Output::Load { ticket: LOAD, prefix: Bytes::from_static(KEY) });
+            cx.output(Output::Load { ticket: LOAD, prefix: Bytes::from_static(ALL) });
         }
     }
 
@@ -163,8 +173,7 @@ impl Identity {
         let Some(certificate) = &self.own.certificate else { return };
         let kept = Kept { certificate: certificate.bytes().to_vec(), secrets: self.own.secrets.clone() };
         let Ok(value) = minicbor::to_vec(&kept) else { return };
-        self.own.tickets += 1;
-        let ticket = StoreTicket(OURS + self.own.tickets);
+        let ticket = self.own.ticket();
         self.own.storing = Some(ticket);
         cx.output(Output::Store { ticket, records: vec![(Bytes::from_static(KEY), Some(value.into()))] });
     }

@@ -64,6 +64,11 @@ impl Revocations {
         Some([&len.to_le_bytes()[..], &said, key, &signature].concat().into())
     }
 
+    /// Whether a record of that time can still be in force, by a clock that may be a quarter of an hour off.
+    pub(super) fn holds(&self, now: UnixMillis) -> bool {
+        super::certificate::in_time(self.issued_ms, self.issued_ms.saturating_add(MAX_LIFE_MS), now).is_ok()
+    }
+
     /// What a record says; nothing is proven.
     pub fn parse(bytes: &[u8]) -> Result<Revocations, Refused> {
         let (said, key, _) = split(bytes)?;
@@ -106,6 +111,7 @@ pub(crate) fn verify(_: SetId, bytes: &[u8], context: &Context<'_>) -> bool {
 impl Identity {
     /// A record of the set changed: what it revokes is in force.
     pub(super) fn on_revocations(&mut self, cx: &mut Cx<'_>, key: &RecordKey, change: Change) {
+        self.remember_revoked(cx, AgentId(key.0));
         if change == Change::Gone {
             return;
         }

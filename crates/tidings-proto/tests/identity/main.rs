@@ -7,6 +7,7 @@ mod asking;
 mod bad_certificates;
 mod card;
 mod giving;
+mod memory;
 mod own;
 mod revocations;
 mod revoking;
