@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod error;
 mod events;
+mod find;
 mod id;
 mod names;
 mod out;
@@ -67,6 +68,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Name(args) => names::run(args, json).await,
             Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Find(args) => find::run(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,

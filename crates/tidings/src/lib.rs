@@ -40,9 +40,10 @@ pub use card::{CardTextError, read_card};
 pub use data_dir::{DataDir, DataDirError, MAX_NAME, MAX_NAMES, NameError, Names, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
-    Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
-    OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
-    ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How, MembershipEvent, MembershipEvents,
+    MembershipManager, OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager,
+    PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo,
+    TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};

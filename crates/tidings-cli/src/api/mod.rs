@@ -9,6 +9,7 @@
 //! | `GET /v1/presence` | who is here: `{online: [{node, agent, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
+//! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -18,6 +19,7 @@
 //! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
 //! `{"error": "…"}` with a fitting status.
 
+mod find;
 mod guard;
 mod identity;
 mod lines;
@@ -104,6 +106,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/coordinators", get(routes::coordinators))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
+        .route("/v1/find/{agent}", get(find::find))
         .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))

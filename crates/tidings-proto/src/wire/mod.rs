@@ -21,6 +21,7 @@ mod probes;
 mod reach;
 mod reconcile;
 mod records;
+mod rendezvous;
 
 pub use certificates::*;
 pub use foaf::*;
@@ -31,6 +32,7 @@ pub use probes::*;
 pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
+pub use rendezvous::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

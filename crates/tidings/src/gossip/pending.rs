@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidings_proto::discovery::Search;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
 use tidings_proto::pubsub::ReconciliationStats;
@@ -22,6 +23,8 @@ pub(crate) enum Waiting {
     History(Asked<History>),
     /// Somebody who had logs compared.
     Reconcile(Asked<ReconciliationStats>),
+    /// Somebody who looks for an agent.
+    Search(Asked<Result<Search, CommandError>>),
     /// Somebody who wants to know whether it was done.
     Done(Done),
     /// Nobody.
@@ -65,6 +68,15 @@ impl Pending {
         let waiting = self.places.get_mut(place)?.take()?;
         self.free.push(place);
         Some(waiting)
+    }
+}
+
+/// An answer to whoever looks for an agent.
+pub(crate) fn search(reply: Reply) -> Result<Search, CommandError> {
+    match reply {
+        Reply::Located(search) => Ok(search),
+        Reply::Refused(error) => Err(error),
+        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) => Ok(Search::default()),
     }
 }
 
