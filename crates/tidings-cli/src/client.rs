@@ -177,6 +177,11 @@ impl Client {
         self.value(self.request(Method::PUT, self.url("/v1/presence")).body(status.to_owned())).await
     }
 
+    /// Certifies that a node of the agent speaks for it no longer.
+    pub(crate) async fn revoke(&self, node: &str) -> Result<Value, CliError> {
+        self.value(self.request(Method::POST, self.url(&format!("/v1/nodes/{node}/revoke")))).await
+    }
+
     /// What happens to the node from now on.
     pub(crate) async fn events(&self) -> Result<Lines, CliError> {
         let response = self.send(self.request(Method::GET, self.url("/v1/events"))).await?;

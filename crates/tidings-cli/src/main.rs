@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod find;
 mod id;
+mod names;
 mod out;
 mod presence;
 mod rundir;
@@ -63,7 +64,8 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         match &cli.command {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
-            Command::Id(args) => id::show(args, json).await,
+            Command::Id(args) => id::run(args, json).await,
+            Command::Name(args) => names::run(args, json).await,
             Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Find(args) => find::run(args, json).await,

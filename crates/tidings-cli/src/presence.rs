@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::args::PresenceArgs;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::names::{Book, shown};
 use crate::out::{self, Paint};
 
 /// `tidings presence`.
@@ -16,10 +17,12 @@ pub(crate) async fn run(args: &PresenceArgs, json: bool) -> Result<(), CliError>
         let answer = client.say(status).await?;
         return if json { out::json(&answer) } else { out::line("everybody is told") };
     }
+    let book = Book::open(&args.data)?;
     if args.follow {
-        return follow(&client, args.count, json).await;
+        return follow(&client, &book, args.count, json).await;
     }
-    let answer = client.get("/v1/presence").await?;
+    let mut answer = client.get("/v1/presence").await?;
+    book.add(&mut answer);
     if json {
         return out::json(&answer);
     }
@@ -30,14 +33,15 @@ pub(crate) async fn run(args: &PresenceArgs, json: bool) -> Result<(), CliError>
     out::table(Paint::stdout(), &["AGENT", "NODE", "STATUS", "ADDRESSES", "SEEN", "LEARNED"], &rows)
 }
 
-async fn follow(client: &Client, mut left: Option<u64>, json: bool) -> Result<(), CliError> {
+async fn follow(client: &Client, book: &Book, mut left: Option<u64>, json: bool) -> Result<(), CliError> {
     let mut lines = client.presence().await?;
     out::note("listening to who comes and goes");
     let paint = Paint::stdout();
     while left != Some(0) {
-        let (line, event) = lines.next_value().await?;
+        let (_, mut event) = lines.next_value().await?;
+        book.add(&mut event);
         left = left.map(|n| n - 1);
-        if json { out::line(&line)? } else { out::line(&for_people(paint, &event))? }
+        if json { out::json(&event)? } else { out::line(&for_people(paint, &event))? }
     }
     Ok(())
 }
@@ -60,8 +64,8 @@ fn row(p: &Value, again: bool) -> Vec<String> {
     let seen = Duration::from_secs(p["seen_ms"].as_u64().unwrap_or(0) / 1_000);
     let seen = format!("{} ago", humantime::format_duration(seen));
     let agent = match p["proven"].as_bool() {
-        Some(false) if p["agent"].is_string() => format!("{} (unproven)", short(&p["agent"])),
-        _ => short(&p["agent"]),
+        Some(false) if p["agent"].is_string() => format!("{} (unproven)", shown(p)),
+        _ => shown(p),
     };
     // The nodes of an agent follow each other.
     let agent = if again { String::new() } else { agent };
@@ -70,7 +74,7 @@ fn row(p: &Value, again: bool) -> Vec<String> {
 
 fn for_people(paint: Paint, event: &Value) -> String {
     let who = match event["agent"].as_str() {
-        Some(_) => format!("{} on {}", short(&event["agent"]), short(&event["node"])),
+        Some(_) => format!("{} on {}", shown(event), short(&event["node"])),
         None => short(&event["node"]),
     };
     let status = match text(&event["status"]) {

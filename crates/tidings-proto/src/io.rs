@@ -367,6 +367,15 @@ pub enum CommandError {
     /// The node holds no agent's key.
     #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,
+    /// A node cannot revoke itself: the certificate that says so would be its own.
+    #[error("a node can't revoke itself: do it on another of the agent's nodes")]
+    RevokesItself,
+    /// As many nodes as an agent can revoke are.
+    #[error("the agent has revoked {limit} nodes, and can't revoke more: make a new agent")]
+    TooManyRevoked {
+        /// The most there can be.
+        limit: usize,
+    },
     /// A status too long, or not one line.
     #[error("a status is one line of at most {limit} bytes, this has {size}")]
     StatusRefused {

@@ -418,6 +418,14 @@ impl Node {
                 self.queues.out.push_back(Output::Reply { ticket, reply });
                 done = false;
             }
+            Command::RevokeNode { node } if node == self.id || !self.identity.may_revoke(&node) => {
+                let why = match node == self.id {
+                    true => CommandError::RevokesItself,
+                    false => CommandError::TooManyRevoked { limit: identity::MAX_REVOKED },
+                };
+                self.queues.out.push_back(Output::Reply { ticket, reply: Reply::Refused(why) });
+                done = false;
+            }
             Command::RevokeNode { node } => {
                 self.identity.on_command(&mut cx!(self), certifying::Command::Revoke(node));
             }

@@ -2,12 +2,13 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
+//! | `GET /v1/id`, `/v1/card`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
 //! | `GET /v1/presence` | who is here: `{agents: [{agent, proven, nodes}], online: [{node, agent, proven, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
+//! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
 //! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
@@ -20,6 +21,7 @@
 
 mod find;
 mod guard;
+mod identity;
 mod lines;
 mod presence;
 mod routes;
@@ -97,6 +99,8 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
     let shared = Shared { agent, down, streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
     Router::new()
         .route("/v1/id", get(routes::id))
+        .route("/v1/card", get(identity::card))
+        .route("/v1/nodes/{node}/revoke", post(identity::revoke))
         .route("/v1/ticket", get(routes::ticket))
         .route("/v1/peers", get(routes::peers))
         .route("/v1/coordinators", get(routes::coordinators))

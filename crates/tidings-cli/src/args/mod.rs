@@ -1,5 +1,6 @@
 //! The command line.
 
+mod id;
 mod sim;
 
 use std::net::SocketAddr;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs, NameArgs};
 pub(crate) use sim::{Crypto, Network, SimScenario};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
@@ -38,9 +40,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a node until Ctrl-C
     Up(UpArgs),
-    /// Print the node's id
-    #[command(after_help = "Example:\n  tidings id --data ~/node-a")]
-    Id(DataArgs),
+    /// Print the node's id and its agent's, or move the agent's key
+    Id(IdArgs),
+    /// Give an agent a name of your own, or list the names
+    Name(NameArgs),
     /// Print the ticket others join with
     #[command(after_help = "Example:\n  tidings up --data ~/node-b --join \"$(tidings ticket --data ~/node-a)\"")]
     Ticket(DataArgs),
@@ -226,7 +229,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
     /// A node to join; give it again for more
-    #[arg(long, value_name = "TICKET|NODE@ADDR:PORT")]
+    #[arg(long, value_name = "TICKET|CARD|NODE@ADDR:PORT")]
     pub(crate) join: Vec<String>,
     /// Settings to use in place of those in DIR/node.toml
     #[arg(long, value_name = "FILE")]
@@ -326,7 +329,7 @@ Examples:
   tidings find AGENT
   tidings find AGENT --how foaf --json")]
 pub(crate) struct FindAgentArgs {
-    /// The agent's id
+    /// The agent: its id, a name you gave it, or its card
     pub(crate) agent: String,
     /// By what means
     #[arg(long, value_enum, default_value_t = FindHow::Any)]

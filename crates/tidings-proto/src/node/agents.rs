@@ -2,8 +2,9 @@
 
 use super::Node;
 use crate::crypto::BoxSecret;
-use crate::identity::{AgentId, CertificateError, NodeId, Proof};
+use crate::identity::{AgentCertificate, AgentId, Card, CertificateError, Network, NodeId, Proof};
 use crate::pubsub::Delivery;
+use crate::time::UnixMillis;
 use crate::wire::CertificateRef;
 
 impl Node {
@@ -51,6 +52,22 @@ impl Node {
     /// The newest certificates of an agent that hold, one for each of its nodes, as far as they are known.
     pub fn newest_certificates(&self, agent: &AgentId) -> Vec<(NodeId, CertificateRef)> {
         self.certificates.nodes(agent, self.now.wall)
+    }
+
+    /// A card of this node, signed, to hand to others; `network` is its own. `None` while it names no certificate, or has no
+    /// address.
+    pub fn card(&self, network: &Network) -> Option<Vec<u8>> {
+        let (certificate, bytes) = self.agents.own_certificate()?;
+        let said = AgentCertificate::parse(bytes.clone()).ok()?;
+        let card = Card {
+            network: network.clone(),
+            peer: crate::wire::own_address(self.id, &self.own_addrs),
+            agent: said.statement().agent,
+            certificate: *certificate,
+            issued: self.now.wall,
+            expires: UnixMillis(said.statement().expires_ms),
+        };
+        if card.peer.addrs.is_empty() { None } else { card.sign(&*self.crypto) }
     }
 
     /// The secret to the prekey of this node's with this id, if it is not too old.

@@ -13,6 +13,7 @@ use tidings_proto::identity::{Addr, AgentId, Network, NodeId, PeerAddr};
 use tidings_proto::io::Published;
 use tidings_proto::node::PeerInfo;
 
+use crate::card::write_card;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
     Events, Found, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
@@ -40,6 +41,9 @@ pub enum AgentError {
     /// A transport was given without the key it was made from.
     #[error("a transport of your own needs the secret key it was made from: give it with .secret(…)")]
     TransportWithoutSecret,
+    /// There is no card yet.
+    #[error("the node names no certificate or has no address yet: ask again in a moment")]
+    NoCard,
     /// A store and a data directory were given.
     #[error("a data directory has a store of its own: give one or the other")]
     TwoStores,
@@ -100,6 +104,14 @@ impl Agent {
     /// All that others need to join the network through this node. Whoever has it can join.
     pub fn ticket(&self) -> Ticket {
         Ticket::new(self.network().clone(), [self.peer_addr()])
+    }
+
+    /// A card to hand to others, as one word, signed by the node: with it they can join, and know by the agent's id whom they
+    /// meet. Whoever has it can join the network. See [`crate::read_card`].
+    pub async fn card(&self) -> Result<String, AgentError> {
+        let network = self.network().clone();
+        let bytes = self.handle().run()?.inspect(move |view| view.node.card(&network)).await?;
+        bytes.map(write_card).ok_or(AgentError::NoCard)
     }
 
     /// The network.
