@@ -135,6 +135,28 @@ impl Client {
         self.send(self.request(Method::GET, self.url(&format!("/v1/contents/{id}")))).await
     }
 
+    /// Sends a direct message and waits for its receipt.
+    pub(crate) async fn send_direct(&self, agent: &str, body: Vec<u8>) -> Result<Value, CliError> {
+        let mut url = self.url("/v1/agents");
+        url.path_segments_mut()
+            .map_err(|()| CliError::Node("the node's API has no address".to_owned()))?
+            .extend([agent, "messages"]);
+        self.value(self.request(Method::POST, url).body(body)).await
+    }
+
+    /// Direct messages that are unread, and those that come.
+    pub(crate) async fn inbox(&self, follow: bool) -> Result<Lines, CliError> {
+        let mut url = self.url("/v1/inbox");
+        url.query_pairs_mut().append_pair("follow", if follow { "true" } else { "false" });
+        Ok(Lines::new(self.send(self.request(Method::GET, url)).await?))
+    }
+
+    /// One direct message was read.
+    pub(crate) async fn mark_read(&self, id: &Value) -> Result<Value, CliError> {
+        let body = serde_json::json!({ "ids": [id] });
+        self.value(self.request(Method::POST, self.url("/v1/inbox/read")).json(&body)).await
+    }
+
     /// Finds out where an agent is.
     pub(crate) async fn find(&self, agent: &str, how: &str) -> Result<Value, CliError> {
         let mut url = self.url("/v1/find");
@@ -216,6 +238,17 @@ impl Lines {
             if !line.is_empty() {
                 let value = serde_json::from_str(&line).map_err(|_| CliError::NodeLeft)?;
                 return Ok((line, value));
+            }
+        }
+    }
+
+    /// The next line that is not empty, and the JSON it holds; `None` at the end of the answer.
+    pub(crate) async fn value_or_end(&mut self) -> Result<Option<(String, Value)>, CliError> {
+        loop {
+            let Some(line) = self.next().await else { return Ok(None) };
+            if !line.is_empty() {
+                let value = serde_json::from_str(&line).map_err(|_| CliError::NodeLeft)?;
+                return Ok(Some((line, value)));
             }
         }
     }

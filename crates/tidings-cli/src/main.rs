@@ -5,6 +5,7 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod direct;
 mod error;
 mod events;
 mod find;
@@ -68,6 +69,8 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Name(args) => names::run(args, json).await,
             Command::Topic(args) => commands::topic(&args.name, json),
             Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Send(args) => direct::send(args, json).await,
+            Command::Inbox(args) => direct::inbox(args, json).await,
             Command::Find(args) => find::run(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,

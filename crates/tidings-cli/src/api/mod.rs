@@ -10,6 +10,9 @@
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
 //! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
+//! | `POST /v1/agents/{agent}/messages` | the body, sent to the agent, end to end: `{id, agent, node, via, status, took_ms}` once its receipt is there; 504 if there is none within 30 s |
+//! | `GET /v1/inbox` | direct messages that are unread, one JSON object a line: `{id, agent, node, at, received_at, text\|base64}`; with `follow=true` those that come behind them |
+//! | `POST /v1/inbox/read` | `{"ids": ["…"]}`: these were read, and are kept no longer |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -19,6 +22,7 @@
 //! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
 //! `{"error": "…"}` with a fitting status.
 
+mod direct;
 mod find;
 mod guard;
 mod identity;
@@ -107,6 +111,9 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
         .route("/v1/find/{agent}", get(find::find))
+        .route("/v1/agents/{agent}/messages", post(direct::send))
+        .route("/v1/inbox", get(direct::inbox))
+        .route("/v1/inbox/read", post(direct::read))
         .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))

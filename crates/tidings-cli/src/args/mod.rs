@@ -55,6 +55,10 @@ pub(crate) enum Command {
     Coordinators(DataArgs),
     /// Find out where an agent is
     Find(FindAgentArgs),
+    /// Send a message to an agent, and wait until it is in its inbox
+    Send(SendArgs),
+    /// Print messages from other agents that are unread
+    Inbox(InboxArgs),
     /// List the topics the node takes part in
     #[command(after_help = "Example:\n  tidings topics")]
     Topics(DataArgs),
@@ -334,6 +338,46 @@ pub(crate) struct FindAgentArgs {
     /// By what means
     #[arg(long, value_enum, default_value_t = FindHow::Any)]
     pub(crate) how: FindHow,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings send`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The message is sealed to one of the agent's nodes, and delivered when that node has signed that it is in its inbox, on its disk.
+Without a receipt within 30 s it has failed, and this says so.
+
+Examples:
+  tidings send alice \"see you at eight\"
+  tidings send AGENT - < letter.txt")]
+pub(crate) struct SendArgs {
+    /// The agent: its id, its name, or its card
+    pub(crate) agent: String,
+    /// The message, at most 64 KiB; standard input if it is - or left out
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings inbox`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+What is printed is read, and printed no second time.
+
+Examples:
+  tidings inbox
+  tidings inbox --follow --json")]
+pub(crate) struct InboxArgs {
+    /// Go on with what comes from now on
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Leave what is printed unread
+    #[arg(long)]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

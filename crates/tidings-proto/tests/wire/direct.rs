@@ -17,13 +17,20 @@ pub(super) fn examples() -> Vec<Message> {
 pub(super) fn message() -> impl Strategy<Value = Message> {
     let n = any::<u64>;
     prop_oneof![
-        (n(), any::<[u8; 32]>(), any::<[u8; 16]>(), n(), n(), n()).prop_map(|(session, to, c, prekey, epoch, at_ms)| {
-            OpenSession { session, to: NodeId(to), certificate: CertificateRef(c), prekey, epoch, at_ms }.into()
-        }),
+        (n(), any::<[u8; 32]>(), any::<[u8; 16]>(), n(), n(), n()).prop_map(
+            |(session, to, c, prekey, epoch, at_ms)| {
+                OpenSession { session, to: NodeId(to), certificate: CertificateRef(c), prekey, epoch, at_ms }.into()
+            }
+        ),
         (n(), n(), n()).prop_map(|(session, frame, first)| Envelopes { session, frame, first }.into()),
         (n(), n()).prop_map(|(session, next)| Receipt { session, next }.into()),
-        (n(), any::<u8>(), n(), n())
-            .prop_map(|(session, why, at_ms, epoch)| CloseSession { session, why, at_ms, epoch }.into()),
+        (n(), any::<u8>(), n(), n()).prop_map(|(session, why, at_ms, epoch)| CloseSession {
+            session,
+            why,
+            at_ms,
+            epoch
+        }
+        .into()),
     ]
 }
 

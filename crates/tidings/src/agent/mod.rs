@@ -16,8 +16,8 @@ use tidings_proto::node::PeerInfo;
 use crate::card::write_card;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, Found, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
-    RuntimeError, RuntimeHandle, TopicStatus,
+    Events, Found, GossipRuntime, HistoryQuery, MembershipManager, MessagingManager, PresenceManager, PubSubManager,
+    ReconciliationStats, RuntimeError, RuntimeHandle, SendError, Sent, TopicStatus,
 };
 use crate::publisher::{PublishError, PublishHandle, Publisher};
 use crate::subscription::{Message, SubscribeOptions, Subscription};
@@ -232,6 +232,16 @@ impl Agent {
     /// friends. `None` if nobody knows; that takes up to 30 s.
     pub async fn find_agent(&self, agent: AgentId) -> Result<Option<Vec<Found>>, AgentError> {
         Ok(self.handle().find_agent(agent).await?)
+    }
+
+    /// Sends a direct message to an agent, sealed end to end, and waits until it is in its inbox: see [`MessagingManager`].
+    pub async fn send(&self, agent: AgentId, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        self.messaging().send(agent, payload).await
+    }
+
+    /// Direct messages: see [`MessagingManager`].
+    pub fn messaging(&self) -> MessagingManager {
+        self.handle().messaging()
     }
 
     /// Whether this node's agent can be found, from now on: it leaves word with the holders of its shard, and with friends of

@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 
 use super::authors::Authors;
 use super::clock::Clock;
+use super::direct::DirectMessage;
 use super::disk::Disk;
 use super::downloads::Downloads;
 use super::events::AgentEvent;
@@ -261,6 +262,7 @@ impl Driver {
                 Control::Reconcile(topic, asked) => {
                     self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
+                Control::Send(command, asked) => self.command(now, command, Waiting::Send(asked)),
                 Control::Search(command, asked) => self.command(now, command, Waiting::Search(asked)),
                 Control::Unsubscribe(topic, done) => {
                     self.subscribers.end(&topic);
@@ -353,6 +355,7 @@ impl Driver {
                             let _ = asked.send(stats);
                         }
                     }
+                    Some(Waiting::Send(asked)) => drop(asked.send(super::pending::sent(reply))),
                     Some(Waiting::Search(asked)) => drop(asked.send(super::pending::search(reply))),
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
                     Some(Waiting::Nobody) | None => {}
@@ -426,6 +429,7 @@ impl Driver {
                     self.told.presence.tell(event);
                 }
             }
+            Event::Direct(message) => self.told.direct.tell(DirectMessage::of(&message)),
             Event::StorageFailed { error } => self.storage_failed(error.0),
             other => tracing::warn!(?other, "an event this driver does not know"),
         }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
+use tidings_proto::messaging::Delivered;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RuntimeError;
+use super::direct::{DirectMessage, DirectMessages};
 use super::driver::View;
 use super::events::{AgentEvent, Events};
 use super::feed::{Feed, Teller};
@@ -30,10 +32,14 @@ const EVENTS: usize = 1024;
 /// The same of comings and goings: a node that joins hears of everybody at once.
 const PRESENCE_EVENTS: usize = 4096;
 
+/// Direct messages likewise; all that is unread is in the inbox besides.
+const DIRECT: usize = 4096;
+
 /// Where a driver tells what happens.
 pub(crate) struct Told {
     pub(crate) events: Teller<AgentEvent>,
     pub(crate) presence: Teller<PresenceEvent>,
+    pub(crate) direct: Teller<DirectMessage>,
 }
 
 /// Outboxes kept for topics nobody holds a publisher of, so that publishing by name does not make one each time.
@@ -57,6 +63,8 @@ pub(crate) enum Control {
     Reconcile(TopicId, Asked<ReconciliationStats>),
     /// Find an agent.
     Search(Command, Asked<Result<Search, CommandError>>),
+    /// Send a direct message.
+    Send(Command, Asked<Result<Delivered, CommandError>>),
     /// Find the content of a large message.
     Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.
@@ -69,6 +77,7 @@ pub(crate) struct Run {
     pub(crate) work: Arc<Signal>,
     events: Arc<Feed<AgentEvent>>,
     presence: Arc<Feed<PresenceEvent>>,
+    direct: Arc<Feed<DirectMessage>>,
     controls: mpsc::Sender<Control>,
     ready: Mutex<Vec<Arc<Outbox>>>,
     outboxes: Mutex<BTreeMap<TopicId, Arc<Outbox>>>,
@@ -83,11 +92,13 @@ impl Run {
         let (controls, receiver) = mpsc::channel(CONTROLS);
         let (events, tell) = Feed::new(EVENTS);
         let (presence, tell_presence) = Feed::new(PRESENCE_EVENTS);
+        let (direct, tell_direct) = Feed::new(DIRECT);
         let run = Run {
             node_id,
             work: Arc::default(),
             events,
             presence,
+            direct,
             controls,
             ready: Mutex::default(),
             outboxes: Mutex::default(),
@@ -95,7 +106,7 @@ impl Run {
             stop: false.into(),
             ended: watch::Sender::new(false),
         };
-        (Arc::new(run), receiver, Told { events: tell, presence: tell_presence })
+        (Arc::new(run), receiver, Told { events: tell, presence: tell_presence, direct: tell_direct })
     }
 
     /// Asks the driver for something.
@@ -132,6 +143,11 @@ impl Run {
     /// What happens from now on.
     pub(crate) fn events(&self) -> Result<Events, RuntimeError> {
         self.events.listen().map(Events::new).ok_or(RuntimeError::Stopped)
+    }
+
+    /// Direct messages from now on.
+    pub(crate) fn direct_messages(&self) -> Result<DirectMessages, RuntimeError> {
+        self.direct.listen().map(DirectMessages::new).ok_or(RuntimeError::Stopped)
     }
 
     /// Who comes and goes from now on.
