@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod id;
 mod out;
+mod policy;
 mod presence;
 mod rundir;
 mod save;
@@ -63,7 +64,9 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => id::show(args, json).await,
-            Command::Topic(args) => commands::topic(&args.name, json),
+            Command::Topic(args) => policy::topic(args, json),
+            Command::Grant(args) => policy::grant(args, json).await,
+            Command::Accept(args) => policy::accept(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,

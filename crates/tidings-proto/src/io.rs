@@ -10,8 +10,8 @@ use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, Peer
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::presence::PresenceEvent;
-use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
-use crate::time::Span;
+use crate::pubsub::{CapabilityError, Delivery, HistoryQuery, ReconciliationStats, TopicCapability, TopicTerms};
+use crate::time::{Span, UnixMillis};
 use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
 
 /// Names one command of the driver, so that its answer can be told apart. The driver chooses it.
@@ -189,12 +189,29 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
-    /// Open what comes on a private topic from now on, until the topic is left. Before it is subscribed.
+    /// Open what comes on a private topic, and hold its authors to its policy, until the topic is left. Before it is
+    /// subscribed.
     Unlock {
-        /// Which; its id is [`TopicSecret::topic`].
+        /// Which; its id is [`TopicTerms::topic`].
         topic: TopicId,
-        /// Its secret.
-        secret: TopicSecret,
+        /// What its ticket says.
+        terms: TopicTerms,
+    },
+    /// Keep a capability that this node's agent was given, and publish by it.
+    AcceptCapability {
+        /// Its bytes.
+        capability: Bytes,
+    },
+    /// Issue a capability as this node's agent, which is the topic's owner; answered by [`Reply::Capability`].
+    IssueCapability {
+        /// To publish on which topic.
+        topic: TopicId,
+        /// Its owner, by its policy.
+        owner: AgentId,
+        /// To whom.
+        agent: AgentId,
+        /// Until when it holds: at most [`crate::identity::MAX_LIFE_MS`] from now.
+        expires: UnixMillis,
     },
     /// Certify that another of this agent's nodes speaks for it no longer, for good.
     RevokeNode {
@@ -236,8 +253,8 @@ pub struct Outgoing {
     pub headers: Bytes,
     /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
     pub content: Option<Arc<Content>>,
-    /// Of a private topic, its secret.
-    pub secret: Option<TopicSecret>,
+    /// Of a topic that has more than a name, the rest of its ticket.
+    pub terms: TopicTerms,
 }
 
 /// The answer to a [`Command`].
@@ -253,6 +270,8 @@ pub enum Reply {
     Located(Vec<Located>),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
+    /// A capability that was issued.
+    Capability(TopicCapability),
     /// The command was refused; nothing changed.
     Refused(CommandError),
 }
@@ -309,12 +328,6 @@ pub enum CommandError {
     /// The topic was left while the message waited to be sent.
     #[error("the topic was left before the message could be sent: publish it again if it still matters")]
     TopicLeft,
-    /// What is published on a private topic is a message of this many bytes at most.
-    #[error("a message of more than {limit} bytes can't be published on a private topic: publish it in parts")]
-    TooLargeToSeal {
-        /// The longest that is sealed.
-        limit: usize,
-    },
     /// What is stored is a message of this many bytes at most.
     #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
     TooLargeToStore {
@@ -330,6 +343,35 @@ pub enum CommandError {
         /// The most allowed.
         limit: usize,
     },
+    /// By the topic's policy others publish on it.
+    #[error(
+        "agent {agent} may not publish on this topic: {}ask its owner, agent {owner}, to run \
+         \"tidings grant TICKET {agent}\", and give what that prints to \"tidings accept\" here",
+        match why { Some(why) => format!("{why}; "), None => String::new() }
+    )]
+    MayNotPublish {
+        /// This node's agent.
+        agent: AgentId,
+        /// Who can let it.
+        owner: AgentId,
+        /// What is wrong with the capability it has.
+        why: Option<CapabilityError>,
+    },
+    /// By the topic's policy listed agents publish on it, and nobody can add to the list.
+    #[error(
+        "agent {agent} may not publish on this topic: its ticket does not list it; only another topic's can (tidings topic \
+         NAME --publisher {agent})"
+    )]
+    NotListed {
+        /// This node's agent.
+        agent: AgentId,
+    },
+    /// The agent has revoked this node, which therefore proves nobody's right to publish.
+    #[error("the agent has revoked this node: only its other nodes publish where not everyone may")]
+    CastOut,
+    /// The capability is none, or does not hold, or is not this agent's to use or to issue.
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
     /// The node holds no agent's key.
     #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,

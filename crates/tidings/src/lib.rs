@@ -21,6 +21,7 @@
 //! [`transport::Transport`] and a [`store::Store`], for programs that bring their own.
 
 mod agent;
+mod capability;
 mod data_dir;
 pub mod gossip;
 mod lan;
@@ -34,6 +35,7 @@ mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
+pub use capability::{Capability, CapabilityTextError};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
@@ -52,6 +54,7 @@ pub use tidings_proto::identity::{
     PeerAddr, Proof, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
+pub use tidings_proto::pubsub::{CapabilityError, PolicyError, TopicPolicy};
 pub use tidings_proto::time::UnixMillis;
 pub use topic::{TopicTicket, TopicTicketError};
 

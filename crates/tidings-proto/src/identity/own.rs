@@ -217,7 +217,7 @@ impl Identity {
         }
         let serial = self.own.certificate.as_ref().map_or(0, |c| c.statement().serial);
         if said.revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
-            self.own.cast_out = true;
+            (self.own.cast_out, cx.agents.cast_out) = (true, true);
             (cx.agents.own, cx.agents.own_certificate) = (None, None);
             cx.event(Event::CastOut);
             return;

@@ -22,7 +22,7 @@
 //! program sees it; a number is never used twice, because the epoch is stored before the first batch leaves.
 //!
 //! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`, and anti-entropy's (`reconcile`). Timers, per topic: `Announce`,
-//! `Repair` (grafts and fetches), `Gap`, `Prune`, `Trim`, `Idle`, `Seal` and `Reconcile`.
+//! `Repair` (grafts and fetches), `Gap`, `Prune`, `Trim`, `Idle`, `Seal` and `Reconcile`; of all topics: `Prove` (`policy`).
 
 mod announce;
 mod author;
@@ -30,8 +30,10 @@ mod batch;
 mod durable;
 mod intervals;
 mod message_log;
+mod neighbors;
 mod persist;
 mod plumtree;
+mod policy;
 mod private;
 mod prune;
 mod publish;
@@ -44,6 +46,10 @@ pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
+pub use policy::{
+    CapabilityError, CapabilityStatement, MAX_CAPABILITY, MAX_PUBLISHERS, PolicyError, TopicCapability, TopicPolicy,
+    TopicTerms,
+};
 pub use private::TopicSecret;
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
 pub use reconcile::HistoryQuery;
@@ -54,11 +60,11 @@ use bytes::Bytes;
 
 use crate::anti_entropy::serving::Serving;
 use crate::anti_entropy::sync::{Sessions, Sync};
-use crate::identity::{Network, NodeId, TopicId};
+use crate::identity::{AgentId, Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
 use crate::large::Manifest;
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
-use crate::time::{Span, Time};
+use crate::time::{Span, Time, UnixMillis};
 use crate::wire::Message;
 use author::Author;
 use message_log::MessageLog;
@@ -92,6 +98,8 @@ pub(crate) struct Limits {
     pub(crate) serving: usize,
     /// Bytes of the records of topics that were left, all together.
     pub(crate) dormant: usize,
+    /// Bytes of what is known of who may publish, and of batches that wait for it, of all topics.
+    pub(crate) policing: usize,
 }
 
 pub(crate) fn limits() -> Limits {
@@ -108,6 +116,7 @@ pub(crate) fn limits() -> Limits {
         symbols: crate::anti_entropy::session::MOST,
         serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
         dormant: persist::DORMANT * 4_608,
+        policing: policy::KNOWN * (MAX_CAPABILITY + 512) + policy::WAITING_BYTES + policy::WAITING * 1_024,
     }
 }
 
@@ -130,6 +139,8 @@ pub enum Timer {
     Seal(TopicId),
     /// Compare a topic's log with the neighbours'.
     Reconcile(TopicId),
+    /// Ask again for what waiting batches need to be judged, and give up on some.
+    Prove,
 }
 
 /// What publish and subscribe is asked to do.
@@ -147,8 +158,12 @@ pub enum Command {
     Reconcile(Ticket, TopicId),
     /// Publish a message once it is stored.
     PublishDurable(Ticket, TopicId, Outgoing),
-    /// Open what comes on a private topic.
-    Unlock(Ticket, TopicId, TopicSecret),
+    /// Open what comes on a private topic, and hold its authors to its policy.
+    Unlock(Ticket, TopicId, TopicTerms),
+    /// This node's agent was given a capability.
+    Accept(Ticket, Bytes),
+    /// Issue a capability as a topic's owner to an agent, which expires then.
+    Grant(Ticket, TopicId, AgentId, AgentId, UnixMillis),
     /// Keep a topic's batches in the durable log, or no longer.
     KeepLog(Ticket, TopicId, bool),
     /// The node says goodbye.
@@ -223,6 +238,7 @@ pub struct PubSub {
     persist: persist::Persist,
     durable: durable::Durable,
     secrets: private::Secrets,
+    policing: policy::Policing,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
@@ -248,6 +264,7 @@ impl PubSub {
             persist: persist::Persist::default(),
             durable: durable::Durable::default(),
             secrets: private::Secrets::default(),
+            policing: policy::Policing::default(),
             leaving: false,
             entering: BTreeMap::new(),
             serving: Serving::default(),
@@ -279,7 +296,24 @@ impl PubSub {
         ticket: StoreTicket,
         result: Result<Vec<(Bytes, Bytes)>, StoreError>,
     ) {
+        if let Ok(records) = &result {
+            self.policing.recall(cx, records);
+        }
         self.persist.on_loaded(cx, ticket, result);
+    }
+
+    /// From now on the topic is what its terms say. Fails if too many are known.
+    fn agree(&mut self, topic: TopicId, terms: TopicTerms) -> Result<(), CommandError> {
+        if let Some(secret) = terms.secret {
+            self.secrets.add(topic, secret)?;
+        }
+        terms.policy.map_or(Ok(()), |policy| self.policing.add(topic, policy))
+    }
+
+    /// The topic was left, or could not be entered.
+    fn forget_terms(&mut self, topic: &TopicId) {
+        self.secrets.remove(topic);
+        self.policing.remove(topic);
     }
 
     pub(crate) fn on_stored(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<(), StoreError>) {
@@ -341,7 +375,7 @@ impl PubSub {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
-        self.secrets.remove(&id);
+        self.forget_terms(&id);
         Self::refuse_history(cx, &mut t);
         self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
@@ -369,6 +403,7 @@ impl PubSub {
             }
             Message::Bundle(m) => self.on_bundle(cx, from, &m, payload),
             Message::Symbols(m) => self.on_symbols(cx, from, &m, &payload),
+            Message::Capability(_) => self.on_capability(cx, from, payload),
             other => self.on_message(cx, from, other),
         }
     }
@@ -394,6 +429,7 @@ impl Layer for PubSub {
             Message::WantItems(m) => self.on_want_items(cx, from, &m),
             Message::Offer(m) => self.on_offer(cx, from, &m),
             Message::Served(m) => self.on_served(cx, from, &m),
+            Message::AskCapabilities(m) => self.on_ask_capabilities(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -426,9 +462,17 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message, false),
-            Command::Unlock(ticket, id, secret) => {
-                let reply = self.secrets.add(id, secret).map_or_else(Reply::Refused, |()| Reply::Done);
+            Command::Unlock(ticket, id, terms) => {
+                let reply = self.agree(id, terms).map_or_else(Reply::Refused, |()| Reply::Done);
                 cx.reply(ticket, reply);
+            }
+            Command::Accept(ticket, bytes) => self.accept_capability(cx, ticket, bytes),
+            Command::Grant(ticket, topic, owner, agent, expires) => {
+                policy::grant(
+                    cx,
+                    ticket,
+                    CapabilityStatement { topic, owner, agent, issued_ms: cx.now.wall.0, expires_ms: expires.0 },
+                );
             }
             Command::PublishDurable(ticket, id, message) => self.publish(cx, ticket, id, message, true),
             Command::KeepLog(ticket, id, keep) => self.keep_log(cx, ticket, id, keep),
@@ -450,7 +494,11 @@ impl Layer for PubSub {
             Signal::NeighborDown { overlay: Overlay::Topic(t), peer, .. } => self.on_neighbor_down(cx, t, peer),
             Signal::Suspected { peer } => self.on_suspected(cx, peer),
             Signal::Recovered { peer } => self.on_recovered(&peer),
-            Signal::LinkDown { peer, .. } => self.serving.forget_peer(&peer),
+            Signal::LinkDown { peer, .. } => {
+                self.serving.forget_peer(&peer);
+                self.policing.forget_peer(&peer);
+            }
+            Signal::Agent { node, .. } => self.on_agent(cx, node),
             _ => {}
         }
     }
@@ -460,6 +508,7 @@ impl Layer for PubSub {
         if done == Done::Full
             && let Some(mut t) = self.topics.remove(&id)
         {
+            self.forget_terms(&id);
             let limit = crate::membership::MAX_TOPICS;
             let why = CommandError::TooManyTopics { limit };
             t.outbox.refuse_all(cx, &why);
@@ -491,6 +540,7 @@ impl Layer for PubSub {
             // Sealing happens whenever the node has nothing else to do; the timer only wakes it.
             Timer::Seal(_) => {}
             Timer::Reconcile(id) => self.reconcile(cx, id),
+            Timer::Prove => self.prove(cx),
         }
     }
 }

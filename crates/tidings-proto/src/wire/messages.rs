@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::capabilities::{AskCapabilities, Capability, MAX_CAPABILITIES_ASKED};
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
@@ -466,6 +467,8 @@ messages! {
     89 LackProof |_| true;
     96 AskReach |_| true;
     97 Reached |_| true;
+    104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;
+    105 Capability |_| true;
 }
 
 impl Message {

@@ -12,6 +12,7 @@
 //! Bodies are CBOR maps with integer keys: a field can be added without breaking an older peer, and an older
 //! peer's frame is read with the missing fields at their defaults.
 
+mod capabilities;
 mod certificates;
 mod foaf;
 mod frame;
@@ -22,6 +23,7 @@ mod reach;
 mod reconcile;
 mod records;
 
+pub use capabilities::*;
 pub use certificates::*;
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};

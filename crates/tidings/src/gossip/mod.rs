@@ -10,6 +10,7 @@ mod events;
 mod handle;
 mod log;
 mod pending;
+mod policy;
 mod presence;
 mod publishing;
 mod run;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
-use tidings_proto::pubsub::ReconciliationStats;
+use tidings_proto::pubsub::{ReconciliationStats, TopicCapability};
 
 use super::run::{Asked, Done};
 use crate::publisher::{Outbox, Unsent};
@@ -22,6 +22,8 @@ pub(crate) enum Waiting {
     History(Asked<History>),
     /// Somebody who had logs compared.
     Reconcile(Asked<ReconciliationStats>),
+    /// Somebody who lets an agent publish.
+    Capability(Asked<Result<TopicCapability, CommandError>>),
     /// Somebody who wants to know whether it was done.
     Done(Done),
     /// Nobody.
@@ -71,7 +73,7 @@ impl Pending {
 /// An answer to whoever only wants to know whether it was done.
 pub(crate) fn done(reply: Reply) -> Result<(), CommandError> {
     match reply {
-        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) | Reply::Located(_) => Ok(()),
         Reply::Refused(error) => Err(error),
+        _ => Ok(()),
     }
 }

@@ -66,7 +66,7 @@ impl Publishing {
                 outbox.refused(size);
                 Err(PublishError::Refused(error))
             }
-            Reply::Done | Reply::History(_) | Reply::Reconciled(_) | Reply::Located(_) => Err(PublishError::Stopped),
+            _ => Err(PublishError::Stopped),
         };
         outbox.answered(1);
         // Whoever published may not want to know.
