@@ -38,7 +38,7 @@ mod waiting;
 pub use capability::{CapabilityError, CapabilityStatement, MAX_CAPABILITY, TopicCapability};
 pub(super) use gate::Ruling;
 pub(super) use known::KNOWN;
-pub(super) use own::grant;
+pub(super) use own::{OWN, grant};
 pub(super) use waiting::{WAITING, WAITING_BYTES};
 
 use std::collections::BTreeMap;

@@ -16,7 +16,7 @@ use crate::pubsub::PubSub;
 use crate::wire::CapabilityRef;
 
 /// Most of its own capabilities that a node keeps (a guess: four times as many topics as it can be in).
-const OWN: usize = 1_024;
+pub(in crate::pubsub) const OWN: usize = 1_024;
 /// What the records of storage are named by.
 const KEY: &[u8] = b"may/";
 
