@@ -149,6 +149,14 @@ impl Client {
         self.value(self.request(Method::POST, self.url("/v1/capabilities")).body(capability.to_owned())).await
     }
 
+    /// Finds out where an agent is.
+    pub(crate) async fn find(&self, agent: &str, how: &str) -> Result<Value, CliError> {
+        let mut url = self.url("/v1/find");
+        url.path_segments_mut().map_err(|()| CliError::Node("the node's API has no address".to_owned()))?.push(agent);
+        url.query_pairs_mut().append_pair("how", how);
+        self.value(self.request(Method::GET, url)).await
+    }
+
     /// Compares a topic's log with the neighbours'.
     pub(crate) async fn reconcile(&self, topic: &str) -> Result<Value, CliError> {
         let url = self.topic_url(topic, "reconcile")?;

@@ -7,6 +7,7 @@ mod commands;
 mod demo;
 mod error;
 mod events;
+mod find;
 mod id;
 mod out;
 mod policy;
@@ -68,6 +69,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Grant(args) => policy::grant(args, json).await,
             Command::Accept(args) => policy::accept(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Find(args) => find::run(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,

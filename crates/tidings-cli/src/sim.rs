@@ -50,6 +50,9 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             (Scenario::Partition { split: a.split, seconds: a.seconds, rate: a.rate }, &a.network)
         }
         SimScenario::Find(a) => (Scenario::Find { lookups: a.lookups }, &a.network),
+        SimScenario::Rendezvous(a) => {
+            (Scenario::Rendezvous { lookups: a.lookups, churn: a.churn, liars: a.liars }, &a.network)
+        }
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)

@@ -342,4 +342,30 @@ counters! {
     deposits_limited,
     /// Statements forgotten for want of room.
     deposits_evicted,
+    /// Questions to holders that were not asked: too many, or no link to be had.
+    calls_refused,
+    /// Questions to holders that were not answered.
+    calls_failed,
+    /// Links to holders given back after use.
+    calls_released,
+    /// Questions of peers about the index dropped because a link brought too many.
+    questions_limited,
+    /// Statements sent to holders.
+    registrations_sent,
+    /// Statements of others this node holds now, or held already.
+    registrations_kept,
+    /// Statements of others refused: not believed, or of another shard.
+    registrations_refused,
+    /// Statements of others that had to make room.
+    registrations_evicted,
+    /// Holders asked where an agent is.
+    look_ups_asked,
+    /// Times this node was asked so.
+    look_ups_answered,
+    /// Holders asked besides because others took long.
+    look_ups_hedged,
+    /// Look-ups that found an agent.
+    look_ups_found,
+    /// Members of topics that holders named.
+    members_found,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::GossipConfig;
-use crate::discovery::Located;
+use crate::discovery::Search;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
@@ -229,7 +229,7 @@ pub enum Command {
         /// Which.
         agent: AgentId,
     },
-    /// Let others find this node's agent, from now on or no longer.
+    /// Let others find this node's agent by asking neighbours, from now on or no longer.
     AdvertiseSelf {
         /// Whether.
         on: bool,
@@ -243,6 +243,22 @@ pub enum Command {
     SetStatus {
         /// What.
         status: String,
+    },
+    /// Take part in the network's index, from now on or no longer: hold for others where agents and topics' members are, if
+    /// this node can be reached.
+    ServeIndex {
+        /// Whether.
+        on: bool,
+    },
+    /// Leave word with the holders of its shard where this node's agent is, from now on or no longer.
+    Register {
+        /// Whether.
+        on: bool,
+    },
+    /// Find out where an agent is, by asking the holders of its shard; answered by [`Reply::Located`].
+    LookUp {
+        /// Which.
+        agent: AgentId,
     },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
@@ -270,8 +286,8 @@ pub enum Reply {
     Published(Published),
     /// A topic's history, in the order of its authors' clocks. What is delivered afterwards is not in it.
     History(Vec<Delivery>),
-    /// The nodes of an agent that were found, the latest to say so first; none if it was not found.
-    Located(Vec<Located>),
+    /// What came of looking for an agent.
+    Located(Search),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// A capability that was issued.
@@ -318,6 +334,10 @@ pub enum Output {
         peer: NodeId,
         /// Where it may be found.
         addrs: Vec<Addr>,
+        /// What the peer is told first on the control lane, before anything else: with the handshake if the transport can,
+        /// so that an answer comes as soon as the link, otherwise when the link is up. If another link comes up instead of
+        /// this dial's, they are not sent.
+        first: Vec<Frame>,
     },
     /// End a link; queued frames still leave. Answered by `LinkDown`.
     Close {

@@ -14,7 +14,7 @@ use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::deadlines::Deadlines;
 use crate::discovery::reach::Attestations;
-use crate::discovery::{coordinator, foaf, reach};
+use crate::discovery::{coordinator, foaf, reach, rendezvous};
 use crate::identity::{self, Addr, AgentId, Agents, Certificates, NodeId, PeerAddr, Proof, RecordKey, TopicId};
 use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
@@ -59,6 +59,16 @@ pub enum Signal {
         peer: NodeId,
         /// Why.
         reason: LeaveReason,
+    },
+    /// Membership: this node is in a topic's overlay.
+    TopicEntered {
+        /// Which.
+        topic: TopicId,
+    },
+    /// Membership: it is no longer.
+    TopicLeft {
+        /// Which.
+        topic: TopicId,
     },
     /// The failure detector: a neighbour does not answer.
     Suspected {
@@ -114,6 +124,8 @@ pub enum Request {
     /// Identity: a node names its certificate in what it signed, in one of its epochs; this neighbour brought it. Answered
     /// by [`Signal::Agent`], if anything comes of it.
     Prove(NodeId, u64, CertificateRef, NodeId),
+    /// Membership: these may be members of a topic; get to know them.
+    Introduce(TopicId, Vec<PeerAddr>),
     /// The records: publish one of this node's own.
     PutRecord(SetId, Bytes),
     /// The records: say that one of this node's own still holds.
@@ -162,6 +174,8 @@ pub enum TimerKey {
     Reach(reach::Timer),
     /// That of coordinators.
     Coordinators(coordinator::Timer),
+    /// Those of rendezvous.
+    Rendezvous(rendezvous::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.
@@ -254,6 +268,12 @@ impl Cx<'_> {
         let known = self.topology.addrs(&peer);
         let addrs = if known.is_empty() { addrs } else { known };
         self.links.claim(&mut self.queues.out, self.counters, peer, claim, addrs)
+    }
+
+    /// Claims a link, dialing it at these very addresses if there is none, and says `frame` on it: with the dial if there is
+    /// one.
+    pub(crate) fn claim_saying(&mut self, peer: &PeerAddr, claim: Claim, frame: Option<crate::wire::Frame>) -> Claimed {
+        self.links.claim_saying(&mut self.queues.out, self.counters, peer.id, claim, &peer.addrs, frame)
     }
 
     /// Ends a link whoever claims it.

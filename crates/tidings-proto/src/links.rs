@@ -29,6 +29,9 @@ pub const SHARE: usize = 2 * MAX_FRAME;
 /// Links beyond the limit that may exist for a moment, so that a newcomer can be told that we are full.
 const SLACK: usize = 8;
 
+/// Frames that wait for one link to come up, or travel with its dial (a guess: a question or two).
+const WAITING: usize = 8;
+
 /// Who holds a link open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
@@ -51,10 +54,16 @@ struct Link {
     state: State,
     claims: Vec<Claim>,
     peer_released: bool,
+    /// We said that we need it no more, and have heard nothing since: the peer may be closing it.
+    released: bool,
     outbound: bool,
     lanes: Lanes,
     last_heard: Time,
     redial: Vec<Addr>,
+    /// What is sent with the dial, and again if the peer's own comes through instead.
+    with_dial: Vec<Frame>,
+    /// What is sent when the link is up.
+    when_up: Vec<Frame>,
 }
 
 /// Why a link cannot be claimed.
@@ -172,18 +181,45 @@ impl Links {
         claim: Claim,
         addrs: &[Addr],
     ) -> Claimed {
+        self.claim_saying(out, counters, peer, claim, addrs, None)
+    }
+
+    /// Claims the link to `peer`, and says `frame` on its control lane: at once, with the dial, or when it is up.
+    pub(crate) fn claim_saying(
+        &mut self,
+        out: &mut impl Extend<Output>,
+        counters: &mut Counters,
+        peer: NodeId,
+        claim: Claim,
+        addrs: &[Addr],
+        frame: Option<Frame>,
+    ) -> Claimed {
         if let Some(l) = self.map.get_mut(&peer) {
             if !l.claims.contains(&claim) {
                 l.claims.push(claim);
             }
-            return match l.state {
-                State::Up => Claimed::Up,
-                State::Dialing => Claimed::Dialing,
-                State::Closing => {
-                    l.redial = addrs.to_vec();
-                    Claimed::Dialing
+            match l.state {
+                State::Up => {
+                    if l.released && l.redial.is_empty() {
+                        l.redial = addrs.to_vec();
+                    }
+                    if let Some(frame) = frame {
+                        if l.released && l.when_up.len() < WAITING {
+                            l.when_up.push(frame.clone());
+                        }
+                        self.send(out, counters, peer, Lane::Control, frame);
+                    }
+                    return Claimed::Up;
                 }
-            };
+                State::Dialing => {}
+                State::Closing => l.redial = addrs.to_vec(),
+            }
+            match frame {
+                Some(_) if l.when_up.len() >= WAITING => counters.control_overflow += 1,
+                Some(frame) => l.when_up.push(frame),
+                None => {}
+            }
+            return Claimed::Dialing;
         }
         if addrs.is_empty() {
             return Claimed::NoAddress;
@@ -198,13 +234,18 @@ impl Links {
                 state: State::Dialing,
                 claims: vec![claim],
                 peer_released: false,
+                released: false,
                 outbound: true,
                 lanes: Lanes::empty(),
                 last_heard: Time::default(),
                 redial: Vec::new(),
+                with_dial: frame.clone().into_iter().collect(),
+                when_up: Vec::new(),
             },
         );
-        out.extend([Output::Dial { peer, addrs: addrs.to_vec() }]);
+        let first: Vec<Frame> = frame.into_iter().collect();
+        count_first(counters, &first);
+        out.extend([Output::Dial { peer, addrs: addrs.to_vec(), first }]);
         Claimed::Dialing
     }
 
@@ -227,6 +268,10 @@ impl Links {
 
     fn let_go(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, peer: NodeId) {
         self.send(out, counters, peer, Lane::Control, Message::Release(Release {}).frame());
+        if let Some(l) = self.map.get_mut(&peer) {
+            l.released = true;
+            l.redial.clear();
+        }
         if self.map.get(&peer).is_some_and(|l| l.peer_released) {
             self.close(out, peer, LinkRefusal::Closed);
             counters.links_reaped += 1;
@@ -254,6 +299,10 @@ impl Links {
         if let Some(l) = self.map.get_mut(peer) {
             l.last_heard = now;
             l.peer_released = false;
+            if std::mem::take(&mut l.released) && l.state == State::Up {
+                l.redial.clear();
+                l.when_up.clear();
+            }
         }
     }
 
@@ -285,6 +334,16 @@ impl Links {
                 l.lanes = Lanes::empty();
                 l.last_heard = now;
                 l.peer_released = false;
+                l.released = false;
+                let mut waiting = std::mem::take(&mut l.with_dial);
+                if outbound {
+                    // They came with the handshake.
+                    waiting.clear();
+                }
+                waiting.append(&mut l.when_up);
+                for frame in waiting {
+                    self.send(out, counters, peer, Lane::Control, frame);
+                }
             }
             None if over || (full && !outbound) => {
                 counters.links_refused += 1;
@@ -298,10 +357,13 @@ impl Links {
                         state: State::Up,
                         claims: Vec::new(),
                         peer_released: false,
+                        released: false,
                         outbound,
                         lanes: Lanes::empty(),
                         last_heard: now,
                         redial: Vec::new(),
+                        with_dial: Vec::new(),
+                        when_up: Vec::new(),
                     },
                 );
             }
@@ -317,11 +379,16 @@ impl Links {
         let Some(l) = self.map.get_mut(&peer) else { return true };
         self.unsent -= l.unsent();
         l.lanes = Lanes::empty();
-        if l.state == State::Closing && !l.claims.is_empty() && !l.redial.is_empty() {
+        // Closed by us, or by the peer that was told that we need it no more: somebody does by now.
+        if (l.state == State::Closing || l.released) && !l.claims.is_empty() && !l.redial.is_empty() {
             l.state = State::Dialing;
+            l.released = false;
             l.outbound = true;
             let addrs = std::mem::take(&mut l.redial);
-            out.extend([Output::Dial { peer, addrs }]);
+            let first = std::mem::take(&mut l.when_up);
+            l.with_dial.clone_from(&first);
+            // Counted as those of a first dial are.
+            out.extend([Output::Dial { peer, addrs, first }]);
             return false;
         }
         self.map.remove(&peer);
@@ -380,6 +447,11 @@ impl Links {
         out.extend([Output::Send { peer, lane, frame }]);
         true
     }
+}
+
+fn count_first(counters: &mut Counters, first: &[Frame]) {
+    counters.frames_out += first.len() as u64;
+    counters.control_bytes_out += first.iter().map(|f| f.len() as u64).sum::<u64>();
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::deadlines::Deadlines;
 use crate::discovery::coordinator::{self, Coordinators};
 use crate::discovery::foaf::{self, Foaf};
 use crate::discovery::reach::{Attestations, Reach};
+use crate::discovery::rendezvous::{self, Rendezvous};
 use crate::identity::layer::{self as certifying, Identity};
 use crate::identity::{self, Addr, Agents, Certificates, NodeId};
 use crate::io::{Command, CommandError, Input, NodeSetup, Output, Reply};
@@ -75,6 +76,7 @@ pub struct Node {
     reach: Reach,
     coordinators: Coordinators,
     attestations: Attestations,
+    rendezvous: Rendezvous,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -104,6 +106,8 @@ macro_rules! cx {
     };
 }
 
+mod discovery;
+
 impl Node {
     /// A node that has not met anybody. It first asks for what is stored, and carries on when it is `Loaded`.
     pub fn new(setup: NodeSetup, crypto: Arc<dyn Crypto>, now: Now) -> Self {
@@ -123,6 +127,7 @@ impl Node {
             reach: Reach::new(&setup.network),
             coordinators: Coordinators::new(&setup.network, &setup.seed),
             attestations: Attestations::default(),
+            rendezvous: Rendezvous::new(&setup.network, &setup.seed),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -293,12 +298,7 @@ impl Node {
             | Message::AskCertificates(_)
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
-            Message::Seek(_)
-            | Message::Found(_)
-            | Message::NotFound(_)
-            | Message::Deposit(_)
-            | Message::LackProof(_) => self.foaf.on_frame(&mut cx!(self), from, message, payload),
-            Message::AskReach(_) | Message::Reached(_) => self.reach.on_message(&mut cx!(self), from, message),
+            m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
             Message::Ping(_)
             | Message::Ack(_)
             | Message::PingReq(_)
@@ -370,6 +370,7 @@ impl Node {
                     self.membership.tell_addrs(&mut cx!(self));
                     self.foaf.on_command(&mut cx!(self), foaf::Command::Moved);
                     self.presence.on_command(&mut cx!(self), presence::Command::Moved);
+                    self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Moved);
                 }
             }
             Command::Subscribe { topic } => {
@@ -421,12 +422,12 @@ impl Node {
                 self.identity.on_command(&mut cx!(self), certifying::Command::Revoke(node));
             }
             Command::RenewCertificate => self.identity.on_command(&mut cx!(self), certifying::Command::Renew),
-            Command::FindAgent { agent } => {
-                self.foaf.on_command(&mut cx!(self), foaf::Command::Find(ticket, agent));
-                done = false;
-            }
-            Command::AdvertiseSelf { on } => {
-                self.foaf.on_command(&mut cx!(self), foaf::Command::Advertise(ticket, on));
+            Command::FindAgent { .. }
+            | Command::AdvertiseSelf { .. }
+            | Command::ServeIndex { .. }
+            | Command::Register { .. }
+            | Command::LookUp { .. } => {
+                self.discover(ticket, &command);
                 done = false;
             }
             Command::Coordinate { mode } => {
@@ -439,6 +440,7 @@ impl Node {
             }
             Command::Leave => {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
+                self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
                 self.coordinators.on_command(&mut cx!(self), coordinator::Command::Leave);
                 self.route();
@@ -476,6 +478,7 @@ impl Node {
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
                 TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
                 TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
+                TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
             }
             left -= 1;
             if left == 0 {
@@ -499,6 +502,7 @@ impl Node {
                 self.reach.on_signal(&mut cx!(self), &signal);
                 self.coordinators.on_signal(&mut cx!(self), &signal);
                 self.presence.on_signal(&mut cx!(self), &signal);
+                self.rendezvous.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Remember(peer) => self.membership.remember_way(*peer),
@@ -518,7 +522,7 @@ impl Node {
                     Request::Pull(topic, from, manifest) => {
                         self.large.on_command(&mut cx!(self), large::Command::Pull(topic, from, *manifest));
                     }
-                    Request::Enter(_) | Request::Exit(_) => {
+                    Request::Enter(_) | Request::Exit(_) | Request::Introduce(..) => {
                         if let Request::Exit(topic) = request {
                             self.large.on_command(&mut cx!(self), large::Command::Forget(topic));
                         }

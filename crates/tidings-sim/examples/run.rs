@@ -21,6 +21,11 @@ fn main() {
             Scenario::Reconcile { items: num("--items", 10_000.0) as usize, diff: num("--diff", 1_000.0) as usize }
         }
         Some("churn") => Scenario::Churn { rate: num("--rate", 3.0), seconds: num("--for", 3600.0) },
+        Some("rendezvous") => Scenario::Rendezvous {
+            lookups: num("--lookups", 2000.0) as usize,
+            churn: a.iter().any(|x| x == "--churn"),
+            liars: num("--liars", 0.0),
+        },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },
         Some("hostile") => Scenario::Hostile {

@@ -15,6 +15,6 @@ mod trace;
 
 pub use figures::{Figure, Summary};
 pub use latency::{Latency, LatencyError};
-pub use network::{CrashKind, Heard, Lie, Network, Probes};
+pub use network::{CrashKind, Heard, HolderLie, Lie, Network, Probes};
 pub use options::{CryptoKind, Options, OptionsError, Publishers, Scenario, Seeds};
 pub use runner::{Failure, Report, run};

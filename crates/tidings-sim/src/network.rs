@@ -52,7 +52,7 @@ const PACKET: usize = 60;
 /// Sent bytes are reported as written in pieces of this size, to save events.
 const CREDIT: usize = 32 << 10;
 
-pub use lie::Lie;
+pub use lie::{HolderLie, Lie};
 pub use tap::Heard;
 pub use told::Probes;
 pub(crate) use told::{Told, Traffic};
@@ -81,6 +81,8 @@ enum What {
     Accept {
         dialer: u32,
         attempt: u64,
+        /// What the dialer says with its proof.
+        first: Vec<Frame>,
     },
     Up {
         peer: u32,
@@ -167,6 +169,8 @@ struct Slot {
     puppet: bool,
     /// What it sends of contents is a lie.
     lie: Option<Lie>,
+    /// What it answers as a holder of the index is a lie.
+    holder_lie: Option<HolderLie>,
     /// Bytes a second it can send of contents, and until when it is busy with those sent so far.
     uplink: Option<u64>,
     busy: u64,
@@ -345,6 +349,7 @@ impl Network {
             node: None,
             puppet: false,
             lie: None,
+            holder_lie: None,
             uplink: None,
             busy: 0,
             overheard: false,
@@ -396,6 +401,11 @@ impl Network {
     /// A node's id.
     pub fn id(&self, n: u32) -> NodeId {
         self.slots[n as usize].id
+    }
+
+    /// The round trip between two nodes, without jitter and loss.
+    pub(crate) fn round_trip(&self, a: u32, b: u32) -> Span {
+        Span(2 * self.latency.of(self.seed, a, b))
     }
 
     /// The agent that a node speaks for.

@@ -39,9 +39,10 @@ pub use capability::{Capability, CapabilityTextError};
 pub use data_dir::{DataDir, DataDirError, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
-    Events, GossipConfig, GossipRuntime, HistoryQuery, MembershipEvent, MembershipEvents, MembershipManager,
-    OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
-    ReconciliationStats, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo, TopicStatus,
+    DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How, MembershipEvent, MembershipEvents,
+    MembershipManager, OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager,
+    PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo,
+    TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};

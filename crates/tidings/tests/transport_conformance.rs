@@ -138,6 +138,32 @@ async fn a_dial_brings_one_link_up_on_both_sides<F: Factory>(factory: F) {
     assert!(a.t.rtt(b.id()).is_some());
 }
 
+async fn what_a_dial_says_comes_before_anything_else<F: Factory>(factory: F) {
+    let (mut a, mut b) = (node(&factory, 1).await, node(&factory, 2).await);
+    let first: Vec<Frame> = (1..=3).map(|n| frame(n, 100)).collect();
+    let left = a.t.dial_saying(b.id(), b.t.local_addrs(), first.clone());
+    a.link_up().await;
+    // A transport says it itself, or leaves it to the caller.
+    for f in left {
+        a.t.try_send_frame(b.id(), Lane::Control, f).unwrap();
+    }
+    a.t.send(b.id(), numbered(7)).unwrap();
+    assert_eq!(b.link_up().await, (a.id(), false));
+    for f in &first {
+        assert_eq!(b.frame().await, (a.id(), Lane::Control, f.to_bytes()));
+    }
+    assert_eq!(number(&b.frame().await.2), 7);
+}
+
+async fn what_a_dial_says_is_not_said_to_another_network<F: Factory>(factory: F) {
+    let (mut a, mut b) = (node(&factory, 1).await, node_in(&factory, 2, "another").await);
+    a.t.dial_saying(b.id(), b.t.local_addrs(), vec![frame(1, 100)]);
+    assert_eq!(a.dial_failed().await, (b.id(), LinkRefusal::WrongNetwork));
+    let c = node_in(&factory, 3, "another").await;
+    c.dial(&b);
+    assert_eq!(b.link_up().await, (c.id(), false), "and nothing before it");
+}
+
 async fn dialing_a_linked_peer_reports_nothing<F: Factory>(factory: F) {
     let (a, mut b) = pair(&factory).await;
     a.dial(&b);
@@ -489,6 +515,8 @@ macro_rules! suite {
 
 suite! {
     a_dial_brings_one_link_up_on_both_sides,
+    what_a_dial_says_comes_before_anything_else,
+    what_a_dial_says_is_not_said_to_another_network,
     dialing_a_linked_peer_reports_nothing,
     frames_keep_their_order_on_each_lane,
     more_than_a_stream_takes_at_once_follows_in_order,

@@ -10,6 +10,7 @@
 //! | `POST /v1/capabilities` | the body is a capability that this node's agent was given, which publishes by it from now on: `{topic_id, owner, agent, expires_ms}` |
 //! | `GET /v1/presence` | who is here: `{online: [{node, agent, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
+//! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -20,6 +21,7 @@
 //! `{"error": "…"}` with a fitting status.
 
 mod capabilities;
+mod find;
 mod guard;
 mod lines;
 mod presence;
@@ -103,6 +105,7 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/coordinators", get(routes::coordinators))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
+        .route("/v1/find/{agent}", get(find::find))
         .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/capabilities", post(capabilities::grant))

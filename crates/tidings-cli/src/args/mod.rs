@@ -52,6 +52,8 @@ pub(crate) enum Command {
     /// List the nodes that offer themselves as ways into the network, the best by the node's own measure first
     #[command(after_help = "Example:\n  tidings coordinators --data ~/node-a")]
     Coordinators(DataArgs),
+    /// Find out where an agent is
+    Find(FindAgentArgs),
     /// List the topics the node takes part in
     #[command(after_help = "Example:\n  tidings topics")]
     Topics(DataArgs),
@@ -204,6 +206,12 @@ pub(crate) struct UpArgs {
     /// Never offer the node as a way into the network
     #[arg(long)]
     pub(crate) no_coordinator: bool,
+    /// Keep the agent from being found by its id
+    #[arg(long)]
+    pub(crate) hidden: bool,
+    /// Hold nothing for others about where agents and the members of topics are
+    #[arg(long)]
+    pub(crate) no_index: bool,
     /// Neither announce the node on the local network nor look for others there
     #[arg(long)]
     pub(crate) no_lan: bool,
@@ -299,6 +307,46 @@ pub(crate) struct ReconcileArgs {
     pub(crate) topic: String,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+}
+
+/// `tidings find`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+An agent is found with those nodes that hold its shard of the network's index (rendezvous), or else by asking neighbours, who
+ask theirs (foaf), or it is known already. SAID is how long ago the node found said that it is there.
+
+Examples:
+  tidings find AGENT
+  tidings find AGENT --how foaf --json")]
+pub(crate) struct FindAgentArgs {
+    /// The agent's id
+    pub(crate) agent: String,
+    /// By what means
+    #[arg(long, value_enum, default_value_t = FindHow::Any)]
+    pub(crate) how: FindHow,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// By what means an agent is looked for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum FindHow {
+    /// The holders of its shard first, then friends of friends
+    Any,
+    /// The holders of its shard alone
+    Rendezvous,
+    /// Friends of friends alone
+    Foaf,
+}
+
+impl FindHow {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            FindHow::Any => "any",
+            FindHow::Rendezvous => "rendezvous",
+            FindHow::Foaf => "foaf",
+        }
+    }
 }
 
 /// `tidings presence`.

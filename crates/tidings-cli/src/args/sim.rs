@@ -24,6 +24,8 @@ pub(crate) enum SimScenario {
     Presence(PresenceArgs),
     /// Every node is an agent, and some look for others by asking neighbours, who ask theirs
     Find(FindArgs),
+    /// Every node is an agent that leaves word with the holders of its shard, and some look for others there
+    Rendezvous(RendezvousArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -119,6 +121,27 @@ pub(crate) struct FindArgs {
     /// How many look-ups, one after the other
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) lookups: usize,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim rendezvous`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tidings sim rendezvous --nodes 1000
+  tidings sim rendezvous --nodes 1000 --churn --seeds 1..4 --json
+  tidings sim rendezvous --nodes 300 --liars 0.2 --latency wan")]
+pub(crate) struct RendezvousArgs {
+    /// How many look-ups
+    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    pub(crate) lookups: usize,
+    /// Replace 30 % of the nodes an hour, and crash half the holders of some shard every 30 s
+    #[arg(long)]
+    pub(crate) churn: bool,
+    /// Share of the nodes that lie as holders: with empty answers, or with old ones
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) liars: f64,
     #[command(flatten)]
     pub(crate) network: Network,
 }

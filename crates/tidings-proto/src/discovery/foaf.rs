@@ -78,6 +78,10 @@ const DEPOSITS: (u32, Span) = (64, Span::from_secs(5));
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tag([u8; 16]);
 
+/// Bytes this layer holds at most: statements with certificates kept by it alone, and queries that pass through.
+pub(super) const BYTES: usize =
+    known::MAX_KNOWN * (crate::wire::MAX_WHEREABOUTS + crate::identity::MAX_CERTIFICATE + 512) + MAX_PASSED * 512;
+
 /// This layer's timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {

@@ -134,14 +134,34 @@ impl Attestations {
         topology: &Topology,
     ) -> Vec<(Addr, Vec<Attestation>)> {
         let confirmed = own.iter().filter_map(|addr| {
-            let mut prefixes = BTreeSet::new();
-            let unrelated = |a: &&Attestation| prefixes.insert(Prefix::of(&a.by, topology.whereabouts(&a.by), own));
-            let counts = |a: &&Attestation| a.is_of(addr) && a.counts_at(wall);
-            let some: Vec<Attestation> =
-                self.0.values().filter(counts).filter(unrelated).take(UNRELATED).cloned().collect();
+            let mut some = self.of(wall, addr, own, topology, false);
+            some.truncate(UNRELATED);
             (some.len() == UNRELATED).then_some((*addr, some))
         });
         confirmed.collect()
+    }
+
+    /// The attestations of one address: one of each prefix, or with `related` those of one prefix too, the others first.
+    pub(crate) fn of(
+        &self,
+        wall: UnixMillis,
+        addr: &Addr,
+        own: &[Addr],
+        topology: &Topology,
+        related: bool,
+    ) -> Vec<Attestation> {
+        let mut prefixes = BTreeSet::new();
+        let (mut first, mut more) = (Vec::new(), Vec::new());
+        for a in self.0.values().filter(|a| a.is_of(addr) && a.counts_at(wall)) {
+            match prefixes.insert(Prefix::of(&a.by, topology.whereabouts(&a.by), own)) {
+                true => first.push(a.clone()),
+                false => more.push(a.clone()),
+            }
+        }
+        if related {
+            first.extend(more);
+        }
+        first
     }
 }
 

@@ -1,4 +1,5 @@
-//! Where an agent is: a node's signed statement that it speaks for an agent and where it can be reached.
+//! Where an agent is: a node's signed statement that it speaks for an agent and where it can be reached. Or that it takes part
+//! in a topic, and where: the same without a certificate, since anybody may.
 //!
 //! The node signs with its own key, which is 64 bytes; that the agent wants the node is in the certificate that the
 //! statement names by its hash, 5 kB and more, verified once by whoever sees it and kept by hash (`identity/certificate.rs`).
@@ -16,7 +17,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use crate::crypto::{Crypto, SIGNATURE_LEN};
-use crate::identity::{AgentId, CLOCKS_MS, CertificateId, MAX_ADDRS, Network, NodeId, PeerAddr};
+use crate::identity::{AgentId, CLOCKS_MS, CertificateId, MAX_ADDRS, Network, NodeId, PeerAddr, TopicId};
 use crate::time::{Span, UnixMillis};
 use crate::wire::MAX_WHEREABOUTS;
 
@@ -47,11 +48,22 @@ impl std::fmt::Debug for WhereaboutsKey {
     }
 }
 
+/// What a statement is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum About {
+    /// An agent, and the certificate that binds it to the node.
+    Agent(AgentId, CertificateId),
+    /// A topic that the node takes part in.
+    Topic(TopicId),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 struct Said {
+    /// The agent's or topic's id.
     #[n(0)]
-    agent: AgentId,
+    #[cbor(with = "minicbor::bytes")]
+    subject: [u8; 32],
     #[n(1)]
     node: PeerAddr,
     /// Of two statements of one node, the later one counts.
@@ -59,8 +71,9 @@ struct Said {
     issued_ms: u64,
     #[n(3)]
     expires_ms: u64,
+    /// None: it is about a topic.
     #[n(4)]
-    certificate: CertificateId,
+    certificate: Option<CertificateId>,
     /// The node speaks for the agent no longer, or wants to be found no longer.
     #[n(5)]
     #[cbor(default)]
@@ -91,16 +104,19 @@ pub struct Whereabouts {
 impl Whereabouts {
     /// This node's own statement.
     pub fn issue(
-        agent: AgentId,
+        about: About,
         node: PeerAddr,
-        certificate: CertificateId,
         (now, life): (UnixMillis, Span),
         withdrawn: bool,
         key: &WhereaboutsKey,
         crypto: &dyn Crypto,
     ) -> Whereabouts {
         let (issued_ms, expires_ms) = (now.0, now.0.saturating_add(life.as_millis()));
-        let said = Said { agent, node, issued_ms, expires_ms, certificate, withdrawn };
+        let (subject, certificate) = match about {
+            About::Agent(agent, certificate) => (agent.0, Some(certificate)),
+            About::Topic(topic) => (topic.0, None),
+        };
+        let said = Said { subject, node, issued_ms, expires_ms, certificate, withdrawn };
         let mut bytes = Vec::with_capacity(MAX_WHEREABOUTS);
         let done = minicbor::encode(&said, &mut bytes);
         debug_assert!(done.is_ok(), "encoding into memory cannot fail");
@@ -143,9 +159,22 @@ impl Whereabouts {
         }
     }
 
-    /// The agent.
-    pub fn agent(&self) -> AgentId {
-        self.said.agent
+    /// What it is about.
+    pub fn about(&self) -> About {
+        match self.said.certificate {
+            Some(certificate) => About::Agent(AgentId(self.said.subject), certificate),
+            None => About::Topic(TopicId(self.said.subject)),
+        }
+    }
+
+    /// The agent's or topic's id.
+    pub fn subject(&self) -> [u8; 32] {
+        self.said.subject
+    }
+
+    /// The agent; `None` for a topic's.
+    pub fn agent(&self) -> Option<AgentId> {
+        self.said.certificate.map(|_| AgentId(self.said.subject))
     }
 
     /// The node that says so.
@@ -168,8 +197,8 @@ impl Whereabouts {
         self.said.expires_ms
     }
 
-    /// The certificate that binds the agent to the node.
-    pub fn certificate(&self) -> CertificateId {
+    /// The certificate that binds the agent to the node; `None` for a topic's.
+    pub fn certificate(&self) -> Option<CertificateId> {
         self.said.certificate
     }
 

@@ -266,3 +266,111 @@ mod credit {
         assert!(!send(&mut e, Lane::Control, 1), "it is being dialed");
     }
 }
+
+/// Something to say.
+fn question(n: u8) -> crate::wire::Frame {
+    crate::wire::Frame::new(1, &[0xa1, n, 0], bytes::Bytes::new())
+}
+
+impl End {
+    fn claim_saying(&mut self, p: u8, n: u8) -> Claimed {
+        let (out, counters) = (&mut self.out, &mut self.counters);
+        self.links.claim_saying(out, counters, peer(p), on(9), &addrs(), Some(question(n)))
+    }
+
+    /// What went with dials.
+    fn said_first(&self) -> Vec<crate::wire::Frame> {
+        let first = |o: &Output| match o {
+            Output::Dial { first, .. } => first.clone(),
+            _ => Vec::new(),
+        };
+        self.out.iter().flat_map(first).collect()
+    }
+
+    fn sent(&self) -> Vec<crate::wire::Frame> {
+        let frame = |o: &Output| match o {
+            Output::Send { frame, .. } => Some(frame.clone()),
+            _ => None,
+        };
+        self.out.iter().filter_map(frame).collect()
+    }
+}
+
+#[test]
+fn what_is_to_be_said_goes_with_the_dial() {
+    let mut e = End::new(16);
+    assert_eq!(e.claim_saying(1, 1), Claimed::Dialing);
+    assert_eq!(e.said_first(), [question(1)]);
+    e.up(1, true);
+    assert_eq!(e.sent(), []);
+}
+
+#[test]
+fn what_went_with_a_dial_is_said_again_if_the_peer_s_came_through() {
+    let mut e = End::new(16);
+    e.claim_saying(1, 1);
+    e.up(1, false);
+    assert_eq!(e.sent(), [question(1)]);
+}
+
+#[test]
+fn what_is_to_be_said_during_a_dial_waits_for_the_link() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    e.claim_saying(1, 2);
+    assert_eq!(e.said_first(), []);
+    e.up(1, true);
+    assert_eq!(e.sent(), [question(2)]);
+}
+
+#[test]
+fn what_is_to_be_said_on_a_link_is_said_at_once() {
+    let mut e = End::new(16);
+    e.up(1, false);
+    assert_eq!(e.claim_saying(1, 3), Claimed::Up);
+    assert_eq!(e.sent(), [question(3)]);
+}
+
+#[test]
+fn what_is_to_be_said_while_a_link_closes_goes_with_the_next_dial() {
+    let mut e = End::new(16);
+    e.up(1, false);
+    e.links.close(&mut e.out, peer(1), LinkRefusal::Closed);
+    e.claim_saying(1, 4);
+    e.down(1);
+    assert_eq!(e.said_first(), [question(4)]);
+}
+
+#[test]
+fn little_waits_for_a_link() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    (0..20).for_each(|n| _ = e.claim_saying(1, n));
+    e.up(1, true);
+    assert_eq!((e.sent().len(), e.counters.control_overflow), (WAITING, 20 - WAITING as u64));
+}
+
+#[test]
+fn a_link_that_was_given_back_is_dialed_again_if_the_peer_closes_it_meanwhile() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    e.up(1, true);
+    e.release(1, on(1));
+    e.claim_saying(1, 5);
+    assert_eq!(e.sent().last(), Some(&question(5)));
+    // It had been told that the link is not needed.
+    assert!(!e.down(1), "the loss is reported");
+    assert_eq!((e.dialed(), e.said_first()), (2, vec![question(5)]));
+}
+
+#[test]
+fn a_link_that_was_given_back_and_is_kept_is_as_any_other() {
+    let mut e = End::new(16);
+    e.claim(1, on(1));
+    e.up(1, true);
+    e.release(1, on(1));
+    e.claim_saying(1, 5);
+    e.hear_anything(1);
+    assert!(e.down(1), "the loss is not reported");
+    assert_eq!(e.dialed(), 1);
+}

@@ -303,6 +303,7 @@ impl Layer for Membership {
                 let done = self.enter(cx, topic);
                 self.done.push((ticket, done));
             }
+            Command::Request(_, Request::Introduce(topic, peers)) => self.introduce(cx, topic, &peers),
             Command::Request(ticket, Request::Exit(topic)) => {
                 self.exit(cx, topic);
                 self.done.push((ticket, Done::Ok));

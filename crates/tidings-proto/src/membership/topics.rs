@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::identity::{NodeId, PeerAddr, TopicId};
 use crate::io::Overlay;
-use crate::layer::{Cx, Done, TimerKey};
+use crate::layer::{Cx, Done, Signal, TimerKey};
 use crate::membership::neighbors::part;
 use crate::membership::view::{View, remember, with_addrs};
 use crate::membership::{MAX_TOPICS, Membership, Timer, claim};
@@ -32,6 +32,7 @@ impl Membership {
         self.views.insert(overlay, v);
         cx.deadlines.set(TimerKey::Membership(Timer::Tend(overlay)), cx.now.mono);
         self.tell_all(cx, Topics { fresh: false, add: vec![topic], remove: Vec::new() });
+        cx.signal(Signal::TopicEntered { topic });
         Done::Ok
     }
 
@@ -47,6 +48,19 @@ impl Membership {
         cx.deadlines.cancel(TimerKey::Membership(Timer::Tend(overlay)));
         cx.deadlines.cancel(TimerKey::Membership(Timer::Shuffle(overlay)));
         self.tell_all(cx, Topics { fresh: false, add: Vec::new(), remove: vec![topic] });
+        cx.signal(Signal::TopicLeft { topic });
+    }
+
+    /// Some who may be members were found elsewhere.
+    pub(super) fn introduce(&mut self, cx: &mut Cx<'_>, topic: TopicId, peers: &[PeerAddr]) {
+        let overlay = Overlay::Topic(topic);
+        let Some(v) = self.views.get_mut(&overlay) else { return };
+        for p in peers.iter().filter(|p| p.id != cx.me && !p.addrs.is_empty()).take(MAX_PEERS) {
+            cx.topology.claim(p);
+            remember(cx, v, p.id);
+        }
+        v.fill_at = cx.now.mono;
+        cx.deadlines.set_no_later(TimerKey::Membership(Timer::Tend(overlay)), cx.now.mono);
     }
 
     fn tell_all(&mut self, cx: &mut Cx<'_>, topics: Topics) {

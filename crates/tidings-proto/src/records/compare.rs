@@ -60,8 +60,10 @@ impl Set for All<'_> {
         cx.records.digest()
     }
 
-    fn is_on_its_way(&self, cx: &Cx<'_>, theirs: Digest) -> bool {
-        cx.records.may_be(cx.now.mono, theirs)
+    /// Who has just become a neighbour was not told of what changed before.
+    fn is_on_its_way(&self, cx: &Cx<'_>, peer: &NodeId, theirs: Digest) -> bool {
+        let peer = self.peers.iter().find(|p| p.id == *peer);
+        peer.is_some_and(|p| cx.records.may_be(cx.now.mono, p.since, theirs))
     }
 
     fn streams(&self, _: &Cx<'_>, _: u64, _: u64) -> Streams {

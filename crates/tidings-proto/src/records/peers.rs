@@ -44,6 +44,8 @@ impl Allowance {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) id: NodeId,
+    /// Since when it is a neighbour.
+    pub(super) since: Time,
     /// Its link is in the tree.
     pub(super) eager: bool,
     /// It does not answer.
@@ -62,9 +64,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(id: NodeId) -> Peer {
+    pub(super) fn new(id: NodeId, now: Time) -> Peer {
         Peer {
             id,
+            since: now,
             eager: false,
             suspected: false,
             pushes: Vec::new(),

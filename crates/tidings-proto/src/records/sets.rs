@@ -4,7 +4,7 @@
 //! what is new and within its time and its limits is then verified. To add a set, add a row.
 
 use super::{Context, signed};
-use crate::discovery::coordinator;
+use crate::discovery::{advert, coordinator};
 use crate::identity::RecordKey;
 use crate::time::{Span, UnixMillis};
 use crate::wire::ChainValue;
@@ -124,18 +124,14 @@ static SETS: [Rules; 3] = [
     Rules {
         set: INDEX,
         most: 1_024,
-        most_bytes: 8 << 20,
-        longest: 8 << 10,
-        life: Span::from_secs(24 * 3_600),
-        peek: nothing_yet,
-        verify: signed::verify,
-        stays: Stays::First,
+        most_bytes: 1 << 20,
+        longest: advert::MAX_ADVERT,
+        life: advert::ADVERT_LIFE,
+        peek: advert::peek,
+        verify: advert::verify,
+        stays: Stays::Lowest(advert::rank),
     },
 ];
-
-fn nothing_yet(_: &[u8]) -> Result<Claim, Refused> {
-    Err(Refused::NoSet)
-}
 
 /// The rules of a set, if there is one.
 pub fn rules(set: SetId) -> Option<&'static Rules> {

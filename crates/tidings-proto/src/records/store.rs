@@ -360,9 +360,10 @@ impl Store {
         }
     }
 
-    /// What a node that is not told of everything yet may hold instead.
-    pub(super) fn may_be(&self, now: Time, theirs: Digest) -> bool {
-        let young: Vec<Digest> = self.young.iter().rev().take_while(|y| now.since(y.0) <= YOUNG).map(|y| y.1).collect();
+    /// What a node that is told of every change since then, but not of all yet, may hold instead.
+    pub(super) fn may_be(&self, now: Time, since: Time, theirs: Digest) -> bool {
+        let on_its_way = |y: &&(Time, Digest)| y.0 > since && now.since(y.0) <= YOUNG;
+        let young: Vec<Digest> = self.young.iter().rev().take_while(on_its_way).map(|y| y.1).collect();
         (0..1usize << young.len()).any(|some| {
             let mut at = self.digest;
             for (i, y) in young.iter().enumerate().filter(|(i, _)| some >> i & 1 == 1) {

@@ -243,7 +243,7 @@ impl Records {
         if self.peers.is_empty() {
             self.arm_wave(cx, false);
         }
-        self.peers.push(Peer::new(peer));
+        self.peers.push(Peer::new(peer, cx.now.mono));
         self.keep_a_parent(cx);
         self.compare_with_new(cx, peer);
     }

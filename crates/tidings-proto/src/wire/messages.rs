@@ -11,6 +11,7 @@ use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Sus
 use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
+use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, statements_ok};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -465,6 +466,10 @@ messages! {
     87 NotFound |_| true;
     88 Deposit |m| m.whereabouts.len() <= MAX_WHEREABOUTS;
     89 LackProof |_| true;
+    92 Register |m| m.statement.len() <= MAX_WHEREABOUTS;
+    93 Registered |m| statements_ok(&m.members);
+    94 LookUp |m| m.have.len() <= MAX_HAVE;
+    95 Holds |m| statements_ok(&m.statements);
     96 AskReach |_| true;
     97 Reached |_| true;
     104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;

@@ -22,6 +22,7 @@ mod probes;
 mod reach;
 mod reconcile;
 mod records;
+mod rendezvous;
 
 pub use capabilities::*;
 pub use certificates::*;
@@ -33,6 +34,7 @@ pub use probes::*;
 pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
+pub use rendezvous::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

@@ -307,8 +307,12 @@ impl Driven {
                     }
                     self.did.push(Did::Datagram { to: peer, message });
                 }
-                Output::Dial { peer, .. } => {
+                Output::Dial { peer, first, .. } => {
                     self.did.push(Did::Dialed(peer));
+                    for frame in first {
+                        let (message, payload) = Message::parse(frame.to_bytes()).unwrap().expect("a known tag");
+                        self.did.push(Did::Sent { to: peer, lane: Lane::Control, message, payload });
+                    }
                     if self.auto_link {
                         let up = Input::LinkUp { peer, addr: None, outbound: true, rtt: None };
                         self.node.handle(self.now, up).unwrap();

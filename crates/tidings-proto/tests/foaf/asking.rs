@@ -9,7 +9,7 @@ fn find(d: &mut Driven, agent: AgentId) -> Ticket {
 
 fn located(d: &Driven, ticket: Ticket) -> &[Located] {
     match d.reply(ticket) {
-        Some(Reply::Located(found)) => found,
+        Some(Reply::Located(search)) => &search.found,
         other => panic!("not located but {other:?}"),
     }
 }
@@ -208,7 +208,8 @@ mod an_answer_is_refused {
         after(move |m, s| {
             let key = WhereaboutsKey::new(&network());
             let (id, when) = (liar.certificate.id(), (UnixMillis(WALL), LIFE));
-            let w = Whereabouts::issue(s.agent, liar.node.addr.clone(), id, when, false, &key, &liar.crypto);
+            let w =
+                Whereabouts::issue(About::Agent(s.agent, id), liar.node.addr.clone(), when, false, &key, &liar.crypto);
             seal(m, &s.agent, &[(&w, &liar.certificate)])
         });
     }
@@ -219,7 +220,8 @@ mod an_answer_is_refused {
         after(move |m, s| {
             let key = WhereaboutsKey::new(&network());
             let (id, when) = (s.certificate.id(), (UnixMillis(WALL), LIFE));
-            let w = Whereabouts::issue(s.agent, liar.node.addr.clone(), id, when, false, &key, &liar.crypto);
+            let w =
+                Whereabouts::issue(About::Agent(s.agent, id), liar.node.addr.clone(), when, false, &key, &liar.crypto);
             seal(m, &s.agent, &[(&w, &s.certificate)])
         });
     }

@@ -47,7 +47,7 @@ mod of_this_node {
         let w = Whereabouts::parse(m.whereabouts.into()).unwrap();
         let verifier = SimCrypto::new(&SecretKey::from_bytes([0; 32]));
         assert_eq!(w.check(d.now.wall, &WhereaboutsKey::new(&network()), &verifier), Ok(()));
-        assert_eq!((w.node(), w.agent()), (d.id(), Somebody::with(200, 44, |_| {}).agent));
+        assert_eq!((w.node(), w.agent()), (d.id(), Some(Somebody::with(200, 44, |_| {}).agent)));
         assert_eq!(payload, 0, "the certificate goes to who lacks it");
     }
 
@@ -57,7 +57,7 @@ mod of_this_node {
         let (to, m, _) = deposits(&d).remove(0);
         let w = Whereabouts::parse(m.whereabouts.clone().into()).unwrap();
         d.did.clear();
-        d.say(&peer(to), LackProof { certificate: w.certificate(), walk: m.walk, ttl: m.ttl, known: 0 });
+        d.say(&peer(to), LackProof { certificate: w.certificate().unwrap(), walk: m.walk, ttl: m.ttl, known: 0 });
         let again = deposits(&d);
         assert_eq!((again[0].0, &again[0].1), (to, &m));
         assert!(again[0].2 > 5_000);
@@ -225,7 +225,7 @@ mod of_others {
         let key = WhereaboutsKey::new(&network());
         let other_network = WhereaboutsKey::new(&Network::from_name("another").unwrap());
         let made = |agent, node: &Fake, id, key: &WhereaboutsKey, crypto: &SimCrypto| {
-            Whereabouts::issue(agent, node.addr.clone(), id, (UnixMillis(WALL), LIFE), false, key, crypto)
+            Whereabouts::issue(About::Agent(agent, id), node.addr.clone(), (UnixMillis(WALL), LIFE), false, key, crypto)
         };
         let id = s.certificate.id();
         let mut flipped = s.says().bytes().to_vec();
@@ -317,7 +317,8 @@ fn a_flood_through_some_neighbours_displaces_what_came_through_them() {
         let certificate = AgentCertificate::issue(said, &crypto).unwrap();
         let when = (d.now.wall, LIFE);
         let key = WhereaboutsKey::new(&network());
-        let w = Whereabouts::issue(agent, Fake::new(99).addr, certificate.id(), when, false, &key, &crypto);
+        let w =
+            Whereabouts::issue(About::Agent(agent, certificate.id()), Fake::new(99).addr, when, false, &key, &crypto);
         deposit(&mut d, &Fake::new(2 + (n % 5) as u8), &w, &certificate, 0);
         if n % 5 == 4 {
             d.pass_ms(5_000);

@@ -11,7 +11,7 @@ mod the_way_back;
 use bytes::Bytes;
 use common::*;
 use tidings_proto::crypto::{Crypto, SimCrypto};
-use tidings_proto::discovery::{LIFE, Whereabouts, WhereaboutsKey};
+use tidings_proto::discovery::{About, LIFE, Whereabouts, WhereaboutsKey};
 use tidings_proto::identity::*;
 use tidings_proto::io::*;
 use tidings_proto::time::{Span, UnixMillis};
@@ -57,7 +57,7 @@ impl Somebody {
         let when = (UnixMillis(at), life);
         let key = WhereaboutsKey::new(&network());
         let id = self.certificate.id();
-        Whereabouts::issue(self.agent, self.node.addr.clone(), id, when, withdrawn, &key, &self.crypto)
+        Whereabouts::issue(About::Agent(self.agent, id), self.node.addr.clone(), when, withdrawn, &key, &self.crypto)
     }
 
     pub(crate) fn says(&self) -> Whereabouts {

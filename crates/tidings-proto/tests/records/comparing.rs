@@ -62,6 +62,21 @@ fn what_is_on_its_way_is_no_difference() {
 }
 
 #[test]
+fn nothing_is_on_its_way_to_who_came_after_it() {
+    let mut d = with_records(9);
+    let (peer, before) = asked_by(&mut d);
+    push(&mut d, &Fake::new(1), &plain(&Fake::new(150), 1));
+    let newcomer = Fake::new(99);
+    d.pass_ms(10);
+    d.link(&newcomer);
+    d.befriend(&newcomer, Overlay::Root);
+    d.say(&newcomer, Compare { session: 98, ..before.clone() });
+    d.say(&peer, Compare { session: 100, ..before });
+    assert!(d.sent_to(&newcomer.id).iter().any(|m| matches!(m, Message::Differ(s) if s.session == 98)));
+    assert!(d.sent_to(&peer.id).iter().any(|m| matches!(m, Message::Same(s) if s.session == 100)));
+}
+
+#[test]
 fn who_has_nothing_is_sent_everything() {
     let mut d = with_records(30);
     let (peer, c) = asked_by(&mut d);

@@ -14,6 +14,10 @@ pub(super) fn examples() -> Vec<Message> {
         NotFound { id: 0x0102_0304_0506_0708 }.into(),
         Deposit { whereabouts: vec![0xbe; 70], walk: 3, ttl: 23, known: 1 }.into(),
         LackProof { certificate, walk: 3, ttl: 23, known: 1 }.into(),
+        Register { id: 0x0102_0304_0506_0708, statement: vec![0xbe; 70], find: true }.into(),
+        Registered { id: 0x0102_0304_0506_0708, outcome: 1, members: vec![vec![0xbe; 70].into()], crowd: 300 }.into(),
+        LookUp { id: 0x0102_0304_0506_0708, subject: [0x5b; 32], have: vec![certificate.into()] }.into(),
+        Holds { id: 0x0102_0304_0506_0708, statements: vec![vec![0xbe; 70].into()] }.into(),
         AskReach { me: peer(0x11) }.into(),
         Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
     ]
@@ -40,7 +44,36 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(c, walk, ttl, known)| { LackProof { certificate: CertificateId(c), walk, ttl, known }.into() }),
         n().prop_map(|p| AskReach { me: peer(p) }.into()),
         (n(), any::<u64>(), n()).prop_map(|(p, at_ms, s)| Reached { you: peer(p), at_ms, signature: [s; 64] }.into()),
+        (any::<u64>(), vec(n(), 0..=MAX_WHEREABOUTS), any::<bool>()).prop_map(|(id, statement, find)| Register {
+            id,
+            statement,
+            find
+        }
+        .into()),
+        (any::<u64>(), n(), statements(), any::<u32>())
+            .prop_map(|(id, outcome, members, crowd)| { Registered { id, outcome, members, crowd }.into() }),
+        (any::<u64>(), any::<[u8; 32]>(), vec(any::<[u8; 32]>().prop_map(|b| CertificateId(b).into()), 0..=MAX_HAVE))
+            .prop_map(|(id, subject, have)| LookUp { id, subject, have }.into()),
+        (any::<u64>(), statements()).prop_map(|(id, statements)| Holds { id, statements }.into()),
     ]
+}
+
+fn statements() -> impl Strategy<Value = Vec<minicbor::bytes::ByteVec>> {
+    vec(vec(any::<u8>(), 0..60).prop_map(Into::into), 0..=MAX_HELD)
+}
+
+fn held(n: usize, len: usize) -> Bytes {
+    Message::from(Holds { id: 1, statements: vec![vec![0; len].into(); n] }).frame().to_bytes()
+}
+
+#[test]
+fn statements_at_their_limits_and_past_them() {
+    assert!(Message::parse(held(MAX_HELD, MAX_WHEREABOUTS)).is_ok());
+    assert_eq!(Message::parse(held(MAX_HELD + 1, 1)), Err(WireError::Limit(95)));
+    assert_eq!(Message::parse(held(1, MAX_WHEREABOUTS + 1)), Err(WireError::Limit(95)));
+    let have = vec![CertificateRef([1; 16]); MAX_HAVE + 1];
+    let asks = Message::from(LookUp { id: 1, subject: [0; 32], have }).frame().to_bytes();
+    assert_eq!(Message::parse(asks), Err(WireError::Limit(94)));
 }
 
 #[test]
@@ -96,6 +129,46 @@ fn the_bytes_of_lack_proof() {
     01592a0000000000
     a4005820cececececececececececececececececececececececececececece
     cececece010302170301
+    ");
+}
+
+#[test]
+fn the_bytes_of_register() {
+    insta::assert_snapshot!(wire("Register"), @r"
+    015c560000000000
+    a3001b0102030405060708015846bebebebebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebe02f5
+    ");
+}
+
+#[test]
+fn the_bytes_of_registered() {
+    insta::assert_snapshot!(wire("Registered"), @r"
+    015d5b0000000000
+    a4001b0102030405060708010102815846bebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebebebebe0319012c
+    ");
+}
+
+#[test]
+fn the_bytes_of_look_up() {
+    insta::assert_snapshot!(wire("LookUp"), @r"
+    015e410000000000
+    a3001b01020304050607080158205b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b5b
+    5b5b5b5b5b5b5b5b5b5b5b5b5b5b028150cecececececececececececececece
+    ce
+    ");
+}
+
+#[test]
+fn the_bytes_of_holds() {
+    insta::assert_snapshot!(wire("Holds"), @r"
+    015f550000000000
+    a2001b010203040506070801815846bebebebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebebe
+    bebebebebebebebebebebebebebebebebebebebebe
     ");
 }
 

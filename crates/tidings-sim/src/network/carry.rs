@@ -63,7 +63,7 @@ impl Network {
                 self.turn(n, Input::Frame { from, lane, bytes });
             }
             What::Datagram { from, conn, bytes } => self.datagram_arrives(n, from, conn, bytes),
-            What::Accept { dialer, attempt } => self.accept(n, dialer, attempt),
+            What::Accept { dialer, attempt, first } => self.accept(n, dialer, attempt, first),
             What::Up { peer, conn, outbound } => {
                 let id = self.slots[peer as usize].id;
                 let slot = &mut self.slots[n as usize];

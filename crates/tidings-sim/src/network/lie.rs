@@ -1,9 +1,48 @@
-//! Nodes that run the real core and lie about the contents of large messages: what they send is changed on its way out.
+//! Nodes that run the real core and lie: about the contents of large messages, or as holders of the index. What they send is
+//! changed on its way out.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tidings_proto::wire::{Frame, Lane};
+use tidings_proto::discovery::Whereabouts;
+use tidings_proto::identity::NodeId;
+use tidings_proto::time::UnixMillis;
+use tidings_proto::wire::{Frame, Holds, Lane, Message};
 
 use super::Network;
+
+/// The tag of what holders answer with.
+const HOLDS: u8 = 95;
+
+/// What a holder of the index does with the statements it ought to answer with.
+#[derive(Clone, Debug)]
+pub enum HolderLie {
+    /// It has none.
+    Empty,
+    /// It answers with the oldest there is that can still be believed.
+    Stale(BTreeMap<([u8; 32], NodeId), Vec<Bytes>>),
+}
+
+impl HolderLie {
+    fn tell(&mut self, now: UnixMillis, frame: Frame) -> Frame {
+        let Ok(Some((Message::Holds(mut m), payload))) = Message::parse(frame.to_bytes()) else { return frame };
+        match self {
+            HolderLie::Empty => return Message::from(Holds { id: m.id, statements: Vec::new() }).frame(),
+            HolderLie::Stale(seen) => {
+                for s in &mut m.statements {
+                    let Ok(w) = Whereabouts::parse(Bytes::copy_from_slice(s)) else { continue };
+                    let all = seen.entry((w.subject(), w.node())).or_default();
+                    all.retain(|o| Whereabouts::parse(o.clone()).is_ok_and(|o| o.in_time(now)));
+                    if !all.contains(w.bytes()) {
+                        all.push(w.bytes().clone());
+                    }
+                    *s = all[0].to_vec().into();
+                }
+            }
+        }
+        Message::from(m).frame_with(payload)
+    }
+}
 
 /// What a node does with the chunks it ought to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,13 +59,24 @@ impl Network {
         self.slots[n as usize].lie = Some(lie);
     }
 
+    /// From now on a node lies as a holder of the index.
+    pub fn lie_as_holder(&mut self, n: u32, lie: HolderLie) {
+        self.slots[n as usize].holder_lie = Some(lie);
+    }
+
     /// Bytes of contents that all nodes sent so far, packets included.
     pub fn bulk_bytes(&self) -> u64 {
         self.traffic.bulk_bytes
     }
 
     /// What of a frame leaves node `n`.
-    pub(super) fn lied(&self, n: u32, lane: Lane, frame: Frame) -> Option<Frame> {
+    pub(super) fn lied(&mut self, n: u32, lane: Lane, frame: Frame) -> Option<Frame> {
+        let now = self.clocks().wall;
+        if let Some(lie) = &mut self.slots[n as usize].holder_lie
+            && frame.head.get(1) == Some(&HOLDS)
+        {
+            return Some(lie.tell(now, frame));
+        }
         match self.slots[n as usize].lie.filter(|_| lane == Lane::Bulk) {
             None => Some(frame),
             Some(Lie::Nothing) => None,

@@ -9,7 +9,7 @@ use super::{CREDIT, DIAL, End, Network, PACKET, Slot, What};
 
 impl Network {
     /// A dial reached its end: the acceptor is up now, the dialer one delay later.
-    pub(super) fn accept(&mut self, n: u32, dialer: u32, attempt: u64) {
+    pub(super) fn accept(&mut self, n: u32, dialer: u32, attempt: u64, first: Vec<Frame>) {
         // The handshake needs both processes, and packets both ways.
         let awake = |s: &Slot| s.runs() && s.stalled.is_none();
         if !awake(&self.slots[n as usize]) || !awake(&self.slots[dialer as usize]) || self.cut(n, dialer) {
@@ -56,6 +56,12 @@ impl Network {
         self.trace.note(self.now, n, 2, &dialer_id.0);
         let (addr, rtt) = (Some(self.slots[dialer as usize].addr), Some(Span(2 * delay)));
         self.turn(n, Input::LinkUp { peer: dialer_id, addr, outbound: false, rtt });
+        for frame in first {
+            let bytes = frame.to_bytes();
+            self.hears(dialer, n, &bytes);
+            self.trace.note(self.now, n, 1, &frame.head);
+            self.turn(n, Input::Frame { from: dialer_id, lane: Lane::Control, bytes });
+        }
     }
 
     pub(super) fn send(&mut self, n: u32, peer: NodeId, lane: Lane, frame: Frame, inputs: &mut Vec<Input>) {
@@ -122,21 +128,22 @@ impl Network {
         self.schedule(at, p, What::Frame { from: n, conn, lane, frame: Box::new(frame) });
     }
 
-    pub(super) fn dial(&mut self, n: u32, peer: NodeId, addrs: &[Addr]) {
+    pub(super) fn dial(&mut self, n: u32, peer: NodeId, addrs: &[Addr], first: Vec<Frame>) {
         self.conns += 1;
         let attempt = self.conns;
         // Only who really listens at one of the addresses can answer.
-        let first = self.by_id.get(&peer);
+        let known = self.by_id.get(&peer);
         let others = self.clones.get(&peer).into_iter().flatten().copied();
-        let there = first.into_iter().chain(others).find(|p| addrs.contains(&self.slots[*p as usize].addr));
+        let there = known.into_iter().chain(others).find(|p| addrs.contains(&self.slots[*p as usize].addr));
         self.slots[n as usize].dialing.insert(peer, attempt);
+        self.traffic.control_bytes += first.iter().map(|f| (f.len() + PACKET) as u64).sum::<u64>();
         self.schedule(self.now + DIAL.0, n, What::DialFailed { peer, attempt });
         if let Some(p) = there.filter(|p| !self.cut(n, *p)) {
             let mut delay = 3 * self.latency.of(self.seed, n, p);
             while self.loss > 0.0 && self.rng.unit() < self.loss {
                 delay += 2 * delay;
             }
-            self.schedule(self.now + delay, p, What::Accept { dialer: n, attempt });
+            self.schedule(self.now + delay, p, What::Accept { dialer: n, attempt, first });
         }
     }
 

@@ -36,7 +36,7 @@ impl Network {
         let slot = &self.slots[n as usize];
         if !slot.ends.contains_key(&peer) && !slot.dialing.contains_key(&id) {
             let addrs = [self.slots[peer as usize].addr];
-            self.dial(n, id, &addrs);
+            self.dial(n, id, &addrs, Vec::new());
         }
     }
 

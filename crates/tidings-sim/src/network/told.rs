@@ -1,7 +1,7 @@
 //! What a network tells its scenario, and what it counts.
 
 use bytes::Bytes;
-use tidings_proto::discovery::Located;
+use tidings_proto::discovery::Search;
 use tidings_proto::identity::NodeId;
 use tidings_proto::io::{Event, Input, Ticket};
 
@@ -12,7 +12,7 @@ pub(crate) enum Told {
     /// The answer to a command; most scenarios only need to know that it came.
     Reply,
     /// Where an agent was found.
-    Located(Ticket, Vec<Located>),
+    Located(Ticket, Search),
     /// What reached a node without a core.
     Puppet(Input),
     /// A datagram from this node reached, or left, one that is listened to.

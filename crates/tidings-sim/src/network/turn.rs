@@ -39,7 +39,7 @@ impl Network {
         match out {
             Output::Send { peer, lane, frame } => self.send(n, peer, lane, frame, inputs),
             Output::Datagram { peer, bytes } => self.datagram(n, peer, bytes),
-            Output::Dial { peer, addrs } => self.dial(n, peer, &addrs),
+            Output::Dial { peer, addrs, first } => self.dial(n, peer, &addrs, first),
             Output::Close { peer, reason } => self.close(n, peer, reason, inputs),
             Output::Event(e) => self.told.push((n, Told::Event(e))),
             Output::Reply { ticket, reply: Reply::Located(found) } => {

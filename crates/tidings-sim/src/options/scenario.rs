@@ -57,6 +57,15 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// Every node is an agent that leaves word with the holders of its shard, and some look for others there.
+    Rendezvous {
+        /// How many look-ups.
+        lookups: usize,
+        /// Nodes leave and others come meanwhile, and half the holders of a shard crash at once now and then.
+        churn: bool,
+        /// Share of the nodes that lie as holders.
+        liars: f64,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -106,6 +115,7 @@ impl Scenario {
             Scenario::Presence { .. } => "presence",
             Scenario::Hostile { .. } => "hostile",
             Scenario::Find { .. } => "find",
+            Scenario::Rendezvous { .. } => "rendezvous",
         }
     }
 
@@ -147,6 +157,10 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
+            Scenario::Rendezvous { lookups, liars, .. } => {
+                within("--liars", liars, 0.0..=0.9, "a share from 0 to 0.9, such as 0.2")?;
+                within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -176,6 +190,9 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
+            Scenario::Rendezvous { lookups, churn, liars } => {
+                format!(" --lookups {lookups} --liars {liars}{}", if churn { " --churn" } else { "" })
+            }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {

@@ -1,6 +1,7 @@
 //! Every node is an agent; some look for others by asking neighbours, who ask theirs.
 
 use tidings_proto::counters::Counters;
+use tidings_proto::discovery::Search;
 use tidings_proto::io::{Command, Ticket};
 use tidings_proto::time::{Span, Time};
 
@@ -45,8 +46,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         let after = total(&s);
         asked.push((after.seeks_asked - before.seeks_asked) as f64);
         messages.push((spoken(&after) - spoken(&before)) as f64);
-        let right = |at: &Time, found: &[tidings_proto::discovery::Located]| {
-            let there = found.iter().any(|l| l.peer_addr() == s.net.peer_addr(target) && l.agent == agent);
+        let right = |at: &Time, found: &Search| {
+            let there = found.found.iter().any(|l| l.peer_addr() == s.net.peer_addr(target) && l.agent == agent);
             there.then(|| at.since(began).0 as f64 / 1_000.0)
         };
         if let Some(took) = s.located.iter().find_map(|(at, _, t, f)| (*t == ticket).then(|| right(at, f))?) {

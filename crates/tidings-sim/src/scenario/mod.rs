@@ -13,4 +13,5 @@ pub(crate) mod partition;
 mod players;
 pub(crate) mod presence;
 pub(crate) mod reconcile;
+pub(crate) mod rendezvous;
 mod stage;

@@ -1,6 +1,6 @@
 //! A network that came together by itself: every node started with one random earlier node's address.
 
-use tidings_proto::discovery::Located;
+use tidings_proto::discovery::Search;
 use tidings_proto::identity::{PeerAddr, TopicId};
 use tidings_proto::io::{Command, Event, Outgoing, Overlay, Ticket};
 use tidings_proto::rng::Rng;
@@ -21,7 +21,7 @@ pub(super) struct Stage {
     pub(super) ledger: Ledger,
     pub(super) topic: TopicId,
     /// What came of looking for agents.
-    pub(super) located: Vec<(Time, u32, Ticket, Vec<Located>)>,
+    pub(super) located: Vec<(Time, u32, Ticket, Search)>,
     /// What nodes said of their neighbours, if it is kept.
     pub(super) heard: Option<Vec<(Time, u32, Event)>>,
     /// The one address each node started with.
@@ -151,6 +151,13 @@ impl Stage {
             players.act(&mut self.net, honest);
             self.players = Some(players);
         }
+    }
+
+    /// Publishes on another topic than all are in.
+    pub(super) fn publish_on(&mut self, by: u32, topic: TopicId) {
+        let payload = self.ledger.publish(by, self.net.now(), SIZE, false);
+        let message = Outgoing { payload: payload.into(), ..Outgoing::default() };
+        self.net.command(by, Ticket(1), Command::Publish { topic, message });
     }
 
     pub(super) fn publish(&mut self, by: u32, measured: bool) {

@@ -26,6 +26,8 @@ pub struct AgentBuilder {
     transport: Option<Arc<dyn Transport>>,
     store: Option<Box<dyn Store>>,
     log: Option<Box<dyn Log>>,
+    hidden: bool,
+    no_index: bool,
 }
 
 impl AgentBuilder {
@@ -102,6 +104,21 @@ impl AgentBuilder {
         self
     }
 
+    /// Whether others can find the agent by its id. Default: they can.
+    #[must_use]
+    pub fn findable(mut self, findable: bool) -> Self {
+        self.hidden = !findable;
+        self
+    }
+
+    /// Whether the node holds for others where agents and the members of topics are, once two peers have confirmed that it can
+    /// be reached. Default: it does.
+    #[must_use]
+    pub fn serve_index(mut self, serve: bool) -> Self {
+        self.no_index = !serve;
+        self
+    }
+
     /// Makes the agent and starts it. Must be called within a tokio runtime.
     pub async fn build(self) -> Result<Agent, AgentError> {
         if self.store.is_some() && self.data_dir.is_some() {
@@ -151,6 +168,10 @@ impl AgentBuilder {
         let runtime = GossipRuntime::new(config, transport.clone(), options)?;
         let agent = runtime.agent_id().ok_or(RuntimeError::Key)?;
         runtime.start().await?;
-        Ok(Agent { inner: Arc::new(Inner::new(runtime, agent, transport, dir)) })
+        let (findable, serve) = (!self.hidden, !self.no_index);
+        let agent = Agent { inner: Arc::new(Inner::new(runtime, agent, transport, dir)) };
+        agent.handle().rendezvous().serve_index(serve).await?;
+        agent.advertise_self(findable).await?;
+        Ok(agent)
     }
 }

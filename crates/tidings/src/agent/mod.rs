@@ -17,7 +17,7 @@ use tidings_proto::node::PeerInfo;
 use crate::capability::Capability;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
+    Events, Found, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
     RuntimeError, RuntimeHandle, TopicStatus,
 };
 use crate::publisher::{PublishError, PublishHandle, Publisher};
@@ -226,6 +226,24 @@ impl Agent {
     /// Who is here: see [`PresenceManager`].
     pub fn presence(&self) -> PresenceManager {
         self.handle().presence()
+    }
+
+    /// Where an agent's nodes are, the latest to say so first: from those with which it has left word, or else from friends of
+    /// friends. `None` if nobody knows; that takes up to 30 s.
+    pub async fn find_agent(&self, agent: AgentId) -> Result<Option<Vec<Found>>, AgentError> {
+        Ok(self.handle().find_agent(agent).await?)
+    }
+
+    /// Whether this node's agent can be found, from now on: it leaves word with the holders of its shard, and with friends of
+    /// friends. It can unless [`AgentBuilder::findable`] says otherwise.
+    pub async fn advertise_self(&self, on: bool) -> Result<(), AgentError> {
+        let handle = self.handle();
+        handle.discovery().advertise_self(on).await?;
+        match on {
+            true => handle.rendezvous().register().await?,
+            false => handle.rendezvous().unregister().await?,
+        }
+        Ok(())
     }
 
     /// The node itself.

@@ -29,6 +29,7 @@ use super::clock::Clock;
 use super::disk::Disk;
 use super::downloads::Downloads;
 use super::events::AgentEvent;
+use super::first::First;
 use super::log::LogPort;
 use super::pending::{Pending, Waiting};
 use super::presence::PresenceEvent;
@@ -88,6 +89,7 @@ pub(crate) struct Driver {
     subscribers: Subscribers,
     downloads: Downloads,
     authors: Authors,
+    first: First,
     clock: Clock,
     timer: Pin<Box<Sleep>>,
     armed: Option<Time>,
@@ -129,6 +131,7 @@ impl Driver {
             subscribers: Subscribers::default(),
             downloads: Downloads::default(),
             authors: Authors::default(),
+            first: First::default(),
             clock,
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             armed: None,
@@ -202,6 +205,7 @@ impl Driver {
     }
 
     fn inbound(&mut self, now: Now, inbound: Inbound) {
+        self.first.on(&*self.transport, &inbound);
         let input = match inbound {
             Inbound::Frame { from, lane, bytes, budget } => {
                 hand_in(&mut self.node, now, Input::Frame { from, lane, bytes });
@@ -258,6 +262,7 @@ impl Driver {
                     self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
                 Control::Grant(command, asked) => self.command(now, command, Waiting::Capability(asked)),
+                Control::Search(command, asked) => self.command(now, command, Waiting::Search(asked)),
                 Control::Unsubscribe(topic, done) => {
                     self.subscribers.end(&topic);
                     self.command(now, Command::Unsubscribe { topic }, Waiting::Done(done));
@@ -335,7 +340,7 @@ impl Driver {
                         self.dropped_frames += 1;
                     }
                 }
-                Output::Dial { peer, addrs } => self.transport.dial(peer, addrs),
+                Output::Dial { peer, addrs, first } => self.first.dial(&*self.transport, peer, addrs, first),
                 Output::Close { peer, reason } => self.transport.close(peer, reason),
                 Output::Event(event) => self.event(event),
                 Output::Reply { ticket, reply } => match self.pending.take(ticket) {
@@ -354,6 +359,7 @@ impl Driver {
                         Reply::Refused(why) => drop(asked.send(Err(why))),
                         _ => {}
                     },
+                    Some(Waiting::Search(asked)) => drop(asked.send(super::pending::search(reply))),
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
                     Some(Waiting::Nobody) | None => {}
                 },

@@ -3,10 +3,12 @@
 mod authors;
 mod clock;
 mod coordinators;
+mod discovery;
 mod disk;
 mod downloads;
 mod driver;
 mod events;
+mod first;
 mod handle;
 mod log;
 mod pending;
@@ -20,6 +22,7 @@ mod subscribers;
 
 pub(crate) use authors::Author;
 pub use coordinators::CoordinatorManager;
+pub use discovery::{DiscoveryManager, Found, How, RendezvousManager};
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
 pub use presence::{PresenceEvent, PresenceEvents, PresenceManager};

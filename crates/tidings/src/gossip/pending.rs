@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tidings_proto::discovery::Search;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
 use tidings_proto::pubsub::{ReconciliationStats, TopicCapability};
@@ -24,6 +25,8 @@ pub(crate) enum Waiting {
     Reconcile(Asked<ReconciliationStats>),
     /// Somebody who lets an agent publish.
     Capability(Asked<Result<TopicCapability, CommandError>>),
+    /// Somebody who looks for an agent.
+    Search(Asked<Result<Search, CommandError>>),
     /// Somebody who wants to know whether it was done.
     Done(Done),
     /// Nobody.
@@ -67,6 +70,15 @@ impl Pending {
         let waiting = self.places.get_mut(place)?.take()?;
         self.free.push(place);
         Some(waiting)
+    }
+}
+
+/// An answer to whoever looks for an agent.
+pub(crate) fn search(reply: Reply) -> Result<Search, CommandError> {
+    match reply {
+        Reply::Located(search) => Ok(search),
+        Reply::Refused(error) => Err(error),
+        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) => Ok(Search::default()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tidings_proto::crypto::Crypto;
+use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicCapability};
@@ -56,6 +57,8 @@ pub(crate) enum Control {
     Grant(Command, Asked<Result<TopicCapability, CommandError>>),
     /// Compare a topic's log with the neighbours'.
     Reconcile(TopicId, Asked<ReconciliationStats>),
+    /// Find an agent.
+    Search(Command, Asked<Result<Search, CommandError>>),
     /// Find the content of a large message.
     Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.

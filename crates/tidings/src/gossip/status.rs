@@ -59,6 +59,10 @@ pub struct NodeStatus {
     pub topics: Vec<TopicStatus>,
     /// Nodes that are here, this one included.
     pub online: usize,
+    /// Nodes that hold for others where agents and the members of topics are.
+    pub index: usize,
+    /// Words of others that this node holds.
+    pub held_for_others: usize,
     /// What the core has counted.
     pub counters: Counters,
     /// Frames that the transport refused.
@@ -75,6 +79,8 @@ impl NodeStatus {
             passive_view: view.node.passive_view(Overlay::Root).len(),
             topics: TopicStatus::all(view),
             online: view.node.presence().len(),
+            index: view.node.index().len(),
+            held_for_others: view.node.agents_held(),
             counters: view.node.counters().clone(),
             dropped_frames: view.dropped_frames,
         }

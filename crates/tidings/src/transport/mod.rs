@@ -69,6 +69,14 @@ pub trait Transport: Send + Sync + 'static {
     /// After `DialFailed` a link that the peer dialed may still come up.
     fn dial(&self, peer: NodeId, addrs: Vec<Addr>);
 
+    /// As [`Transport::dial`], and says `first` on the control lane before anything else: with the handshake, so that the
+    /// peer's answer comes as soon as the link. It is not said if another link comes up instead, and gives no credit. What
+    /// is returned the transport will not say: that is for the caller to send when the link is up.
+    fn dial_saying(&self, peer: NodeId, addrs: Vec<Addr>, first: Vec<Frame>) -> Vec<Frame> {
+        self.dial(peer, addrs);
+        first
+    }
+
     /// Ends the link: `LinkDown` with this `reason` is in the inbox when this returns, and nothing of this link comes
     /// after it. What is queued on the control lane is flushed first, for a bounded time; the peer sees `reason`
     /// as [`LinkRefusal`]s travel (see `LinkRefusal::Closed`, `Goodbye`, `Full`, `Protocol`, `Version`; all others

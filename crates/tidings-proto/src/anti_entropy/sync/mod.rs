@@ -67,7 +67,7 @@ pub(crate) trait Set {
     /// What tells whether two hold the same of a span.
     fn digest(&self, cx: &Cx<'_>, from: u64, until: u64) -> Digest;
     /// Whether a neighbour that holds this differs only by what is on its way to it.
-    fn is_on_its_way(&self, _: &Cx<'_>, _: Digest) -> bool {
+    fn is_on_its_way(&self, _: &Cx<'_>, _: &NodeId, _: Digest) -> bool {
         false
     }
     /// The numbers of a span's items, author by author.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::blind::Query;
 use super::{FORGET, Foaf, HOP, Origin, Passed, TIMEOUT, Tag, Timer};
-use crate::discovery::{How, Located, Whereabouts};
-use crate::identity::{AgentId, MAX_CERTIFICATE, NodeId};
+use crate::discovery::{How, Located, Search, Whereabouts, proven};
+use crate::identity::{AgentId, NodeId};
 use crate::io::{CommandError, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
@@ -33,13 +33,13 @@ pub(super) struct Asking {
 impl Foaf {
     pub(super) fn find(&mut self, cx: &mut Cx<'_>, ticket: Ticket, agent: AgentId) {
         if let Some(own) = self.own_agent(cx, &agent) {
-            return cx.reply(ticket, Reply::Located(vec![own]));
+            return cx.reply(ticket, Reply::Located(vec![own].into()));
         }
         let known: Vec<Whereabouts> =
             self.known.nodes(&agent, cx.now.wall).iter().map(|h| h.whereabouts.clone()).collect();
         if !known.is_empty() {
-            let found = known.iter().map(|w| located(cx, w, How::Known)).collect();
-            return cx.reply(ticket, Reply::Located(found));
+            let found: Vec<Located> = known.iter().filter_map(|w| Located::of(w, How::Known, cx.now.wall)).collect();
+            return cx.reply(ticket, Reply::Located(Search::from(found)));
         }
         if self.asking.len() >= MAX_ASKING {
             return cx.reply(ticket, Reply::Refused(CommandError::TooManyQueries { limit: MAX_ASKING }));
@@ -127,14 +127,14 @@ impl Foaf {
         if a.tries < TRIES && cx.now.mono + HOP < a.until {
             return self.send_query(cx, a);
         }
-        cx.reply(a.ticket, Reply::Located(Vec::new()));
+        cx.reply(a.ticket, Reply::Located(Search::default()));
     }
 
     /// Everybody on the walk was asked, and nobody knew.
     pub(super) fn query_over(&mut self, cx: &mut Cx<'_>, tag: Tag) {
         self.end(cx, tag);
         if let Some(a) = self.take_asking(tag) {
-            cx.reply(a.ticket, Reply::Located(Vec::new()));
+            cx.reply(a.ticket, Reply::Located(Search::default()));
         }
     }
 
@@ -151,8 +151,9 @@ impl Foaf {
         let mut good = Vec::new();
         for (whereabouts, certificate) in statements {
             let Ok(w) = Whereabouts::parse(whereabouts) else { continue };
-            let holds = w.agent() == agent && !w.is_withdrawn() && w.check(cx.now.wall, &self.key, cx.crypto).is_ok();
-            if holds && self.proven(cx, &w, &certificate) {
+            let holds =
+                w.agent() == Some(agent) && !w.is_withdrawn() && w.check(cx.now.wall, &self.key, cx.crypto).is_ok();
+            if holds && proven(cx, &w, &certificate) {
                 good.push((w, certificate));
             }
         }
@@ -161,25 +162,12 @@ impl Foaf {
             return;
         }
         good.sort_by_key(|(w, _)| std::cmp::Reverse(w.issued_ms()));
-        let reply = good.iter().map(|(w, _)| located(cx, w, How::Foaf)).collect();
+        let reply: Vec<Located> = good.iter().filter_map(|(w, _)| Located::of(w, How::Foaf, cx.now.wall)).collect();
         cx.counters.agents_found += 1;
         if let Some(a) = self.take_asking(tag) {
-            cx.reply(a.ticket, Reply::Located(reply));
+            cx.reply(a.ticket, Reply::Located(Search::from(reply)));
         }
         self.end(cx, tag);
-    }
-
-    /// Whether a certificate binds the agent of a statement to its node. It is verified unless it is known.
-    pub(super) fn proven(&self, cx: &mut Cx<'_>, w: &Whereabouts, certificate: &Bytes) -> bool {
-        let now = cx.now.wall;
-        if certificate.len() > MAX_CERTIFICATE {
-            return false;
-        }
-        if !certificate.is_empty() && cx.certificates.agent(w.certificate(), &w.node(), now).is_none() {
-            // What is wrong with it shows below.
-            let _ = cx.certificates.admit(certificate, now, cx.crypto);
-        }
-        matches!(cx.certificates.agent(w.certificate(), &w.node(), now), Some(Ok(agent)) if agent == w.agent())
     }
 }
 
@@ -197,16 +185,4 @@ fn statements(plain: &[u8]) -> Option<Vec<(Bytes, Bytes)>> {
         out.push((w, part()?));
     }
     Some(out)
-}
-
-pub(super) fn located(cx: &Cx<'_>, w: &Whereabouts, how: How) -> Located {
-    let now = cx.now.wall.0;
-    Located {
-        agent: w.agent(),
-        node: w.node(),
-        addrs: w.peer_addr().addrs.clone(),
-        how,
-        age: Span::from_millis(now.saturating_sub(w.issued_ms())),
-        left: Span::from_millis(w.expires_ms().saturating_sub(now)),
-    }
 }

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 
 use super::{Foaf, Timer};
-use crate::discovery::{LIFE, Whereabouts};
+use crate::discovery::{About, LIFE, Whereabouts, proven};
 use crate::identity::{AgentId, NodeId};
 use crate::io::{CommandError, Reply, Ticket};
 use crate::layer::{Cx, TimerKey};
@@ -78,7 +78,8 @@ impl Foaf {
         let last = own.said.as_ref().map_or(0, Whereabouts::issued_ms);
         let mut now = cx.now.wall;
         now.0 = now.0.max(last + 1);
-        let w = Whereabouts::issue(own.agent, node, certificate, (now, LIFE), own.withdrawn, &self.key, cx.crypto);
+        let about = About::Agent(own.agent, certificate);
+        let w = Whereabouts::issue(about, node, (now, LIFE), own.withdrawn, &self.key, cx.crypto);
         own.said = Some(w.clone());
         self.known.put(w.clone(), bytes, cx.me);
         Some(w)
@@ -105,11 +106,11 @@ impl Foaf {
     }
 
     fn set_out(&mut self, cx: &mut Cx<'_>, w: &Whereabouts) {
+        let Some(agent) = w.agent() else { return };
         let mut walks: Vec<(NodeId, u8, u8)> = Vec::new();
         for walk in 0..WALKS {
             let used: Vec<NodeId> = walks.iter().map(|(to, ..)| *to).collect();
-            let to =
-                self.step(&w.agent(), (walk, LENGTH), &used).or_else(|| self.step(&w.agent(), (walk, LENGTH), &[]));
+            let to = self.step(&agent, (walk, LENGTH), &used).or_else(|| self.step(&agent, (walk, LENGTH), &[]));
             walks.extend(to.map(|to| (to, walk, LENGTH - 1)));
         }
         let others = self.reachable(&[]).into_iter().filter(|f| !walks.iter().any(|(to, ..)| to == f));
@@ -153,7 +154,8 @@ impl Foaf {
 
     pub(super) fn on_deposit(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Deposit, certificate: &Bytes) {
         cx.counters.deposits_received += 1;
-        let Ok(w) = Whereabouts::parse(m.whereabouts.into()) else {
+        let said = Whereabouts::parse(m.whereabouts.into()).ok();
+        let Some((w, About::Agent(agent, id))) = said.map(|w| (w.clone(), w.about())) else {
             cx.counters.deposits_refused += 1;
             return;
         };
@@ -163,7 +165,7 @@ impl Foaf {
             cx.counters.deposits_refused += 1;
             return;
         }
-        let here = self.known.get(&w.agent(), &w.node()).map(|old| (old.issued_ms(), *old == w));
+        let here = self.known.get(&agent, &w.node()).map(|old| (old.issued_ms(), *old == w));
         match here {
             Some((_, true)) => known += 1,
             // Older than what is here, or another of the same time: not worth carrying on.
@@ -177,13 +179,13 @@ impl Foaf {
             }
             _ => {
                 known = 0;
-                if cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
-                    let lack = LackProof { certificate: w.certificate(), walk: m.walk, ttl: m.ttl, known: m.known };
+                if cx.certificates.agent(&id, &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
+                    let lack = LackProof { certificate: id, walk: m.walk, ttl: m.ttl, known: m.known };
                     cx.send(from, lack);
                     return;
                 }
-                let good = w.check(cx.now.wall, &self.key, cx.crypto).is_ok() && self.proven(cx, &w, certificate);
-                let bytes = cx.certificates.bytes(w.certificate(), cx.now.wall);
+                let good = w.check(cx.now.wall, &self.key, cx.crypto).is_ok() && proven(cx, &w, certificate);
+                let bytes = cx.certificates.bytes(&id, cx.now.wall);
                 let Some(bytes) = bytes.filter(|_| good) else {
                     cx.counters.deposits_refused += 1;
                     return;
@@ -198,7 +200,7 @@ impl Foaf {
         if ttl == 0 || known >= ENOUGH {
             return;
         }
-        if let Some(to) = self.step(&w.agent(), (m.walk, ttl), &[from, w.node()]) {
+        if let Some(to) = self.step(&agent, (m.walk, ttl), &[from, w.node()]) {
             self.send_deposit(cx, to, &w, (m.walk, ttl - 1, known), Bytes::new());
         }
     }

@@ -49,13 +49,13 @@ impl Known {
 
     /// A statement that names this certificate.
     pub(super) fn with_certificate(&self, id: &CertificateId) -> Option<&Held> {
-        self.agents.values().flatten().find(|h| h.whereabouts.certificate() == *id)
+        self.agents.values().flatten().find(|h| h.whereabouts.certificate() == Some(*id))
     }
 
     /// Takes in a statement that was checked, unless a later one is here. Returns how many had to go for it.
     pub(super) fn put(&mut self, whereabouts: Whereabouts, certificate: Bytes, via: NodeId) -> usize {
         self.clock += 1;
-        let agent = whereabouts.agent();
+        let Some(agent) = whereabouts.agent() else { return 0 };
         let new = Held { whereabouts, certificate, via, at: self.clock };
         let of_agent = self.agents.entry(agent).or_default();
         match of_agent.iter_mut().find(|h| h.whereabouts.node() == new.whereabouts.node()) {
@@ -83,15 +83,16 @@ impl Known {
     /// The oldest of what came through the neighbour through which most came.
     fn evict(&mut self) {
         let mut by_via: BTreeMap<NodeId, (usize, u64, AgentId)> = BTreeMap::new();
-        for h in self.agents.values().flatten().filter(|h| h.whereabouts.node() != h.via) {
-            let (n, at, agent) = by_via.entry(h.via).or_insert((0, u64::MAX, h.whereabouts.agent()));
+        let all = || self.agents.iter().flat_map(|(a, held)| held.iter().map(move |h| (*a, h)));
+        for (agent, h) in all().filter(|(_, h)| h.whereabouts.node() != h.via) {
+            let (n, at, of) = by_via.entry(h.via).or_insert((0, u64::MAX, agent));
             *n += 1;
             if h.at < *at {
-                (*at, *agent) = (h.at, h.whereabouts.agent());
+                (*at, *of) = (h.at, agent);
             }
         }
         let most = by_via.values().max_by_key(|(n, at, _)| (*n, std::cmp::Reverse(*at))).copied();
-        let oldest = || self.agents.values().flatten().min_by_key(|h| h.at).map(|h| (1, h.at, h.whereabouts.agent()));
+        let oldest = || all().min_by_key(|(_, h)| h.at).map(|(agent, h)| (1, h.at, agent));
         let Some((_, at, agent)) = most.or_else(oldest) else { return };
         if let Some(of_agent) = self.agents.get_mut(&agent) {
             of_agent.retain(|h| h.at != at);

@@ -90,7 +90,8 @@ impl Foaf {
         for held in self.known.nodes(agent, cx.now.wall) {
             let w = &held.whereabouts;
             // Revoked meanwhile.
-            if matches!(cx.certificates.agent(w.certificate(), &w.node(), cx.now.wall), Some(Err(_))) {
+            let revoked = |id| matches!(cx.certificates.agent(&id, &w.node(), cx.now.wall), Some(Err(_)));
+            if w.certificate().is_none_or(revoked) {
                 continue;
             }
             for part in [w.bytes(), &held.certificate] {

@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use quinn::{ClientConfig, Connection, ReadExactError, RecvStream};
 use rustls::NamedGroup;
 use tidings_proto::identity::{Addr, NodeId};
-use tidings_proto::wire::{Lane, LinkRefusal};
+use tidings_proto::wire::{Frame, Lane, LinkRefusal};
 use tokio::time::sleep;
 
 use super::hello::{Proofs, Role};
@@ -38,8 +38,13 @@ fn check_group(conn: &Connection) -> Result<(), Refusal> {
     if key_exchange(conn) == Some(KEY_EXCHANGE) { Ok(()) } else { Err(Refusal::Link(LinkRefusal::Protocol)) }
 }
 
-/// Dials. On an error no connection is left.
-pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> Result<Established, Refusal> {
+/// Dials, and says `first` behind the hello. On an error no connection is left.
+pub(super) async fn dial(
+    inner: &Arc<Inner>,
+    dial: &Dial,
+    addrs: Vec<Addr>,
+    first: &[Frame],
+) -> Result<Established, Refusal> {
     if dial.peer == inner.hub.me {
         return Err(Refusal::Link(LinkRefusal::WrongPeer));
     }
@@ -57,7 +62,7 @@ pub(super) async fn dial(inner: &Arc<Inner>, dial: &Dial, addrs: Vec<Addr>) -> R
     let conn = connect(inner, dial.peer, &sockets).await.inspect_err(|refusal| {
         tracing::debug!(peer = %dial.peer.short(), ?refusal, "dial failed");
     })?;
-    let result = greet(inner, dial, conn.clone()).await;
+    let result = greet(inner, dial, conn.clone(), first).await;
     result.inspect_err(|refusal| conn.close(codes::code(*refusal), b""))
 }
 
@@ -91,12 +96,18 @@ async fn connect(inner: &Inner, peer: NodeId, sockets: &[SocketAddr]) -> Result<
     Err(worst)
 }
 
-async fn greet(inner: &Arc<Inner>, dial: &Dial, conn: Connection) -> Result<Established, Refusal> {
+async fn greet(inner: &Arc<Inner>, dial: &Dial, conn: Connection, first: &[Frame]) -> Result<Established, Refusal> {
     check_group(&conn)?;
     let proofs = Proofs::new(&conn, &inner.network, (inner.hub.me, dial.peer), Role::Dialer).map_err(Refusal::Link)?;
     let lost = |or| conn.close_reason().map_or(Refusal::Link(or), |error| codes::refusal(&error));
     let mut send = open_lane(&conn, Lane::Control).await.ok_or_else(|| lost(LinkRefusal::Closed))?;
-    let hello = proofs.encode(Role::Dialer, dial.stamp);
+    let mut hello = proofs.encode(Role::Dialer, dial.stamp);
+    // The peer reads them once it has brought the link up, half a round trip before this end knows of it. Whether it is of
+    // this network it has not shown yet; who it is, it has.
+    for frame in first {
+        hello.extend_from_slice(&frame.head);
+        hello.extend_from_slice(&frame.payload);
+    }
     send.write_all(&hello).await.map_err(|_| lost(LinkRefusal::Closed))?;
     let mut recv = accept_control(&conn).await?;
     // A refusal is a close of the connection, and says more than the stream that it cut short.

@@ -199,10 +199,14 @@ impl Transport for QuicTransport {
     }
 
     fn dial(&self, peer: NodeId, addrs: Vec<Addr>) {
-        let Some(dial) = self.inner.hub.begin_dial(peer) else { return };
+        self.dial_saying(peer, addrs, Vec::new());
+    }
+
+    fn dial_saying(&self, peer: NodeId, addrs: Vec<Addr>, first: Vec<Frame>) -> Vec<Frame> {
+        let Some(dial) = self.inner.hub.begin_dial(peer) else { return Vec::new() };
         let inner = self.inner.clone();
         self.inner.spawn(async move {
-            let result = timeout(inner.dial_timeout, handshake::dial(&inner, &dial, addrs)).await;
+            let result = timeout(inner.dial_timeout, handshake::dial(&inner, &dial, addrs, &first)).await;
             match result.unwrap_or(Err(Refusal::Link(LinkRefusal::Timeout))) {
                 Ok(link) => {
                     inner.hub.end_dial(&dial, Ok(()));
@@ -212,6 +216,7 @@ impl Transport for QuicTransport {
                 Err(refusal) => inner.hub.end_dial(&dial, Err(refusal)),
             }
         });
+        Vec::new()
     }
 
     fn close(&self, peer: NodeId, reason: LinkRefusal) {

@@ -1,0 +1,137 @@
+//! Who holds what.
+
+use super::*;
+
+/// Peer `n` at an address of the public network.
+fn public(d: &mut Driven, n: u8, addr: &str) {
+    learn(d, &friend(), &Draft::new(port(n), at_addr(addr)).record());
+}
+
+fn node() -> Driven {
+    let mut d = Driven::new();
+    d.link(&friend());
+    d.befriend(&friend(), Overlay::Root);
+    d
+}
+
+fn score(shard: u16, place: &[u8]) -> blake3::Hash {
+    blake3::hash(&[&shard.to_le_bytes(), place].concat())
+}
+
+#[test]
+fn the_holders_are_those_of_the_places_with_the_highest_hashes() {
+    let mut d = node();
+    for n in 0..40 {
+        public(&mut d, 10 + n, &format!("192.0.{n}.1:1"));
+    }
+    for shard in [0, 1, 61_660, u16::MAX] {
+        let mut expected: Vec<u8> = (0..40).collect();
+        expected.sort_by_key(|n| std::cmp::Reverse(*score(shard, &[4, 192, 0, *n, 0, 0, 0]).as_bytes()));
+        let expected: Vec<NodeId> = expected.iter().take(8).map(|n| Fake::new(10 + n).id).collect();
+        let got: Vec<NodeId> = d.node.index().nodes(shard, 8).into_iter().map(|n| n.id).collect();
+        assert_eq!(got, expected, "shard {shard}");
+    }
+}
+
+#[test]
+fn they_are_the_same_in_whatever_order_one_hears_of_them() {
+    let (mut a, mut b) = (node(), node());
+    for n in 0..30 {
+        public(&mut a, 10 + n, &format!("192.0.{}.{n}:1", n % 12));
+        public(&mut b, 39 - n, &format!("192.0.{}.{}:1", (29 - n) % 12, 29 - n));
+    }
+    for shard in 0..200 {
+        assert_eq!(a.node.index().nodes(shard, 16), b.node.index().nodes(shard, 16));
+    }
+}
+
+#[test]
+fn a_prefix_has_one_place_among_them() {
+    let mut d = node();
+    for n in 0..12 {
+        public(&mut d, 10 + n, &format!("192.0.{n}.1:1"));
+        public(&mut d, 30 + n, &format!("198.51.100.{n}:1"));
+    }
+    let crowd: Vec<NodeId> = (0..12).map(|n| Fake::new(30 + n).id).collect();
+    for shard in 0..500 {
+        let holders = d.node.index().nodes(shard, 8);
+        assert!(holders.iter().filter(|h| crowd.contains(&h.id)).count() <= 1, "shard {shard}");
+    }
+}
+
+#[test]
+fn ids_drawn_to_capture_a_shard_gain_nothing() {
+    // The attacker has three prefixes, knows the shard it wants, and draws ids until they suit it; then it does not draw.
+    let shard = 4_711u16;
+    let shares: Vec<Vec<[u8; 4]>> = [false, true]
+        .map(|drawn| {
+            let mut d = node();
+            for n in 0..20 {
+                public(&mut d, 10 + n, &format!("192.0.{n}.1:1"));
+            }
+            for prefix in 0..3u8 {
+                let ids = (0..if drawn { 2_000u32 } else { 1 }).map(|i| {
+                    let mut secret = [0x66; 32];
+                    secret[0] = prefix;
+                    secret[1..5].copy_from_slice(&i.to_le_bytes());
+                    SecretKey::from_bytes(secret)
+                });
+                let best = ids.max_by_key(|s| {
+                    let id = SimCrypto::new(s).node_id();
+                    *blake3::hash(&[&shard.to_le_bytes()[..], id.as_bytes()].concat()).as_bytes()
+                });
+                let addr = at_addr(&format!("203.0.{prefix}.9:1"));
+                learn(&mut d, &friend(), &Draft::new(SimCrypto::new(&best.unwrap()), addr).record());
+            }
+            let octets = |a: &Addr| match a {
+                Addr::Socket(SocketAddr::V4(a)) => a.ip().octets(),
+                other => panic!("{other:?}"),
+            };
+            d.node.index().nodes(shard, 8).iter().map(|n| octets(&n.addrs[0])).collect()
+        })
+        .to_vec();
+    assert_eq!(shares[0], shares[1], "who holds depends on the ids");
+    assert!(shares[0].iter().filter(|a| a[0] == 203).count() <= 3);
+}
+
+#[test]
+fn with_few_places_their_other_nodes_hold_too() {
+    let mut d = node();
+    for n in 0..12 {
+        public(&mut d, 10 + n, &format!("192.0.2.{n}:1"));
+    }
+    public(&mut d, 30, "198.51.100.1:1");
+    let holders: Vec<NodeId> = d.node.index().nodes(7, 8).into_iter().map(|n| n.id).collect();
+    assert_eq!(holders.len(), 8);
+    assert!(holders[..2].contains(&Fake::new(30).id), "each place comes before any comes twice");
+}
+
+#[test]
+fn nodes_on_one_machine_are_places_of_their_own() {
+    let d = indexed(12);
+    assert_eq!(d.node.index().nodes(7, 8).len(), 8);
+}
+
+#[test]
+fn and_do_not_count_where_there_are_others() {
+    let mut d = indexed(12);
+    public(&mut d, 40, "192.0.2.1:1");
+    assert_eq!(d.node.index().nodes(7, 8).iter().map(|n| n.id).collect::<Vec<_>>(), [Fake::new(40).id]);
+}
+
+#[test]
+fn one_prefix_has_sixteen_adverts_at_most() {
+    let mut d = node();
+    for n in 0..200 {
+        public(&mut d, 10 + n, &format!("192.0.2.{n}:1"));
+        d.pass_ms(5_100);
+    }
+    assert!((10..=16).contains(&d.node.index().len()), "{}", d.node.index().len());
+}
+
+#[test]
+fn an_advert_that_is_over_is_in_it_no_longer() {
+    let mut d = indexed(3);
+    d.pass(ADVERT_LIFE + Span::from_secs(2));
+    assert!(d.node.index().is_empty());
+}
