@@ -232,7 +232,9 @@ impl PubSub {
         result: Result<Vec<(Bytes, Bytes)>, StoreError>,
     ) {
         if let Ok(records) = &result {
-            self.policing.recall(cx, records);
+            for over in self.policing.recall(cx, records) {
+                self.persist.put(cx, over, None);
+            }
         }
         self.persist.on_loaded(cx, ticket, result);
     }

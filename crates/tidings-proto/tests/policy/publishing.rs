@@ -86,6 +86,7 @@ fn a_capability_outlives_the_process() {
         d.command(Command::Unlock { topic, terms: terms.clone() });
         let t = publish(&mut d, owned());
         assert_eq!(matches!(d.reply(t), Some(Reply::Published(_))), may);
+        assert_eq!(d.disk.keys().any(|k| k.starts_with(b"may/")), may, "what serves nobody is not kept");
     }
 }
 

@@ -61,14 +61,17 @@ pub(in crate::pubsub) fn grant(cx: &mut Cx<'_>, ticket: Ticket, statement: Capab
 }
 
 impl Policing {
-    /// Takes up what was stored. What has expired, or is another agent's by now, is left.
-    pub(in crate::pubsub) fn recall(&mut self, cx: &Cx<'_>, records: &[(Bytes, Bytes)]) {
-        for (_, value) in records.iter().filter(|(k, _)| k.starts_with(KEY)) {
+    /// Takes up what was stored. Returns the records of what has expired, or is another agent's by now: they can go.
+    pub(in crate::pubsub) fn recall(&mut self, cx: &Cx<'_>, records: &[(Bytes, Bytes)]) -> Vec<Bytes> {
+        let mut over = Vec::new();
+        for (key, value) in records.iter().filter(|(k, _)| k.starts_with(KEY)) {
             let fits = |c: &TopicCapability| self.fits(cx, c).is_ok() && c.verify(cx.crypto).is_ok();
-            if let Some(c) = TopicCapability::parse(value.clone()).ok().filter(fits) {
-                self.own.0.insert(c.statement().topic, c);
+            match TopicCapability::parse(value.clone()).ok().filter(fits) {
+                Some(c) => drop(self.own.0.insert(c.statement().topic, c)),
+                None => over.push(key.clone()),
             }
         }
+        over
     }
 
     fn fits(&self, cx: &Cx<'_>, c: &TopicCapability) -> Result<(), CapabilityError> {
@@ -88,6 +91,10 @@ impl Policing {
         self.fits(cx, &c)?;
         c.verify(cx.crypto)?;
         let (topic, expires) = (c.statement().topic, c.statement().expires_ms);
+        if self.own.0.len() >= OWN {
+            // Their records go at the next start.
+            self.own.0.retain(|_, c| c.statement().expires_ms > cx.now.wall.0);
+        }
         match self.own.get(&topic) {
             Some(old) if old.statement().expires_ms >= expires => {}
             None if self.own.0.len() >= OWN => return Err(CommandError::TooManyTopics { limit: OWN }),
