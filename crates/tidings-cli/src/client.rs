@@ -149,6 +149,28 @@ impl Client {
         self.value(self.request(Method::POST, self.url("/v1/capabilities")).body(capability.to_owned())).await
     }
 
+    /// Sends a direct message and waits for its receipt.
+    pub(crate) async fn send_direct(&self, agent: &str, body: Vec<u8>) -> Result<Value, CliError> {
+        let mut url = self.url("/v1/agents");
+        url.path_segments_mut()
+            .map_err(|()| CliError::Node("the node's API has no address".to_owned()))?
+            .extend([agent, "messages"]);
+        self.value(self.request(Method::POST, url).body(body)).await
+    }
+
+    /// Direct messages that are unread, and those that come.
+    pub(crate) async fn inbox(&self, follow: bool) -> Result<Lines, CliError> {
+        let mut url = self.url("/v1/inbox");
+        url.query_pairs_mut().append_pair("follow", if follow { "true" } else { "false" });
+        Ok(Lines::new(self.send(self.request(Method::GET, url)).await?))
+    }
+
+    /// One direct message was read.
+    pub(crate) async fn mark_read(&self, id: &Value) -> Result<Value, CliError> {
+        let body = serde_json::json!({ "ids": [id] });
+        self.value(self.request(Method::POST, self.url("/v1/inbox/read")).json(&body)).await
+    }
+
     /// Finds out where an agent is.
     pub(crate) async fn find(&self, agent: &str, how: &str) -> Result<Value, CliError> {
         let mut url = self.url("/v1/find");
@@ -191,6 +213,11 @@ impl Client {
         self.value(self.request(Method::PUT, self.url("/v1/presence")).body(status.to_owned())).await
     }
 
+    /// Certifies that a node of the agent speaks for it no longer.
+    pub(crate) async fn revoke(&self, node: &str) -> Result<Value, CliError> {
+        self.value(self.request(Method::POST, self.url(&format!("/v1/nodes/{node}/revoke")))).await
+    }
+
     /// What happens to the node from now on.
     pub(crate) async fn events(&self) -> Result<Lines, CliError> {
         let response = self.send(self.request(Method::GET, self.url("/v1/events"))).await?;
@@ -225,6 +252,17 @@ impl Lines {
             if !line.is_empty() {
                 let value = serde_json::from_str(&line).map_err(|_| CliError::NodeLeft)?;
                 return Ok((line, value));
+            }
+        }
+    }
+
+    /// The next line that is not empty, and the JSON it holds; `None` at the end of the answer.
+    pub(crate) async fn value_or_end(&mut self) -> Result<Option<(String, Value)>, CliError> {
+        loop {
+            let Some(line) = self.next().await else { return Ok(None) };
+            if !line.is_empty() {
+                let value = serde_json::from_str(&line).map_err(|_| CliError::NodeLeft)?;
+                return Ok(Some((line, value)));
             }
         }
     }

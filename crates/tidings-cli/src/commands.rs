@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::args::{DataArgs, ReconcileArgs};
 use crate::client::Client;
 use crate::error::CliError;
+use crate::names::{Book, shown};
 use crate::out::{self, Paint};
 use serde_json::{Value, json};
 
@@ -20,25 +21,27 @@ pub(crate) async fn ticket(args: &DataArgs, json: bool) -> Result<(), CliError> 
 
 /// `tidings peers`.
 pub(crate) async fn peers(args: &DataArgs, json: bool) -> Result<(), CliError> {
-    let answer = Client::open(args)?.get("/v1/peers").await?;
+    let mut answer = Client::open(args)?.get("/v1/peers").await?;
+    Book::open(args)?.add(&mut answer);
     if json {
         return out::json(&answer);
     }
     let rows: Vec<Vec<String>> = list(&answer["peers"])
         .map(|p| {
             let rtt = p["rtt_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-            vec![short(&p["id"]), joined(&p["addrs"]), rtt, joined(&p["topics"]), text(&p["state"])]
+            vec![short(&p["id"]), shown(p), joined(&p["addrs"]), rtt, joined(&p["topics"]), text(&p["state"])]
         })
         .collect();
     if rows.is_empty() {
         return out::line("no peers yet: join one with tidings up --join TICKET");
     }
-    out::table(Paint::stdout(), &["PEER", "ADDRESS", "RTT", "TOPICS", "STATE"], &rows)
+    out::table(Paint::stdout(), &["PEER", "AGENT", "ADDRESS", "RTT", "TOPICS", "STATE"], &rows)
 }
 
 /// `tidings coordinators`.
 pub(crate) async fn coordinators(args: &DataArgs, json: bool) -> Result<(), CliError> {
-    let answer = Client::open(args)?.get("/v1/coordinators").await?;
+    let mut answer = Client::open(args)?.get("/v1/coordinators").await?;
+    Book::open(args)?.add(&mut answer);
     if json {
         return out::json(&answer);
     }
@@ -51,7 +54,7 @@ pub(crate) async fn coordinators(args: &DataArgs, json: bool) -> Result<(), CliE
                 c["reached"],
                 c["reached"].as_u64().unwrap_or(0) + c["failed"].as_u64().unwrap_or(0)
             );
-            vec![short(&c["node"]), short(&c["agent"]), joined(&c["addrs"]), tried, rtt, hours(&c["expires_in_ms"])]
+            vec![short(&c["node"]), shown(c), joined(&c["addrs"]), tried, rtt, hours(&c["expires_in_ms"])]
         })
         .collect();
     if rows.is_empty() {
@@ -92,7 +95,8 @@ pub(crate) async fn reconcile(args: &ReconcileArgs, json: bool) -> Result<(), Cl
 
 /// `tidings status`.
 pub(crate) async fn status(args: &DataArgs, json: bool) -> Result<(), CliError> {
-    let answer = Client::open(args)?.get("/v1/status").await?;
+    let mut answer = Client::open(args)?.get("/v1/status").await?;
+    Book::open(args)?.add(&mut answer);
     if json {
         return out::json(&answer);
     }

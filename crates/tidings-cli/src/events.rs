@@ -5,19 +5,21 @@ use serde_json::Value;
 use crate::args::EventsArgs;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::names::{Book, shown};
 use crate::out::{self, Paint};
 
 /// `tidings events`.
 pub(crate) async fn follow(args: &EventsArgs, json: bool) -> Result<(), CliError> {
-    let client = Client::open(&args.data)?;
+    let (client, book) = (Client::open(&args.data)?, Book::open(&args.data)?);
     let mut lines = client.events().await?;
     out::note("listening to the node's events");
     let paint = Paint::stdout();
     let mut left = args.count;
     while left != Some(0) {
-        let (line, event) = lines.next_value().await?;
+        let (_, mut event) = lines.next_value().await?;
+        book.add(&mut event);
         left = left.map(|n| n - 1);
-        if json { out::line(&line)? } else { out::line(&for_people(paint, &event))? }
+        if json { out::json(&event)? } else { out::line(&for_people(paint, &event))? }
     }
     Ok(())
 }
@@ -36,6 +38,10 @@ pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
         "peer_left" => format!("{} {peer}{place}: {}", paint.bad("- neighbour"), words(&event["reason"])),
         "peer_suspected" => format!("{} {peer}: it does not answer", paint.bad("? neighbour")),
         "peer_recovered" => format!("{} {peer}: it answers again", paint.good("! neighbour")),
+        "agent" if event["agent"].is_string() => format!("{} {peer}: agent {}", paint.dim("="), shown(event)),
+        "agent" => format!("{} {peer}: it speaks for nobody any more", paint.bad("=")),
+        "cast_out" => paint.bad("the agent has revoked this node: it speaks for nobody any more"),
+        "met" => met(paint, &peer, event),
         "clone_seen" => paint.bad(&format!("{peer} runs twice: its key may have been stolen")),
         "storage_failed" => {
             let error = out::harmless(text("error"));
@@ -43,6 +49,14 @@ pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
         }
         "missed" => paint.bad(&format!("{} events missed: they came faster than they were read", event["events"])),
         other => format!("{} {peer}{place}", other.replace('_', " ")),
+    }
+}
+
+/// Whether a node that was joined by its card is the agent on it.
+fn met(paint: Paint, peer: &str, event: &Value) -> String {
+    match event["as_on_the_card"].as_bool() {
+        Some(true) => format!("{} agent {} on {peer}, as on the card", paint.good("= met"), shown(event)),
+        _ => paint.bad(&format!("= {peer} is not the agent on its card: do not take it for that one")),
     }
 }
 

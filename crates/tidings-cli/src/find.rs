@@ -7,11 +7,15 @@ use serde_json::Value;
 use crate::args::FindAgentArgs;
 use crate::client::Client;
 use crate::error::CliError;
+use crate::names::Book;
 use crate::out::{self, Paint};
 
 /// `tidings find`.
 pub(crate) async fn run(args: &FindAgentArgs, json: bool) -> Result<(), CliError> {
-    let answer = Client::open(&args.data)?.find(&args.agent, args.how.as_str()).await?;
+    let book = Book::open(&args.data)?;
+    let agent = book.agent(&args.data, &args.agent).await?.to_string();
+    let mut answer = Client::open(&args.data)?.find(&agent, args.how.as_str()).await?;
+    book.add(&mut answer);
     let found: Vec<&Value> = answer["found"].as_array().into_iter().flatten().collect();
     if json {
         out::json(&answer)?;

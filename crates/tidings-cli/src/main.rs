@@ -5,10 +5,12 @@ mod args;
 mod client;
 mod commands;
 mod demo;
+mod direct;
 mod error;
 mod events;
 mod find;
 mod id;
+mod names;
 mod out;
 mod policy;
 mod presence;
@@ -64,11 +66,14 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         match &cli.command {
             Command::Demo(args) => demo::run(args, json).await,
             Command::Up(args) => up::run(args, json).await,
-            Command::Id(args) => id::show(args, json).await,
+            Command::Id(args) => id::run(args, json).await,
+            Command::Name(args) => names::run(args, json).await,
             Command::Topic(args) => policy::topic(args, json),
             Command::Grant(args) => policy::grant(args, json).await,
             Command::Accept(args) => policy::accept(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
+            Command::Send(args) => direct::send(args, json).await,
+            Command::Inbox(args) => direct::inbox(args, json).await,
             Command::Find(args) => find::run(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,

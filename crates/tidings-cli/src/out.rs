@@ -54,6 +54,11 @@ impl Paint {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
+    /// Black on white.
+    pub(crate) fn ink(self, text: &str) -> String {
+        self.wrap("38;2;0;0;0;48;2;255;255;255", text)
+    }
+
     pub(crate) fn bold(self, text: &str) -> String {
         self.wrap("1", text)
     }

@@ -13,6 +13,7 @@ use tidings::proto::large::MAX_LARGE;
 use crate::args::{PubArgs, SubArgs};
 use crate::client::Client;
 use crate::error::CliError;
+use crate::names::Book;
 use crate::out::{self, Paint, Progress};
 use crate::save::Save;
 
@@ -92,7 +93,7 @@ fn whole(input: impl Read, from: &Path) -> Result<Vec<u8>, CliError> {
 /// `tidings sub`.
 pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError> {
     let save = args.save.as_deref().map(Save::into_dir).transpose()?;
-    let client = Client::open(&args.data)?;
+    let (client, book) = (Client::open(&args.data)?, Book::open(&args.data)?);
     let since = args.since.map(|ago| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         now.saturating_sub(ago).as_millis()
@@ -102,15 +103,15 @@ pub(crate) async fn subscribe(args: &SubArgs, json: bool) -> Result<(), CliError
     let paint = Paint::stdout();
     let mut left = args.count;
     while left != Some(0) {
-        let (mut line, mut value) = lines.next_value().await?;
+        let (_, mut value) = lines.next_value().await?;
+        book.add(&mut value);
         if value.get("author").is_some() {
             left = left.map(|n| n - 1);
             if let Some(save) = &save {
                 save.message(&client, &mut value, &mut Progress::new(json)).await?;
-                line = value.to_string();
             }
         }
-        if json { out::line(&line)? } else { out::line(&for_people(paint, &value))? }
+        if json { out::json(&value)? } else { out::line(&for_people(paint, &value))? }
     }
     Ok(())
 }
@@ -145,5 +146,7 @@ fn for_people(paint: Paint, line: &Value) -> String {
         (_, Value::Bool(true)) => " (before)",
         _ => "",
     };
-    format!("{}{} {text}", paint.dim(&short(&line["author"])), paint.dim(late))
+    // By name where the author's agent is proven and has one.
+    let author = line["agent_name"].as_str().map_or_else(|| short(&line["author"]), out::harmless);
+    format!("{}{} {text}", paint.dim(&author), paint.dim(late))
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use tidings::{
-    Addr, Agent, AgentEvent, CoordinatorMode, JoinTarget, Lan, LanError, Network, PeerAddr, load_config, parse_join,
+    Addr, Agent, AgentEvent, Card, CoordinatorMode, JoinTarget, Lan, LanError, Network, PeerAddr, load_config,
+    parse_join,
 };
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +16,7 @@ use crate::api;
 use crate::args::UpArgs;
 use crate::error::CliError;
 use crate::events;
+use crate::names::Book;
 use crate::out::{self, Paint};
 use crate::rundir::{ApiFile, data_dir, fresh_token};
 
@@ -38,7 +40,7 @@ pub(crate) async fn run(args: &UpArgs, json: bool) -> Result<(), CliError> {
     // Before anything is opened, so that no signal finds the node half up.
     let mut stop = Stop::new()?;
     let agent = build(args, way_in.network, &dir).await?;
-    let outcome = serve(&agent, way_in.peers, args, &dir, &mut stop, json).await;
+    let outcome = serve(&agent, (way_in.peers, way_in.cards), args, &dir, &mut stop, json).await;
     // A second signal does not wait for the goodbyes.
     tokio::select! {
         () = agent.shutdown() => outcome,
@@ -50,6 +52,8 @@ pub(crate) async fn run(args: &UpArgs, json: bool) -> Result<(), CliError> {
 struct WayIn {
     network: Option<Network>,
     peers: Vec<PeerAddr>,
+    /// Those among them that came by a card: whom to expect.
+    cards: Vec<Card>,
 }
 
 impl WayIn {
@@ -59,7 +63,7 @@ impl WayIn {
             Some(name) => Some(name.parse::<Network>().map_err(|e| wrong("--network", &e))?),
             None => None,
         };
-        let mut peers = Vec::new();
+        let (mut peers, mut cards) = (Vec::new(), Vec::new());
         for text in &args.join {
             let target: JoinTarget = parse_join(text).map_err(|e| wrong("--join", &e))?;
             if let Some(theirs) = target.network() {
@@ -70,8 +74,11 @@ impl WayIn {
                 network = Some(theirs.clone());
             }
             peers.extend_from_slice(target.peers());
+            if let JoinTarget::Card(card) = target {
+                cards.push(*card);
+            }
         }
-        Ok(WayIn { network, peers })
+        Ok(WayIn { network, peers, cards })
     }
 }
 
@@ -90,7 +97,7 @@ async fn build(args: &UpArgs, network: Option<Network>, dir: &Path) -> Result<Ag
 
 async fn serve(
     agent: &Agent,
-    peers: Vec<PeerAddr>,
+    (peers, cards): (Vec<PeerAddr>, Vec<Card>),
     args: &UpArgs,
     dir: &Path,
     stop: &mut Stop,
@@ -113,15 +120,16 @@ async fn serve(
     let outcome = async {
         announce(agent, args, &file, dir, json)?;
         let mut asked = open(listener, agent, &file);
-        let paint = Paint::stdout();
+        let (paint, book) = (Paint::stdout(), Book::open(&args.data)?);
         loop {
             let why = tokio::select! {
                 why = stop.wait() => why,
                 // The channel closes only with the API, and then nobody can ask.
                 Ok(_) = asked.wait_for(|down| *down) => "asked to stop",
                 Some(event) = events.recv() => {
+                    meet(&book, &cards, &event, json)?;
                     if !json {
-                        tell(paint, &event)?;
+                        tell(paint, &book, &event)?;
                     }
                     continue;
                 }
@@ -202,12 +210,27 @@ fn reachable(mut addrs: Vec<Addr>, bind: SocketAddr) -> Vec<Addr> {
 }
 
 /// Tells people what happens in the network's own overlay; topics would say the same again.
-fn tell(paint: Paint, event: &AgentEvent) -> Result<(), CliError> {
-    let event = serde_json::json!(event);
+fn tell(paint: Paint, book: &Book, event: &AgentEvent) -> Result<(), CliError> {
+    let mut event = serde_json::json!(event);
+    book.add(&mut event);
     match event["overlay"].as_str() {
         Some("root") | None => out::line(&events::for_people(paint, &event)),
         Some(_) => Ok(()),
     }
+}
+
+/// Says whether a node that was joined by its card is the agent on it, once that is proven.
+fn meet(book: &Book, cards: &[Card], event: &AgentEvent, json: bool) -> Result<(), CliError> {
+    let AgentEvent::Agent { peer, agent } = event else { return Ok(()) };
+    for card in cards.iter().filter(|card| card.node() == *peer) {
+        let (node, met) = (peer.to_string(), agent.map(|id| id.to_string()));
+        let mut said = serde_json::json!({
+            "event": "met", "peer": node, "agent": met, "as_on_the_card": *agent == Some(card.agent),
+        });
+        book.add(&mut said);
+        if json { out::json(&said)? } else { out::line(&events::for_people(Paint::stdout(), &said))? }
+    }
+    Ok(())
 }
 
 /// What ends a node from outside.

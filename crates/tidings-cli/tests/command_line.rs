@@ -4,8 +4,8 @@ mod common;
 
 use common::tidings;
 
-const COMMANDS: [&str; 12] =
-    ["demo", "sim", "up", "id", "ticket", "peers", "topics", "status", "pub", "sub", "events", "down"];
+const COMMANDS: [&str; 13] =
+    ["demo", "sim", "up", "id", "name", "ticket", "peers", "topics", "status", "pub", "sub", "events", "down"];
 
 #[test]
 fn every_command_has_help_with_an_example_and_takes_json() {
@@ -44,10 +44,14 @@ fn a_wrong_command_line_is_one_line_and_exit_2() {
         (&["up", "--bind", "127.0.0.1"], "--bind"),
         (&["up", "--api", "0.0.0.0:0", "--data", nowhere], "this machine only"),
         (&["up", "--api", "[::]:0", "--data", nowhere], "this machine only"),
-        (&["up", "--join", "nonsense", "--data", nowhere], "neither a ticket nor NODE@ADDR:PORT"),
+        (&["up", "--join", "nonsense", "--data", nowhere], "neither a ticket nor a card nor NODE@ADDR:PORT"),
         (&["up", "--join", "tidings1", "--data", nowhere], "cut short"),
         (&["up", "--join", "tidings1aaaaaaaaaaaaaaaaaaaaaaaa", "--data", nowhere], "altered"),
         (&["up", "--join", "aa@127.0.0.1:1", "--data", nowhere], "64 hexadecimal digits"),
+        (&["up", "--join", "tidingscard1aaaaaaaaaaaaaaaa", "--data", nowhere], "altered or cut short"),
+        (&["id", "read", "tidings1aaaa"], "a card begins with tidingscard1"),
+        (&["id", "read", "tidingscard1aaaa"], "altered or cut short"),
+        (&["name", "nobody", "alice", "--data", nowhere], "there is no agent"),
         (&["up", "--network", "", "--data", nowhere], "network"),
         (&["up", "--network", "secret:", "--data", nowhere], "network"),
         (&["pub"], "<TOPIC>"),

@@ -29,7 +29,8 @@ fn every_tidings_command_in_the_readme_is_understood() {
     for line in commands("README.md") {
         let Some(args) = line.strip_prefix("tidings ") else { continue };
         // What a shell would put in place of a substitution does not matter for parsing.
-        let args = args.replace("\"$(tidings ticket --data /tmp/a)\"", "TICKET").replace('"', "");
+        let args = args.replace("\"$(tidings ticket --data /tmp/a)\"", "TICKET");
+        let args = args.replace("\"$(tidings id --card --data /tmp/a)\"", "CARD").replace('"', "");
         let done = Command::new(env!("CARGO_BIN_EXE_tidings")).args(args.split(' ')).arg("--help").output().unwrap();
         assert!(done.status.success(), "{line}: {}", String::from_utf8_lossy(&done.stderr));
         seen += 1;

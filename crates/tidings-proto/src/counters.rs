@@ -342,6 +342,40 @@ counters! {
     deposits_limited,
     /// Statements forgotten for want of room.
     deposits_evicted,
+    /// Sessions for direct messages that were opened.
+    sessions_opened,
+    /// Those that others opened here.
+    sessions_taken,
+    /// Those of others that were refused.
+    sessions_refused,
+    /// Those dropped because a link opened too many.
+    sessions_limited,
+    /// Sessions that the receiver closed.
+    sessions_closed,
+    /// Direct messages sent; one that goes again counts again.
+    direct_sent,
+    /// Frames that they went in.
+    direct_frames_sent,
+    /// Direct messages with a receipt.
+    direct_delivered,
+    /// Direct messages without one, in the end.
+    direct_failed,
+    /// Direct messages that came.
+    direct_received,
+    /// Envelopes that had come already.
+    envelopes_duplicate,
+    /// Frames of envelopes in a session that is not known, or out of turn.
+    envelopes_refused,
+    /// Frames of envelopes that were not sealed and signed as they must be.
+    envelopes_forged,
+    /// Envelopes of a kind this version does not know, skipped.
+    envelopes_unknown,
+    /// Frames refused because the inbox was full.
+    inbox_full,
+    /// Receipts signed.
+    receipts_given,
+    /// Receipts that were not asked for, or forged.
+    receipts_refused,
     /// Questions to holders that were not asked: too many, or no link to be had.
     calls_refused,
     /// Questions to holders that were not answered.

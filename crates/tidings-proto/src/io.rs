@@ -11,6 +11,7 @@ use crate::discovery::Search;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, PeerAddr, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
+use crate::messaging::{Delivered, EnvelopeId, Received};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicCapability, TopicTerms};
 use crate::time::{Span, UnixMillis};
@@ -260,6 +261,21 @@ pub enum Command {
         /// Which.
         agent: AgentId,
     },
+    /// Send a direct message to a node of an agent whose certificate is known, as it is of those that were found; answered by
+    /// [`Reply::Delivered`], or refused.
+    SendDirect {
+        /// The node, and where it can be reached.
+        to: PeerAddr,
+        /// The agent it speaks for.
+        agent: AgentId,
+        /// At most [`crate::messaging::MAX_BODY_LEN`] bytes.
+        body: Bytes,
+    },
+    /// These direct messages were read: the inbox need not keep them.
+    ReadDirect {
+        /// Which; what is not there is passed over.
+        ids: Vec<EnvelopeId>,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }
@@ -288,6 +304,8 @@ pub enum Reply {
     History(Vec<Delivery>),
     /// What came of looking for an agent.
     Located(Search),
+    /// A direct message is in its receiver's inbox.
+    Delivered(Delivered),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// A capability that was issued.
@@ -423,6 +441,8 @@ pub enum LeaveReason {
 pub enum Event {
     /// Messages of one author, in order.
     Delivered(Delivery),
+    /// A direct message came, and is in the inbox.
+    Direct(Box<Received>),
     /// Messages that could not be had in time.
     Gap {
         /// Of which topic.

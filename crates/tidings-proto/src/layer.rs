@@ -20,6 +20,7 @@ use crate::io::{Event, LeaveReason, Output, Overlay, Reply, Ticket};
 use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
+use crate::messaging;
 use crate::presence;
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
@@ -176,6 +177,8 @@ pub enum TimerKey {
     Coordinators(coordinator::Timer),
     /// Those of rendezvous.
     Rendezvous(rendezvous::Timer),
+    /// That of direct messages.
+    Messaging(messaging::Timer),
 }
 
 /// A protocol layer: reacts to messages, commands, signals, finished requests and timers through its [`Cx`] alone.

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod links;
 pub mod log;
 pub mod membership;
+pub mod messaging;
 pub mod node;
 pub mod presence;
 pub mod pubsub;

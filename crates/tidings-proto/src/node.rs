@@ -21,6 +21,7 @@ use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership};
+use crate::messaging::{self, Messaging};
 use crate::presence::{self, Presence};
 use crate::pubsub::{self, PubSub};
 use crate::records::{self, Records};
@@ -77,6 +78,7 @@ pub struct Node {
     coordinators: Coordinators,
     attestations: Attestations,
     rendezvous: Rendezvous,
+    messaging: Messaging,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -128,6 +130,7 @@ impl Node {
             coordinators: Coordinators::new(&setup.network, &setup.seed),
             attestations: Attestations::default(),
             rendezvous: Rendezvous::new(&setup.network, &setup.seed),
+            messaging: Messaging::new(&setup.network, &setup.seed),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -145,6 +148,7 @@ impl Node {
         };
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
         node.identity.begin(&mut cx!(node));
+        node.messaging.begin(&mut cx!(node));
         node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
@@ -209,6 +213,12 @@ impl Node {
             }
             Input::Loaded { ticket, result } if identity::is_ours(ticket) => {
                 self.identity.on_loaded(&mut cx!(self), result);
+            }
+            Input::Stored { ticket, result } if messaging::is_ours(ticket) => {
+                self.messaging.on_stored(&mut cx!(self), ticket, result);
+            }
+            Input::Loaded { ticket, result } if messaging::is_ours(ticket) => {
+                self.messaging.on_loaded(&mut cx!(self), result);
             }
             Input::Stored { ticket, result } => {
                 self.pubsub.on_stored(&mut cx!(self), ticket, result);
@@ -298,6 +308,7 @@ impl Node {
             | Message::AskCertificates(_)
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
+            m if messaging::is_meant(&m) => self.messaging.on_frame(&mut cx!(self), from, m, &payload),
             m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
             Message::Ping(_)
             | Message::Ack(_)
@@ -418,6 +429,14 @@ impl Node {
                 self.queues.out.push_back(Output::Reply { ticket, reply });
                 done = false;
             }
+            Command::RevokeNode { node } if node == self.id || !self.identity.may_revoke(&node) => {
+                let why = match node == self.id {
+                    true => CommandError::RevokesItself,
+                    false => CommandError::TooManyRevoked { limit: identity::MAX_REVOKED },
+                };
+                self.queues.out.push_back(Output::Reply { ticket, reply: Reply::Refused(why) });
+                done = false;
+            }
             Command::RevokeNode { node } => {
                 self.identity.on_command(&mut cx!(self), certifying::Command::Revoke(node));
             }
@@ -438,7 +457,16 @@ impl Node {
                 self.presence.on_command(&mut cx!(self), presence::Command::Status(ticket, status));
                 done = false;
             }
+            Command::SendDirect { to, agent, body } => {
+                self.messaging.on_command(&mut cx!(self), messaging::Command::Send(ticket, to, agent, body));
+                done = false;
+            }
+            Command::ReadDirect { ids } => {
+                self.messaging.on_command(&mut cx!(self), messaging::Command::Read(ticket, ids));
+                done = false;
+            }
             Command::Leave => {
+                self.messaging.on_command(&mut cx!(self), messaging::Command::Leave);
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
@@ -478,6 +506,7 @@ impl Node {
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
                 TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
                 TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
+                TimerKey::Messaging(t) => self.messaging.on_timer(&mut cx!(self), t),
                 TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
             }
             left -= 1;
@@ -503,6 +532,7 @@ impl Node {
                 self.coordinators.on_signal(&mut cx!(self), &signal);
                 self.presence.on_signal(&mut cx!(self), &signal);
                 self.rendezvous.on_signal(&mut cx!(self), &signal);
+                self.messaging.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Remember(peer) => self.membership.remember_way(*peer),
@@ -546,7 +576,8 @@ impl Node {
             if let Some(out) = self.queues.out.pop_front() {
                 return Some(out);
             }
-            if !self.pubsub.flush(&mut cx!(self)) && !self.records.flush(&mut cx!(self)) {
+            let any = self.pubsub.flush(&mut cx!(self)) || self.records.flush(&mut cx!(self));
+            if !any && !self.messaging.flush(&mut cx!(self)) {
                 return None;
             }
             self.route();

@@ -16,6 +16,9 @@ use tidings_proto::identity::{Network, NodeId, SecretKey, hex};
 use crate::store::{Journal, JournalError, LogLimits, SegmentLog};
 
 mod agent;
+mod names;
+
+pub use names::{MAX_NAME, MAX_NAMES, NameError, Names};
 
 /// The layout this version makes, and the newest it understands.
 const VERSION: u32 = 1;

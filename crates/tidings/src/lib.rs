@@ -22,11 +22,13 @@
 
 mod agent;
 mod capability;
+mod card;
 mod data_dir;
 pub mod gossip;
 mod lan;
 mod large;
 mod publisher;
+mod sealed_key;
 pub mod store;
 mod subscription;
 mod sync;
@@ -36,25 +38,28 @@ pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
 pub use capability::{Capability, CapabilityTextError};
-pub use data_dir::{DataDir, DataDirError, load_config};
+pub use card::{CardTextError, read_card};
+pub use data_dir::{DataDir, DataDirError, MAX_NAME, MAX_NAMES, NameError, Names, load_config};
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
-    DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How, MembershipEvent, MembershipEvents,
-    MembershipManager, OfflineReason, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager,
-    PubSubManager, ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, TopicInfo,
-    TopicStatus,
+    DirectMessage, DirectMessages, DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How,
+    MAX_DIRECT, MembershipEvent, MembershipEvents, MembershipManager, MessagingManager, OfflineReason, OnlineAgent,
+    PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager, ReconciliationStats,
+    RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, SendError, Sent, TopicInfo, TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
 pub use publisher::{PublishError, PublishHandle, Publisher};
+pub use sealed_key::{MIN_PASSPHRASE, SealedKeyError, open_agent_key, seal_agent_key};
 pub use subscription::{Item, Message, SubscribeOptions, Subscription};
 pub use ticket::{JoinTarget, MAX_TICKET_PEERS, Ticket, TicketError, parse_join};
 pub use tidings_proto as proto;
 pub use tidings_proto::identity::{
-    Addr, AgentId, AgentSecret, CertificateError, ContentId, IdError, MessageId, Network, NetworkError, NodeId,
-    PeerAddr, Proof, SecretKey, TopicError, TopicId,
+    Addr, AgentId, AgentSecret, Card, CardError, CertificateError, ContentId, IdError, MessageId, Network,
+    NetworkError, NodeId, PeerAddr, Proof, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
+pub use tidings_proto::messaging::EnvelopeId;
 pub use tidings_proto::pubsub::{CapabilityError, PolicyError, TopicPolicy};
 pub use tidings_proto::time::UnixMillis;
 pub use topic::{TopicTicket, TopicTicketError};

@@ -9,7 +9,9 @@ use std::str::FromStr;
 
 use data_encoding::BASE32_NOPAD;
 use minicbor::{Decode, Encode};
-use tidings_proto::identity::{Addr, IdError, Network, NodeId, PeerAddr};
+use tidings_proto::identity::{Addr, Card, IdError, Network, NodeId, PeerAddr};
+
+use crate::card::{CardTextError, is_card, read_card};
 
 /// How every ticket begins.
 const PREFIX: &str = "tidings1";
@@ -56,8 +58,11 @@ pub enum TicketError {
     #[error("the ticket names no peer: ask for a new one from a running node")]
     NoPeers,
     /// Neither a ticket nor `NODE@ADDR:PORT`.
-    #[error("{0:?} is neither a ticket nor NODE@ADDR:PORT")]
+    #[error("{0:?} is neither a ticket nor a card nor NODE@ADDR:PORT")]
     NeitherNor(String),
+    /// It is a card, and does not hold.
+    #[error(transparent)]
+    Card(#[from] CardTextError),
     /// The part before the `@` is no node id.
     #[error("the node id before the @ is wrong: {0}")]
     Node(#[from] IdError),
@@ -135,6 +140,8 @@ impl FromStr for Ticket {
 pub enum JoinTarget {
     /// A ticket: peers and the network they belong to.
     Ticket(Ticket),
+    /// A card: a node, its network, and whose it is.
+    Card(Box<Card>),
     /// A peer alone, of the network the node is in already.
     Peer(PeerAddr),
 }
@@ -144,6 +151,7 @@ impl JoinTarget {
     pub fn peers(&self) -> &[PeerAddr] {
         match self {
             JoinTarget::Ticket(ticket) => &ticket.peers,
+            JoinTarget::Card(card) => std::slice::from_ref(&card.peer),
             JoinTarget::Peer(peer) => std::slice::from_ref(peer),
         }
     }
@@ -152,18 +160,22 @@ impl JoinTarget {
     pub fn network(&self) -> Option<&Network> {
         match self {
             JoinTarget::Ticket(ticket) => Some(&ticket.network),
+            JoinTarget::Card(card) => Some(&card.network),
             JoinTarget::Peer(_) => None,
         }
     }
 }
 
-/// Reads `TICKET` or `NODE@ADDR:PORT`.
+/// Reads `TICKET`, `CARD` or `NODE@ADDR:PORT`.
 pub fn parse_join(text: &str) -> Result<JoinTarget, TicketError> {
     let text = text.trim();
     if let Some((node, addr)) = text.split_once('@') {
         let id: NodeId = node.parse()?;
         let addr: SocketAddr = addr.parse().map_err(|_| TicketError::Addr(addr.into()))?;
         return Ok(JoinTarget::Peer(PeerAddr { id, addrs: vec![Addr::Socket(addr)] }));
+    }
+    if is_card(text) {
+        return Ok(JoinTarget::Card(Box::new(read_card(text)?)));
     }
     match Ticket::parse(text) {
         Ok(ticket) => Ok(JoinTarget::Ticket(ticket)),

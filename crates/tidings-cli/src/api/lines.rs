@@ -23,7 +23,7 @@ struct MessageLine<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Content<'a> {
+pub(super) enum Content<'a> {
     Text(&'a str),
     Base64(String),
     /// A large message: where its content is, and how long.
@@ -34,7 +34,7 @@ enum Content<'a> {
     },
 }
 
-fn content(payload: &[u8]) -> Content<'_> {
+pub(super) fn content(payload: &[u8]) -> Content<'_> {
     match std::str::from_utf8(payload) {
         Ok(text) => Content::Text(text),
         Err(_) => Content::Base64(BASE64.encode(payload)),

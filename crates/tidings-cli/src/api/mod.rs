@@ -2,15 +2,19 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/id`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
+//! | `GET /v1/id`, `/v1/card`, `/v1/ticket`, `/v1/peers`, `/v1/coordinators`, `/v1/topics`, `/v1/status` | one JSON object |
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
 //! | `POST /v1/topics/{topic}/capabilities` | the body `{agent, for_ms}`; lets the agent publish on a topic of this node's agent: `{capability, topic_id, owner, agent, expires_ms}` |
 //! | `POST /v1/capabilities` | the body is a capability that this node's agent was given, which publishes by it from now on: `{topic_id, owner, agent, expires_ms}` |
-//! | `GET /v1/presence` | who is here: `{online: [{node, agent, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
+//! | `GET /v1/presence` | who is here: `{agents: [{agent, proven, nodes}], online: [{node, agent, proven, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
+//! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
 //! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
+//! | `POST /v1/agents/{agent}/messages` | the body, sent to the agent, end to end: `{id, agent, node, via, status, took_ms}` once its receipt is there; 504 if there is none within 30 s |
+//! | `GET /v1/inbox` | direct messages that are unread, one JSON object a line: `{id, agent, node, at, received_at, text\|base64}`; with `follow=true` those that come behind them |
+//! | `POST /v1/inbox/read` | `{"ids": ["…"]}`: these were read, and are kept no longer |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -21,8 +25,10 @@
 //! `{"error": "…"}` with a fitting status.
 
 mod capabilities;
+mod direct;
 mod find;
 mod guard;
+mod identity;
 mod lines;
 mod presence;
 mod routes;
@@ -100,12 +106,17 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
     let shared = Shared { agent, down, streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
     Router::new()
         .route("/v1/id", get(routes::id))
+        .route("/v1/card", get(identity::card))
+        .route("/v1/nodes/{node}/revoke", post(identity::revoke))
         .route("/v1/ticket", get(routes::ticket))
         .route("/v1/peers", get(routes::peers))
         .route("/v1/coordinators", get(routes::coordinators))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
         .route("/v1/find/{agent}", get(find::find))
+        .route("/v1/agents/{agent}/messages", post(direct::send))
+        .route("/v1/inbox", get(direct::inbox))
+        .route("/v1/inbox/read", post(direct::read))
         .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
         .route("/v1/topics/{topic}/capabilities", post(capabilities::grant))

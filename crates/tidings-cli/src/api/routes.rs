@@ -231,6 +231,7 @@ pub(super) fn refuse(e: AgentError) -> Refusal {
     let status = match &e {
         AgentError::Runtime(RuntimeError::Topic(_)) => StatusCode::BAD_REQUEST,
         AgentError::Runtime(RuntimeError::Refused(why)) => refused_by_core(why),
+        AgentError::NoCard => StatusCode::CONFLICT,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     };
     Refusal::new(status, e)
@@ -252,8 +253,10 @@ fn refused_by_core(e: &CommandError) -> StatusCode {
         | CommandError::HeadersTooLarge { .. }
         | CommandError::TooLargeToStore { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
-        CommandError::TooManyTopics { .. } => StatusCode::CONFLICT,
-        CommandError::StatusRefused { .. } | CommandError::Capability(_) => StatusCode::BAD_REQUEST,
+        CommandError::TooManyTopics { .. } | CommandError::TooManyRevoked { .. } => StatusCode::CONFLICT,
+        CommandError::StatusRefused { .. } | CommandError::RevokesItself | CommandError::Capability(_) => {
+            StatusCode::BAD_REQUEST
+        }
         CommandError::MayNotPublish { .. }
         | CommandError::NotListed { .. }
         | CommandError::NoAgent

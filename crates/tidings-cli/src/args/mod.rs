@@ -1,5 +1,6 @@
 //! The command line.
 
+mod id;
 mod policy;
 mod sim;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
+pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs, NameArgs};
 pub(crate) use policy::{AcceptArgs, GrantArgs, TopicArgs};
 pub(crate) use sim::{Crypto, Network, SimScenario};
 
@@ -40,9 +42,10 @@ pub(crate) enum Command {
     Demo(DemoArgs),
     /// Run a node until Ctrl-C
     Up(UpArgs),
-    /// Print the node's id
-    #[command(after_help = "Example:\n  tidings id --data ~/node-a")]
-    Id(DataArgs),
+    /// Print the node's id and its agent's, or move the agent's key
+    Id(IdArgs),
+    /// Give an agent a name of your own, or list the names
+    Name(NameArgs),
     /// Print the ticket others join with
     #[command(after_help = "Example:\n  tidings up --data ~/node-b --join \"$(tidings ticket --data ~/node-a)\"")]
     Ticket(DataArgs),
@@ -54,6 +57,10 @@ pub(crate) enum Command {
     Coordinators(DataArgs),
     /// Find out where an agent is
     Find(FindAgentArgs),
+    /// Send a message to an agent, and wait until it is in its inbox
+    Send(SendArgs),
+    /// Print messages from other agents that are unread
+    Inbox(InboxArgs),
     /// List the topics the node takes part in
     #[command(after_help = "Example:\n  tidings topics")]
     Topics(DataArgs),
@@ -219,7 +226,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:0")]
     pub(crate) api: SocketAddr,
     /// A node to join; give it again for more
-    #[arg(long, value_name = "TICKET|NODE@ADDR:PORT")]
+    #[arg(long, value_name = "TICKET|CARD|NODE@ADDR:PORT")]
     pub(crate) join: Vec<String>,
     /// Settings to use in place of those in DIR/node.toml
     #[arg(long, value_name = "FILE")]
@@ -319,11 +326,51 @@ Examples:
   tidings find AGENT
   tidings find AGENT --how foaf --json")]
 pub(crate) struct FindAgentArgs {
-    /// The agent's id
+    /// The agent: its id, a name you gave it, or its card
     pub(crate) agent: String,
     /// By what means
     #[arg(long, value_enum, default_value_t = FindHow::Any)]
     pub(crate) how: FindHow,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings send`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The message is sealed to one of the agent's nodes, and delivered when that node has signed that it is in its inbox, on its disk.
+Without a receipt within 30 s it has failed, and this says so.
+
+Examples:
+  tidings send alice \"see you at eight\"
+  tidings send AGENT - < letter.txt")]
+pub(crate) struct SendArgs {
+    /// The agent: its id, its name, or its card
+    pub(crate) agent: String,
+    /// The message, at most 64 KiB; standard input if it is - or left out
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings inbox`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+What is printed is read, and printed no second time.
+
+Examples:
+  tidings inbox
+  tidings inbox --follow --json")]
+pub(crate) struct InboxArgs {
+    /// Go on with what comes from now on
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// End after so many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    /// Leave what is printed unread
+    #[arg(long)]
+    pub(crate) keep: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

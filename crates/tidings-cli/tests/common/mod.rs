@@ -18,7 +18,12 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
-    command.args(args).env_remove("TIDINGS_DATA").env_remove("TIDINGS_LOG").env("RUST_BACKTRACE", "0");
+    command
+        .args(args)
+        .env_remove("TIDINGS_DATA")
+        .env_remove("TIDINGS_LOG")
+        .env_remove("TIDINGS_PASSPHRASE")
+        .env("RUST_BACKTRACE", "0");
     command
 }
 

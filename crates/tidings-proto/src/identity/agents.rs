@@ -21,7 +21,7 @@ use crate::wire::CertificateRef;
 /// Most nodes whose certificates are remembered, as many as certificates.
 pub const MAX_NAMED: usize = super::MAX_CERTIFICATES;
 /// Most certificates remembered that could not be had.
-const MAX_LACKED: usize = 1_024;
+pub(super) const LACKED: usize = 1_024;
 
 /// What is known of the agent that a node speaks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,10 +214,10 @@ impl Agents {
 
     /// Nobody had this, or what was had does not hold.
     pub(super) fn lack(&mut self, certificate: CertificateRef, why: Option<CertificateError>, now: Time, wait: Span) {
-        if self.lacked.len() >= MAX_LACKED {
+        if self.lacked.len() >= LACKED {
             self.lacked.retain(|_, (until, _)| *until > now);
             // Those to be asked for again first are forgotten first.
-            if self.lacked.len() >= MAX_LACKED
+            if self.lacked.len() >= LACKED
                 && let Some(soonest) = self.lacked.iter().min_by_key(|(_, (until, _))| *until).map(|(c, _)| *c)
             {
                 self.lacked.remove(&soonest);

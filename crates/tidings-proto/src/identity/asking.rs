@@ -185,15 +185,17 @@ impl Identity {
         }
         for node in w.namers {
             match cx.certificates.agent(certificate, &node, cx.now.wall) {
-                Some(Ok(agent)) => tell(cx, node, Some(agent)),
+                Some(Ok(agent)) => {
+                    // An author: it named this in what it published.
+                    if cx.agents.named.get(&node).is_some_and(|n| n.certificate == certificate && n.epoch > 0) {
+                        self.remember(cx, node, certificate);
+                    }
+                    tell(cx, node, Some(agent));
+                }
                 _ => cx.counters.certificates_refused += 1,
             }
         }
-        for lost in cx.certificates.take_revoked() {
-            if cx.agent_of(&lost.node) == super::Proof::Refused(CertificateError::Revoked) {
-                tell(cx, lost.node, None);
-            }
-        }
+        self.tell_revoked(cx);
         cx.event(Event::Certificate { certificate });
         self.heed(cx, id);
     }
@@ -243,6 +245,11 @@ impl Identity {
         a.given += 1;
         a.given <= A_WINDOW
     }
+}
+
+/// Bytes of all that is asked for at most.
+pub(super) fn bytes() -> usize {
+    WANTS * (256 + (NAMERS + 2 * SOURCES + WAITERS) * 32)
 }
 
 impl Want {

@@ -197,7 +197,8 @@ impl Certificates {
         }
     }
 
-    fn revoke(&mut self, agent: AgentId, nodes: &[Revoked], now: UnixMillis) {
+    /// An agent says that nodes speak for it no longer.
+    pub(super) fn revoke(&mut self, agent: AgentId, nodes: &[Revoked], now: UnixMillis) {
         if nodes.is_empty() {
             return;
         }

@@ -12,17 +12,19 @@
 //! - what is asked for, of whom, how often, and for whom others wait is bounded (`asking.rs`), and what could not be had is
 //!   not asked for again at once.
 //!
-//! Messages: `Certified`, `AskCertificates`, `Certificate`, `NoCertificates`. Timers: `Renew`, `Ask`.
+//! Messages: `Certified`, `AskCertificates`, `Certificate`, `NoCertificates`. Timers: `Renew`, `Ask`, `Remember`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::asking::{Allowance, Want};
+use super::memory::Memory;
 use super::own::Own;
 use super::{AgentId, NodeId};
 use crate::io::{Event, StoreError};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal};
+use crate::records::sets;
 use crate::rng::Rng;
 use crate::time::Span;
 use crate::wire::{CertificateRef, Certified, Message};
@@ -39,6 +41,8 @@ pub enum Timer {
     Renew,
     /// Somebody has not answered.
     Ask,
+    /// Write what is to be remembered of others.
+    Remember,
 }
 
 /// What this layer is asked to do.
@@ -60,6 +64,7 @@ pub struct Identity {
     pub(super) told: BTreeSet<NodeId>,
     pub(super) wants: BTreeMap<CertificateRef, Want>,
     pub(super) allowances: BTreeMap<NodeId, Allowance>,
+    pub(super) memory: Memory,
 }
 
 impl Identity {
@@ -70,6 +75,7 @@ impl Identity {
             told: BTreeSet::new(),
             wants: BTreeMap::new(),
             allowances: BTreeMap::new(),
+            memory: Memory::default(),
         }
     }
 
@@ -85,7 +91,10 @@ impl Identity {
 
     pub(crate) fn on_loaded(&mut self, cx: &mut Cx<'_>, result: Result<Vec<(Bytes, Bytes)>, StoreError>) {
         match result {
-            Ok(records) => self.recall(cx, &records),
+            Ok(records) => {
+                self.recall(cx, &records);
+                self.recall_others(cx, &records);
+            }
             Err(error) => {
                 storage_failed(cx, error);
                 self.recall(cx, &[]);
@@ -130,6 +139,9 @@ impl Identity {
             return self.want(cx, certificate, node, from);
         }
         let after = cx.agent_of(&node).agent();
+        if epoch > 0 && after.is_some() {
+            self.remember(cx, node, certificate);
+        }
         if before != after {
             tell(cx, node, after);
         }
@@ -197,6 +209,7 @@ impl Layer for Identity {
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
         match signal {
             Signal::NeighborUp { peer, .. } => self.introduce(cx, *peer),
+            Signal::RecordChanged { set: sets::REVOCATIONS, key, change } => self.on_revocations(cx, key, *change),
             Signal::LinkDown { peer, .. } => {
                 self.told.remove(peer);
                 self.allowances.remove(peer);
@@ -212,6 +225,25 @@ impl Layer for Identity {
         match timer {
             Timer::Renew => self.see_to_renewal(cx),
             Timer::Ask => self.ask_others(cx),
+            Timer::Remember => self.write_memory(cx),
         }
     }
+}
+
+/// What entries of the tables cost beside what they hold, in maps (an estimate from the sizes of the structures).
+const ENTRY: usize = 96;
+
+/// Bytes that everybody's certificates take at most, with all that is kept around them; see [`crate::limits`].
+pub(crate) fn bytes() -> usize {
+    let known = super::MAX_CERTIFICATES * (3 * ENTRY + 16 + size_of::<super::Binding>() + 80);
+    let kept = super::MAX_KEPT * super::MAX_CERTIFICATE;
+    let named = super::MAX_NAMED * (ENTRY + 32 + size_of::<super::agents::Named>());
+    let revoked = super::MAX_REVOKERS * (ENTRY + 80 + super::MAX_REVOKED * size_of::<super::Revoked>());
+    known
+        + kept
+        + named
+        + revoked
+        + super::asking::bytes()
+        + super::agents::LACKED * (ENTRY + 64)
+        + super::memory::bytes()
 }

@@ -4,22 +4,28 @@ mod addr;
 mod agent;
 mod agents;
 mod asking;
+mod card;
 mod certificate;
 mod certificates;
 pub mod layer;
+mod memory;
 mod network;
 mod own;
+pub(crate) mod revocations;
 
 pub use addr::{Addr, MAX_ADDRS, PeerAddr};
 pub use agent::AgentSecret;
 pub use agents::{Agents, MAX_NAMED, Proof};
+pub use card::{Card, CardError, MAX_CARD};
 pub use certificate::{
     AgentCertificate, CLOCKS_MS, CertificateError, MAX_CERTIFICATE, MAX_LIFE_MS, MAX_PREKEYS, MAX_REVOKED, Prekey,
     Revoked, Statement,
 };
 pub use certificates::{Binding, Certificates, MAX_CERTIFICATES, MAX_KEPT, MAX_REVOKERS};
+pub use memory::REMEMBERED;
 pub use network::{Network, NetworkError};
 pub(crate) use own::is_ours;
+pub use revocations::Revocations;
 
 use std::fmt;
 

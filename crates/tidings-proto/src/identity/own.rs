@@ -31,6 +31,8 @@ const LOOK: Span = Span::from_secs(3_600);
 const SECRETS: usize = 8;
 
 const KEY: &[u8] = b"agent/own";
+/// It, and what is remembered of others.
+const ALL: &[u8] = b"agent/";
 /// Tells this layer's tickets from those of others.
 const OURS: u64 = 1 << 62;
 const LOAD: StoreTicket = StoreTicket(OURS);
@@ -70,7 +72,7 @@ pub(super) struct Own {
     certificate: Option<AgentCertificate>,
     secrets: Vec<KeptSecret>,
     /// The agent's other nodes that speak for it no longer.
-    revoked: Vec<Revoked>,
+    pub(super) revoked: Vec<Revoked>,
     /// Being stored: the ticket of it.
     storing: Option<StoreTicket>,
     tickets: u64,
@@ -78,12 +80,20 @@ pub(super) struct Own {
     pub(super) cast_out: bool,
 }
 
+impl Own {
+    /// Names one more writing.
+    pub(super) fn ticket(&mut self) -> StoreTicket {
+        self.tickets += 1;
+        StoreTicket(OURS + self.tickets)
+    }
+}
+
 impl Identity {
     /// Asks for what was kept. A node without an agent's key keeps nothing.
     pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
         self.own.agent = AgentId::own(cx.crypto);
         if self.own.agent.is_some() {
-            cx.output(Output::Load { ticket: LOAD, prefix: Bytes::from_static(KEY) });
+            cx.output(Output::Load { ticket: LOAD, prefix: Bytes::from_static(ALL) });
         }
     }
 
@@ -127,6 +137,7 @@ impl Identity {
         if !fresh {
             self.issue(cx);
         }
+        self.publish_revocations(cx);
     }
 
     /// Issues a new certificate with a new prekey, and stores it.
@@ -162,8 +173,7 @@ impl Identity {
         let Some(certificate) = &self.own.certificate else { return };
         let kept = Kept { certificate: certificate.bytes().to_vec(), secrets: self.own.secrets.clone() };
         let Ok(value) = minicbor::to_vec(&kept) else { return };
-        self.own.tickets += 1;
-        let ticket = StoreTicket(OURS + self.own.tickets);
+        let ticket = self.own.ticket();
         self.own.storing = Some(ticket);
         cx.output(Output::Store { ticket, records: vec![(Bytes::from_static(KEY), Some(value.into()))] });
     }
@@ -198,6 +208,7 @@ impl Identity {
             self.told.extend(up);
         }
         self.introduce_again(cx);
+        self.publish_revocations(cx);
     }
 
     /// Certifies that a node of the agent speaks for it no longer, whatever was certified or will be.
@@ -205,6 +216,12 @@ impl Identity {
         if self.learn_revoked(&[Revoked { node, up_to: u64::MAX }]) {
             self.issue(cx);
         }
+        self.publish_revocations(cx);
+    }
+
+    /// Whether one more node can be revoked, or is already.
+    pub(crate) fn may_revoke(&self, node: &NodeId) -> bool {
+        self.own.revoked.len() < MAX_REVOKED || self.own.revoked.iter().any(|r| r.node == *node)
     }
 
     /// A certificate of the own agent, issued on another of its nodes: what it revokes we say as well, so that it is
@@ -212,39 +229,38 @@ impl Identity {
     pub(super) fn heed(&mut self, cx: &mut Cx<'_>, id: CertificateId) {
         let Some(theirs) = cx.certificates.certificate(id, cx.now.wall) else { return };
         let said = theirs.statement();
-        if Some(said.agent) != self.own.agent || said.node == cx.me {
-            return;
+        if Some(said.agent) == self.own.agent && said.node != cx.me {
+            self.heed_revoked(cx, &said.revoked);
+            self.publish_revocations(cx);
         }
+    }
+
+    /// The own agent has revoked these, on another of its nodes or before.
+    pub(super) fn heed_revoked(&mut self, cx: &mut Cx<'_>, revoked: &[Revoked]) {
         let serial = self.own.certificate.as_ref().map_or(0, |c| c.statement().serial);
-        if said.revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
+        if revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
             (self.own.cast_out, cx.agents.cast_out) = (true, true);
             (cx.agents.own, cx.agents.own_certificate) = (None, None);
             cx.event(Event::CastOut);
             return;
         }
-        let others: Vec<Revoked> = said.revoked.iter().filter(|r| r.node != cx.me).copied().collect();
+        let others: Vec<Revoked> = revoked.iter().filter(|r| r.node != cx.me).copied().collect();
         if !self.own.cast_out && self.learn_revoked(&others) {
             self.issue(cx);
         }
     }
 
-    /// Whether any of it is new.
+    /// Whether any of it is new. Of too many, those with the lowest ids stay: the same on each of the agent's nodes.
     fn learn_revoked(&mut self, nodes: &[Revoked]) -> bool {
-        let mut new = false;
+        let before = self.own.revoked.clone();
         for r in nodes {
             match self.own.revoked.iter_mut().find(|old| old.node == r.node) {
-                Some(old) if old.up_to >= r.up_to => {}
-                Some(old) => (old.up_to, new) = (r.up_to, true),
-                None => {
-                    // The oldest has been said longest.
-                    if self.own.revoked.len() >= MAX_REVOKED {
-                        self.own.revoked.remove(0);
-                    }
-                    self.own.revoked.push(*r);
-                    new = true;
-                }
+                Some(old) => old.up_to = old.up_to.max(r.up_to),
+                None => self.own.revoked.push(*r),
             }
         }
-        new
+        self.own.revoked.sort_unstable();
+        self.own.revoked.truncate(MAX_REVOKED);
+        self.own.revoked != before
     }
 }

@@ -90,6 +90,15 @@ pub enum CommandError {
     /// The node holds no agent's key.
     #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
     NoAgent,
+    /// A node cannot revoke itself: the certificate that says so would be its own.
+    #[error("a node can't revoke itself: do it on another of the agent's nodes")]
+    RevokesItself,
+    /// As many nodes as an agent can revoke are.
+    #[error("the agent has revoked {limit} nodes, and can't revoke more: make a new agent")]
+    TooManyRevoked {
+        /// The most there can be.
+        limit: usize,
+    },
     /// A status too long, or not one line.
     #[error("a status is one line of at most {limit} bytes, this has {size}")]
     StatusRefused {
@@ -98,6 +107,26 @@ pub enum CommandError {
         /// The longest allowed.
         limit: usize,
     },
+    /// A message to this node itself.
+    #[error("this node can't send a message to itself")]
+    ToOneself,
+    /// The receiver's certificate is not known here.
+    #[error("no certificate of that node is known that binds it to the agent: find the agent first")]
+    NoCertificate,
+    /// There was no receipt in time.
+    #[error(
+        "no receipt came within 30 s: the receiver can't be reached, or is gone; it may have the message all the same"
+    )]
+    NoReceipt,
+    /// The receiver does not believe this node's certificate.
+    #[error("the receiver does not believe that this node speaks for its agent: was it revoked, or is a clock wrong?")]
+    NotProven,
+    /// The receiver's inbox has no room.
+    #[error("the receiver's inbox is full: try again when it has been read")]
+    InboxFull,
+    /// The receiver speaks for no agent.
+    #[error("the receiver holds no agent's key")]
+    NotAnAgent,
     /// The node has said goodbye.
     #[error("the node is shutting down")]
     Leaving,

@@ -2,8 +2,9 @@
 
 use super::Node;
 use crate::crypto::BoxSecret;
-use crate::identity::{AgentId, CertificateError, NodeId, Proof};
+use crate::identity::{AgentCertificate, AgentId, Card, CertificateError, Network, NodeId, Proof};
 use crate::pubsub::Delivery;
+use crate::time::UnixMillis;
 use crate::wire::CertificateRef;
 
 impl Node {
@@ -53,6 +54,22 @@ impl Node {
         self.certificates.nodes(agent, self.now.wall)
     }
 
+    /// A card of this node, signed, to hand to others; `network` is its own. `None` while it names no certificate, or has no
+    /// address.
+    pub fn card(&self, network: &Network) -> Option<Vec<u8>> {
+        let (certificate, bytes) = self.agents.own_certificate()?;
+        let said = AgentCertificate::parse(bytes.clone()).ok()?;
+        let card = Card {
+            network: network.clone(),
+            peer: crate::wire::own_address(self.id, &self.own_addrs),
+            agent: said.statement().agent,
+            certificate: *certificate,
+            issued: self.now.wall,
+            expires: UnixMillis(said.statement().expires_ms),
+        };
+        if card.peer.addrs.is_empty() { None } else { card.sign(&*self.crypto) }
+    }
+
     /// The secret to the prekey of this node's with this id, if it is not too old.
     pub fn prekey_secret(&self, id: u64) -> Option<&BoxSecret> {
         self.agents.prekey_secret(id)
@@ -61,5 +78,10 @@ impl Node {
     /// The certificate this node names as its agent's.
     pub fn certificate(&self) -> Option<CertificateRef> {
         self.agents.own()
+    }
+
+    /// Direct messages that came and were not said to be read, in the order they came.
+    pub fn inbox(&self) -> impl Iterator<Item = &crate::messaging::Received> {
+        self.messaging.inbox()
     }
 }

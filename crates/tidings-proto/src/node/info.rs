@@ -8,7 +8,7 @@ use super::Node;
 use crate::identity::{Addr, AgentId, NodeId};
 use crate::io::Overlay;
 use crate::layer::{Request, RequestTicket};
-use crate::presence::PresenceInfo;
+use crate::presence::{self, OnlineAgent, PresenceInfo};
 use crate::records;
 use crate::time::{Now, Span};
 use crate::topology::PeerState;
@@ -101,6 +101,11 @@ impl Node {
         let now = self.now.mono;
         let me = self.presence.me(now, &self.store, self.id);
         me.into_iter().chain(self.presence.online(now, &self.store)).collect()
+    }
+
+    /// Which agents are here, each with its nodes.
+    pub fn agents_here(&self) -> Vec<OnlineAgent> {
+        presence::by_agent(self.presence())
     }
 
     /// The network's records as this node has them.

@@ -99,6 +99,11 @@ pub(super) fn version(epoch: u64, seq: u32) -> u64 {
     epoch << SEQ_BITS | u64::from(seq & MAX_SEQ)
 }
 
+/// The start that a version is of.
+pub(super) fn epoch(version: u64) -> u64 {
+    version >> SEQ_BITS
+}
+
 /// Whose epoch fits a version: any until the year 2500.
 pub(super) fn is_epoch(epoch: u64) -> bool {
     epoch >> (64 - SEQ_BITS) == 0
@@ -130,7 +135,7 @@ pub fn seal(
         }
     }
     let node = crypto.node_id();
-    let (key, nonce) = (group.key(&node, said.version >> SEQ_BITS), nonce(said.version));
+    let (key, nonce) = (group.key(&node, epoch(said.version)), nonce(said.version));
     let sealed = crypto.seal(&key, &nonce, &signed::head(&node, said), &plain);
     signed::sign(sets::PRESENCE, network, crypto, said, &sealed)
 }
@@ -138,7 +143,7 @@ pub fn seal(
 /// What a record says to who holds the group's secret; none for everybody else, and for what is none.
 pub fn open(crypto: &dyn Crypto, group: &GroupSecret, claim: &Claim, record: &Bytes) -> Option<Beacon> {
     let node = NodeId(claim.key.0);
-    let (key, nonce) = (group.key(&node, claim.version >> SEQ_BITS), nonce(claim.version));
+    let (key, nonce) = (group.key(&node, epoch(claim.version)), nonce(claim.version));
     let said = signed::Statement {
         version: claim.version,
         issued: claim.issued,

@@ -12,16 +12,22 @@
 //! Refreshes begin at a random time between a quarter and a half of the life, so that nodes started together do not speak
 //! together for ever.
 //!
+//! A beacon names its agent's certificate, and whose agent a node is counts as proven when that certificate is here and holds; it
+//! is asked for by the identity layer, some at a time (`proving.rs`). An agent may run on several nodes: it is here with the first
+//! and gone with the last, and what does not prove itself keeps nobody here who did (`agents.rs`).
+//!
 //! Invariants: a beacon's key and nonce serve once, whatever happens to the process; nothing is said before the epoch is
 //! stored; an event for each coming and going, and none twice in a row.
 
+mod agents;
 mod beacon;
+mod proving;
 mod roster;
 
 use std::collections::BTreeSet;
 
 pub use beacon::{Beacon, GroupSecret, MAX_STATUS, open, seal};
-pub use roster::{Learned, OfflineReason, PresenceEvent, PresenceInfo};
+pub use roster::{Learned, OfflineReason, OnlineAgent, PresenceEvent, PresenceInfo, by_agent};
 
 use crate::identity::{AgentId, Network, NodeId, RecordKey};
 use crate::io::{CommandError, Event, LeaveReason, Overlay, Reply, Ticket};
@@ -31,6 +37,8 @@ use crate::records::{self, Change, sets, signed};
 use crate::rng::Rng;
 use crate::time::{Span, Time, UnixMillis};
 use crate::wire::{LinkRefusal, Refresh};
+use agents::Speaking;
+use proving::Proving;
 use roster::{Entry, Roster};
 
 /// Changes closer together than this are told together (a key that changes more often for long is not heard,
@@ -42,6 +50,8 @@ const APART: Span = Span::from_secs(5);
 pub enum Timer {
     /// Say that this node is still here, or what changed.
     Beacon,
+    /// Have certificates asked for.
+    Prove,
 }
 
 /// What presence is asked to do.
@@ -75,6 +85,8 @@ pub struct Presence {
     refresh_at: Time,
     neighbors: BTreeSet<NodeId>,
     roster: Roster,
+    speaking: Speaking,
+    proving: Proving,
     left: bool,
 }
 
@@ -100,6 +112,8 @@ impl Presence {
             refresh_at: Time::default(),
             neighbors: BTreeSet::new(),
             roster: Roster::default(),
+            speaking: Speaking::default(),
+            proving: Proving::default(),
             left: false,
         }
     }
@@ -120,7 +134,7 @@ impl Presence {
     fn beacon(&self, cx: &Cx<'_>, leaving: bool) -> Beacon {
         Beacon {
             agent: AgentId::own(cx.crypto),
-            certificate: None,
+            certificate: cx.agents.own_certificate().map(|(id, _)| *id),
             addrs: if leaving { Vec::new() } else { cx.own_addrs.to_vec() },
             status: if leaving { String::new() } else { self.status.clone() },
             leaving,
@@ -188,7 +202,10 @@ impl Presence {
         }
         match change {
             Change::New | Change::Replaced => self.heard(cx, node),
-            Change::Refreshed => self.back(cx, node),
+            Change::Refreshed => {
+                self.back(cx, node);
+                self.see_proof(cx, node);
+            }
             Change::Gone => {
                 self.gone(cx, node, OfflineReason::Expired);
                 self.roster.remove(&node);
@@ -206,44 +223,61 @@ impl Presence {
             self.roster.remove(&node);
             return;
         };
-        let before = self.roster.get(&node).map(|e| e.beacon.clone());
-        let was = self.roster.get(&node).and_then(|e| e.online);
         if beacon.leaving {
-            let agent = before.and_then(|b| b.agent).or(beacon.agent);
-            self.roster.insert(node, Entry { beacon, online: None });
-            if was.is_some() {
-                cx.event(offline(node, agent, OfflineReason::Goodbye));
-            }
+            self.gone(cx, node, OfflineReason::Goodbye);
+            self.roster.insert(node, Entry { beacon, online: None, proven: false });
             return;
         }
-        let changed = before.is_none_or(|b| b != beacon);
-        self.roster.insert(node, Entry { beacon, online: Some(was.unwrap_or(cx.now.mono)) });
-        if let Some(info) = self.info_of(cx.now.mono, cx.records, &node).map(Box::new) {
-            match was {
-                None => cx.event(Event::Presence(PresenceEvent::AgentOnline(info))),
-                Some(_) if changed => cx.event(Event::Presence(PresenceEvent::AgentChanged(info))),
-                Some(_) => {}
+        let proven = proving::is_proven(cx, &node, &beacon);
+        let was = self.roster.get(&node).filter(|e| e.online.is_some());
+        let was = was.map(|e| (e.beacon == beacon && e.proven == proven, e.beacon.agent, e.online));
+        let since = was.and_then(|(.., since)| since);
+        let other = was.is_some_and(|(_, agent, _)| agent != beacon.agent);
+        if other {
+            self.gone(cx, node, OfflineReason::Replaced);
+        }
+        let agent = beacon.agent;
+        let before = self.roster.get(&node).is_some_and(|e| e.online.is_some() && e.proven);
+        self.roster.insert(node, Entry { beacon, online: Some(since.unwrap_or(cx.now.mono)), proven });
+        match was {
+            Some((true, ..)) => {}
+            Some(_) if !other => {
+                let comes = self.speaking.proves(cx, agent, before, proven);
+                self.tell(cx, node, comes);
+            }
+            _ => {
+                let comes = self.speaking.comes(cx, agent, proven);
+                self.tell(cx, node, comes);
             }
         }
+        self.prove(cx, node);
     }
 
     /// A node that counted as gone was heard.
     fn back(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        match self.roster.get_mut(&node) {
-            Some(e) if e.online.is_none() && !e.beacon.leaving => e.online = Some(cx.now.mono),
-            _ => return,
-        }
-        if let Some(info) = self.info_of(cx.now.mono, cx.records, &node) {
-            cx.event(Event::Presence(PresenceEvent::AgentOnline(Box::new(info))));
-        }
+        let Some(e) = self.roster.get_mut(&node).filter(|e| e.online.is_none() && !e.beacon.leaving) else { return };
+        e.online = Some(cx.now.mono);
+        e.proven = proving::is_proven(cx, &node, &e.beacon);
+        let comes = self.speaking.comes(cx, e.beacon.agent, e.proven);
+        self.tell(cx, node, comes);
+        self.prove(cx, node);
+    }
+
+    /// Tells of a node that is here, and whether its agent comes with it.
+    fn tell(&self, cx: &mut Cx<'_>, node: NodeId, comes: bool) {
+        let Some(info) = self.info_of(cx.now.mono, cx.records, &node).map(Box::new) else { return };
+        let event = if comes { PresenceEvent::AgentOnline(info) } else { PresenceEvent::AgentChanged(info) };
+        cx.event(Event::Presence(event));
     }
 
     fn gone(&mut self, cx: &mut Cx<'_>, node: NodeId, reason: OfflineReason) {
-        let Some(e) = self.roster.get_mut(&node) else { return };
-        if e.online.take().is_some() {
-            let agent = e.beacon.agent;
-            cx.event(offline(node, agent, reason));
-        }
+        let Some(e) = self.roster.get_mut(&node).filter(|e| e.online.is_some()) else { return };
+        e.online = None;
+        let (agent, proven) = (e.beacon.agent, std::mem::take(&mut e.proven));
+        cx.event(Event::Presence(match self.speaking.goes(cx, agent, proven) {
+            true => PresenceEvent::AgentOffline { node, agent, reason },
+            false => PresenceEvent::NodeOffline { node, agent, reason },
+        }));
     }
 
     /// Everybody who is here, this node included, in the order of their ids.
@@ -255,22 +289,19 @@ impl Presence {
         let e = self.roster.get(node)?;
         let since = e.online?;
         let r = store.get(sets::PRESENCE, &RecordKey::from(*node))?;
-        Some(info(now, *node, &e.beacon, since, r))
+        Some(info(now, *node, (&e.beacon, e.proven), since, r))
     }
 
     /// This node, as others see it; none before it has said anything.
     pub(crate) fn me(&self, now: Time, store: &records::Store, me: NodeId) -> Option<PresenceInfo> {
         let own = self.own.as_ref().filter(|_| !self.left)?;
         let r = store.get(sets::PRESENCE, &RecordKey::from(me))?;
-        Some(info(now, me, &own.beacon, own.at, r))
+        // Its own certificate is nobody's word but its own.
+        Some(info(now, me, (&own.beacon, own.beacon.certificate.is_some()), own.at, r))
     }
 }
 
-fn offline(node: NodeId, agent: Option<AgentId>, reason: OfflineReason) -> Event {
-    Event::Presence(PresenceEvent::AgentOffline { node, agent, reason })
-}
-
-fn info(now: Time, node: NodeId, beacon: &Beacon, since: Time, r: &records::Record) -> PresenceInfo {
+fn info(now: Time, node: NodeId, (beacon, proven): (&Beacon, bool), since: Time, r: &records::Record) -> PresenceInfo {
     let learned = match r.from {
         None => Learned::Own,
         Some(from) if from == node => Learned::Direct,
@@ -279,6 +310,7 @@ fn info(now: Time, node: NodeId, beacon: &Beacon, since: Time, r: &records::Reco
     PresenceInfo {
         node,
         agent: beacon.agent,
+        proven,
         addrs: beacon.addrs.clone(),
         status: beacon.status.clone(),
         online_ms: now.since(since).as_millis(),
@@ -316,6 +348,7 @@ impl Layer for Presence {
                 }
                 self.left = true;
                 cx.deadlines.cancel(TimerKey::Presence(Timer::Beacon));
+                cx.deadlines.cancel(TimerKey::Presence(Timer::Prove));
             }
         }
     }
@@ -340,15 +373,20 @@ impl Layer for Presence {
             }
             Signal::Dead { peer, reason: LeaveReason::Died } => self.gone(cx, peer, OfflineReason::Died),
             Signal::Recovered { peer } => self.back(cx, peer),
+            Signal::Agent { .. } => {}
+            Signal::OwnCertificate => self.say(cx),
             _ => {}
         }
     }
 
     fn on_done(&mut self, _: &mut Cx<'_>, _: RequestTicket, _: Done) {}
 
-    fn on_timer(&mut self, cx: &mut Cx<'_>, _: Timer) {
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         if self.left {
             return;
+        }
+        if timer == Timer::Prove {
+            return self.prove_some(cx);
         }
         self.say(cx);
         if self.refresh_at <= cx.now.mono {

@@ -5,7 +5,7 @@
 
 use super::{Context, signed};
 use crate::discovery::{advert, coordinator};
-use crate::identity::RecordKey;
+use crate::identity::{MAX_LIFE_MS, RecordKey, revocations};
 use crate::time::{Span, UnixMillis};
 use crate::wire::ChainValue;
 
@@ -19,6 +19,8 @@ pub const COORDINATORS: SetId = SetId(2);
 pub const INDEX: SetId = SetId(3);
 /// Changes of roles.
 pub const ROLES: SetId = SetId(4);
+/// Agents' nodes that speak for them no longer.
+pub const REVOCATIONS: SetId = SetId(5);
 
 /// What a record says of itself; nothing is proven yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub struct Rules {
 }
 
 /// Every set this version knows. Records of others are refused, and not passed on.
-static SETS: [Rules; 3] = [
+static SETS: [Rules; 4] = [
     // Some 600 bytes a node with what keeping it takes: 10 MiB for the largest network whose nodes all know each other (a guess).
     Rules {
         set: PRESENCE,
@@ -119,6 +121,16 @@ static SETS: [Rules; 3] = [
         life: Span::from_secs(24 * 3_600),
         peek: coordinator::peek,
         verify: coordinator::verify,
+        stays: Stays::First,
+    },
+    Rules {
+        set: REVOCATIONS,
+        most: 1_024,
+        most_bytes: 8 << 20,
+        longest: revocations::MAX_RECORD,
+        life: Span::from_millis(MAX_LIFE_MS),
+        peek: revocations::peek,
+        verify: revocations::verify,
         stays: Stays::First,
     },
     Rules {

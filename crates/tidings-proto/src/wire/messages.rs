@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 
 use super::capabilities::{AskCapabilities, Capability, MAX_CAPABILITIES_ASKED};
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
+use super::direct::{CloseSession, Envelopes, OpenSession, Receipt};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
@@ -474,6 +475,10 @@ messages! {
     97 Reached |_| true;
     104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;
     105 Capability |_| true;
+    108 OpenSession |_| true;
+    109 Envelopes |_| true;
+    110 Receipt |_| true;
+    111 CloseSession |_| true;
 }
 
 impl Message {

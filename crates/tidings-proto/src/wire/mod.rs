@@ -14,6 +14,7 @@
 
 mod capabilities;
 mod certificates;
+mod direct;
 mod foaf;
 mod frame;
 mod large;
@@ -26,6 +27,7 @@ mod rendezvous;
 
 pub use capabilities::*;
 pub use certificates::*;
+pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;

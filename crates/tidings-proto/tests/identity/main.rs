@@ -5,8 +5,11 @@ mod common;
 
 mod asking;
 mod bad_certificates;
+mod card;
 mod giving;
+mod memory;
 mod own;
+mod revocations;
 mod revoking;
 
 use bytes::Bytes;

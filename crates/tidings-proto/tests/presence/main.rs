@@ -62,6 +62,7 @@ fn told(d: &Driven) -> Vec<String> {
         Did::Event(Event::Presence(e)) => Some(match e {
             PresenceEvent::AgentOnline(i) => format!("online {}", i.status),
             PresenceEvent::AgentChanged(i) => format!("changed {}", i.status),
+            PresenceEvent::NodeOffline { reason, .. } => format!("node gone {reason:?}"),
             PresenceEvent::AgentOffline { reason, .. } => format!("offline {reason:?}"),
             _ => "else".to_owned(),
         }),
@@ -85,5 +86,6 @@ fn beacons(d: &Driven, to: &Fake) -> Vec<(u64, Beacon, usize)> {
     out
 }
 
+mod of_agents;
 mod of_others;
 mod our_own;

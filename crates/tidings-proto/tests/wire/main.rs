@@ -78,7 +78,7 @@ fn fresh() -> FreshRecord {
 
 /// One of each, with every field set.
 fn examples() -> Vec<Message> {
-    [other_examples(), discovery::examples()].concat()
+    [other_examples(), discovery::examples(), direct::examples()].concat()
 }
 
 /// Those that are not discovery's.
@@ -198,6 +198,7 @@ fn map_of(fields: &[(u64, Vec<u8>)]) -> Vec<u8> {
 
 mod bytes_are_pinned;
 
+mod direct;
 mod discovery;
 
 mod strategies;

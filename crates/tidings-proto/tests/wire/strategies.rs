@@ -140,6 +140,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         topic_id().prop_map(|topic| Prune { topic }.into()),
         (topic_id(), vec(range, 0..=MAX_RANGES)).prop_map(|(topic, ranges)| Fetch { topic, ranges }.into()),
         discovery::message(),
+        direct::message(),
         detection(),
         reconciliation(),
         contents(),

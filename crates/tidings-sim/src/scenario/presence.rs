@@ -44,7 +44,7 @@ impl Heard {
                 PresenceEvent::AgentOnline(info) => {
                     self.online.entry((info.node, n)).or_insert(at);
                 }
-                PresenceEvent::AgentOffline { node, .. } => {
+                PresenceEvent::AgentOffline { node, .. } | PresenceEvent::NodeOffline { node, .. } => {
                     self.offline.entry((node, n)).or_insert(at);
                     self.flaps += u64::from(!self.gone.contains(&node));
                 }

@@ -15,10 +15,11 @@ use tidings_proto::io::Published;
 use tidings_proto::node::PeerInfo;
 
 use crate::capability::Capability;
+use crate::card::write_card;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
-    Events, Found, GossipRuntime, HistoryQuery, MembershipManager, PresenceManager, PubSubManager, ReconciliationStats,
-    RuntimeError, RuntimeHandle, TopicStatus,
+    Events, Found, GossipRuntime, HistoryQuery, MembershipManager, MessagingManager, PresenceManager, PubSubManager,
+    ReconciliationStats, RuntimeError, RuntimeHandle, SendError, Sent, TopicStatus,
 };
 use crate::publisher::{PublishError, PublishHandle, Publisher};
 use crate::subscription::{Message, SubscribeOptions, Subscription};
@@ -42,6 +43,9 @@ pub enum AgentError {
     /// A transport was given without the key it was made from.
     #[error("a transport of your own needs the secret key it was made from: give it with .secret(…)")]
     TransportWithoutSecret,
+    /// There is no card yet.
+    #[error("the node names no certificate or has no address yet: ask again in a moment")]
+    NoCard,
     /// A store and a data directory were given.
     #[error("a data directory has a store of its own: give one or the other")]
     TwoStores,
@@ -102,6 +106,14 @@ impl Agent {
     /// All that others need to join the network through this node. Whoever has it can join.
     pub fn ticket(&self) -> Ticket {
         Ticket::new(self.network().clone(), [self.peer_addr()])
+    }
+
+    /// A card to hand to others, as one word, signed by the node: with it they can join, and know by the agent's id whom they
+    /// meet. Whoever has it can join the network. See [`crate::read_card`].
+    pub async fn card(&self) -> Result<String, AgentError> {
+        let network = self.network().clone();
+        let bytes = self.handle().run()?.inspect(move |view| view.node.card(&network)).await?;
+        bytes.map(write_card).ok_or(AgentError::NoCard)
     }
 
     /// The network.
@@ -232,6 +244,16 @@ impl Agent {
     /// friends. `None` if nobody knows; that takes up to 30 s.
     pub async fn find_agent(&self, agent: AgentId) -> Result<Option<Vec<Found>>, AgentError> {
         Ok(self.handle().find_agent(agent).await?)
+    }
+
+    /// Sends a direct message to an agent, sealed end to end, and waits until it is in its inbox: see [`MessagingManager`].
+    pub async fn send(&self, agent: AgentId, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        self.messaging().send(agent, payload).await
+    }
+
+    /// Direct messages: see [`MessagingManager`].
+    pub fn messaging(&self) -> MessagingManager {
+        self.handle().messaging()
     }
 
     /// Whether this node's agent can be found, from now on: it leaves word with the holders of its shard, and with friends of

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidings_proto::identity::{AgentSecret, NodeId, hex};
 
@@ -30,6 +30,32 @@ impl DataDir {
     /// Whether the directory holds an agent's key.
     pub fn has_agent(&self) -> Result<bool, DataDirError> {
         Ok(read_secret(&self.path.join(FILE))?.is_some())
+    }
+
+    /// The agent's key in the directory at `path`, while a node may be running there; none if there is none.
+    pub fn peek_agent_secret(path: impl AsRef<Path>) -> Result<Option<AgentSecret>, DataDirError> {
+        read_secret(&path.as_ref().join(FILE))
+    }
+
+    /// As [`DataDir::set_agent_secret`]; a key that was there is kept beside, in the file that is returned.
+    pub fn exchange_agent_secret(&self, secret: &AgentSecret) -> Result<Option<PathBuf>, DataDirError> {
+        let path = self.path.join(FILE);
+        let aside = match read_secret(&path)? {
+            Some(old) if old.expose() != secret.expose() => Some(self.set_aside(&path, &old)?),
+            _ => None,
+        };
+        self.set_agent_secret(secret)?;
+        Ok(aside)
+    }
+
+    /// Copies the key's file to one that is named after the key.
+    fn set_aside(&self, path: &Path, old: &AgentSecret) -> Result<PathBuf, DataDirError> {
+        // A hash of the key, so that the same key is kept once.
+        let name = hex(&blake3::derive_key("tidings 1 key set aside", old.expose())[..5]);
+        let aside = self.path.join(format!("{FILE}-{name}"));
+        let text = fs::read(path).map_err(|e| io_at(path, e))?;
+        replace(&aside, &text, 0o600)?;
+        Ok(aside)
     }
 
     /// Makes this directory's node one of another agent's. What was there is replaced.

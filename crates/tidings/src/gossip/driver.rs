@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 
 use super::authors::Authors;
 use super::clock::Clock;
+use super::direct::DirectMessage;
 use super::disk::Disk;
 use super::downloads::Downloads;
 use super::events::AgentEvent;
@@ -262,6 +263,7 @@ impl Driver {
                     self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
                 Control::Grant(command, asked) => self.command(now, command, Waiting::Capability(asked)),
+                Control::Send(command, asked) => self.command(now, command, Waiting::Send(asked)),
                 Control::Search(command, asked) => self.command(now, command, Waiting::Search(asked)),
                 Control::Unsubscribe(topic, done) => {
                     self.subscribers.end(&topic);
@@ -359,6 +361,7 @@ impl Driver {
                         Reply::Refused(why) => drop(asked.send(Err(why))),
                         _ => {}
                     },
+                    Some(Waiting::Send(asked)) => drop(asked.send(super::pending::sent(reply))),
                     Some(Waiting::Search(asked)) => drop(asked.send(super::pending::search(reply))),
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
                     Some(Waiting::Nobody) | None => {}
@@ -415,26 +418,25 @@ impl Driver {
                 }
             }
             Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
-            Event::Agent { node, agent } => drop(self.told.events.send(AgentEvent::Agent { peer: node, agent })),
-            Event::CastOut => drop(self.told.events.send(AgentEvent::CastOut)),
+            Event::Agent { node, agent } => self.told.events.tell(AgentEvent::Agent { peer: node, agent }),
+            Event::CastOut => self.told.events.tell(AgentEvent::CastOut),
             Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
             Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
             Event::ContentLost { content } => self.downloads.lost(&content),
             Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
-            Event::PeerJoined { peer, overlay } => {
-                drop(self.told.events.send(AgentEvent::PeerJoined { peer, overlay }))
-            }
+            Event::PeerJoined { peer, overlay } => self.told.events.tell(AgentEvent::PeerJoined { peer, overlay }),
             Event::PeerLeft { peer, overlay, reason } => {
-                drop(self.told.events.send(AgentEvent::PeerLeft { peer, overlay, reason }));
+                self.told.events.tell(AgentEvent::PeerLeft { peer, overlay, reason });
             }
-            Event::PeerSuspected { peer } => drop(self.told.events.send(AgentEvent::PeerSuspected { peer })),
-            Event::PeerRecovered { peer } => drop(self.told.events.send(AgentEvent::PeerRecovered { peer })),
-            Event::CloneSeen { peer } => drop(self.told.events.send(AgentEvent::CloneSeen { peer })),
+            Event::PeerSuspected { peer } => self.told.events.tell(AgentEvent::PeerSuspected { peer }),
+            Event::PeerRecovered { peer } => self.told.events.tell(AgentEvent::PeerRecovered { peer }),
+            Event::CloneSeen { peer } => self.told.events.tell(AgentEvent::CloneSeen { peer }),
             Event::Presence(event) => {
                 if let Some(event) = PresenceEvent::of(event) {
-                    drop(self.told.presence.send(event));
+                    self.told.presence.tell(event);
                 }
             }
+            Event::Direct(message) => self.told.direct.tell(DirectMessage::of(&message)),
             Event::StorageFailed { error } => self.storage_failed(error.0),
             other => tracing::warn!(?other, "an event this driver does not know"),
         }
@@ -442,7 +444,7 @@ impl Driver {
 
     fn storage_failed(&self, error: String) {
         tracing::warn!(node = %self.run.node_id.short(), error, "storage failed");
-        drop(self.told.events.send(AgentEvent::StorageFailed { error }));
+        self.told.events.tell(AgentEvent::StorageFailed { error });
     }
 
     /// Waits until there is something to do.

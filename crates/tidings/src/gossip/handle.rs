@@ -11,6 +11,7 @@ use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
 use tokio::sync::oneshot;
 
 use super::coordinators::CoordinatorManager;
+use super::direct::MessagingManager;
 use super::events::{Events, MembershipEvents};
 use super::presence::PresenceManager;
 use super::run::{Control, Run};
@@ -66,6 +67,11 @@ impl RuntimeHandle {
     /// Its comparing with neighbours.
     pub fn anti_entropy(&self) -> AntiEntropyManager {
         AntiEntropyManager { handle: self.clone() }
+    }
+
+    /// Direct messages.
+    pub fn messaging(&self) -> MessagingManager {
+        MessagingManager::new(self.clone())
     }
 
     /// Who is here.

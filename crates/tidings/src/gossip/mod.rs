@@ -3,11 +3,13 @@
 mod authors;
 mod clock;
 mod coordinators;
+mod direct;
 mod discovery;
 mod disk;
 mod downloads;
 mod driver;
 mod events;
+mod feed;
 mod first;
 mod handle;
 mod log;
@@ -22,6 +24,7 @@ mod subscribers;
 
 pub(crate) use authors::Author;
 pub use coordinators::CoordinatorManager;
+pub use direct::{DirectMessage, DirectMessages, MAX_DIRECT, MessagingManager, SendError, Sent};
 pub use discovery::{DiscoveryManager, Found, How, RendezvousManager};
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};
@@ -33,5 +36,5 @@ pub use tidings_proto::config::{ConfigError, GossipConfig};
 pub use tidings_proto::counters::Counters;
 pub use tidings_proto::discovery::coordinator::{CoordinatorAdvert, Mode as CoordinatorMode};
 pub use tidings_proto::node::PeerInfo;
-pub use tidings_proto::presence::{Learned, OfflineReason, PresenceInfo};
+pub use tidings_proto::presence::{Learned, OfflineReason, OnlineAgent, PresenceInfo};
 pub use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicInfo};

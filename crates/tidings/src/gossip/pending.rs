@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
+use tidings_proto::messaging::Delivered;
 use tidings_proto::pubsub::{ReconciliationStats, TopicCapability};
 
 use super::run::{Asked, Done};
@@ -25,6 +26,8 @@ pub(crate) enum Waiting {
     Reconcile(Asked<ReconciliationStats>),
     /// Somebody who lets an agent publish.
     Capability(Asked<Result<TopicCapability, CommandError>>),
+    /// Somebody who sent a direct message.
+    Send(Asked<Result<Delivered, CommandError>>),
     /// Somebody who looks for an agent.
     Search(Asked<Result<Search, CommandError>>),
     /// Somebody who wants to know whether it was done.
@@ -73,12 +76,22 @@ impl Pending {
     }
 }
 
+/// An answer to whoever sent a direct message.
+pub(crate) fn sent(reply: Reply) -> Result<Delivered, CommandError> {
+    match reply {
+        Reply::Delivered(delivered) => Ok(delivered),
+        Reply::Refused(error) => Err(error),
+        // The core answers a message with nothing else.
+        _ => Err(CommandError::Leaving),
+    }
+}
+
 /// An answer to whoever looks for an agent.
 pub(crate) fn search(reply: Reply) -> Result<Search, CommandError> {
     match reply {
         Reply::Located(search) => Ok(search),
         Reply::Refused(error) => Err(error),
-        Reply::Done | Reply::Published(_) | Reply::History(_) | Reply::Reconciled(_) => Ok(Search::default()),
+        _ => Ok(Search::default()),
     }
 }
 

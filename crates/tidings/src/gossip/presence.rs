@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tidings_proto::identity::{AgentId, NodeId};
 use tidings_proto::io::Command;
-use tidings_proto::presence::{self, OfflineReason, PresenceInfo};
+use tidings_proto::presence::{self, OfflineReason, OnlineAgent, PresenceInfo};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -17,11 +17,22 @@ use super::runtime::RuntimeError;
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PresenceEvent {
-    /// A node of an agent is here.
+    /// An agent is here, with its first node; or a node that names none.
     AgentOnline(Box<PresenceInfo>),
-    /// What a node that is here says of itself changed: its status, addresses or agent.
+    /// Something about an agent that is here changed: its status, addresses or proof, or it is on one more node.
     AgentChanged(Box<PresenceInfo>),
-    /// It is gone.
+    /// A node of an agent is gone, and the agent is still here on another.
+    NodeOffline {
+        /// Which node.
+        #[serde(serialize_with = "text")]
+        node: NodeId,
+        /// Whose, by its own word.
+        #[serde(serialize_with = "text_or_null")]
+        agent: Option<AgentId>,
+        /// Why.
+        reason: OfflineReason,
+    },
+    /// An agent is gone, with its last node: the last that is proven to be its, if any was.
     AgentOffline {
         /// Which node.
         #[serde(serialize_with = "text")]
@@ -51,6 +62,9 @@ impl PresenceEvent {
             presence::PresenceEvent::AgentChanged(info) => Some(PresenceEvent::AgentChanged(info)),
             presence::PresenceEvent::AgentOffline { node, agent, reason } => {
                 Some(PresenceEvent::AgentOffline { node, agent, reason })
+            }
+            presence::PresenceEvent::NodeOffline { node, agent, reason } => {
+                Some(PresenceEvent::NodeOffline { node, agent, reason })
             }
             _ => None,
         }
@@ -95,10 +109,10 @@ impl PresenceManager {
         self.handle.run()?.command(|done| Control::Command(Command::SetStatus { status }, done)).await
     }
 
-    /// Everybody who is here: this node first, once it has told anybody, then the others. Each says how fresh its word is and
-    /// how it was learned.
-    pub async fn get_online_agents(&self) -> Result<Vec<PresenceInfo>, RuntimeError> {
-        self.handle.run()?.inspect(|view| view.node.presence()).await
+    /// Every agent that is here, with its nodes: this node's first, once it has told anybody, then the others. Each node says how
+    /// fresh its word is and how it was learned.
+    pub async fn get_online_agents(&self) -> Result<Vec<OnlineAgent>, RuntimeError> {
+        self.handle.run()?.inspect(|view| view.node.agents_here()).await
     }
 
     /// Who comes and goes from now on.

@@ -8,12 +8,15 @@ use tidings_proto::crypto::Crypto;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
+use tidings_proto::messaging::Delivered;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicCapability};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RuntimeError;
+use super::direct::{DirectMessage, DirectMessages};
 use super::driver::View;
 use super::events::{AgentEvent, Events};
+use super::feed::{Feed, Teller};
 use super::presence::{PresenceEvent, PresenceEvents};
 use crate::large::Large;
 use crate::publisher::Outbox;
@@ -30,10 +33,14 @@ const EVENTS: usize = 1024;
 /// The same of comings and goings: a node that joins hears of everybody at once.
 const PRESENCE_EVENTS: usize = 4096;
 
+/// Direct messages likewise; all that is unread is in the inbox besides.
+const DIRECT: usize = 4096;
+
 /// Where a driver tells what happens.
 pub(crate) struct Told {
-    pub(crate) events: broadcast::Sender<AgentEvent>,
-    pub(crate) presence: broadcast::Sender<PresenceEvent>,
+    pub(crate) events: Teller<AgentEvent>,
+    pub(crate) presence: Teller<PresenceEvent>,
+    pub(crate) direct: Teller<DirectMessage>,
 }
 
 /// Outboxes kept for topics nobody holds a publisher of, so that publishing by name does not make one each time.
@@ -59,6 +66,8 @@ pub(crate) enum Control {
     Reconcile(TopicId, Asked<ReconciliationStats>),
     /// Find an agent.
     Search(Command, Asked<Result<Search, CommandError>>),
+    /// Send a direct message.
+    Send(Command, Asked<Result<Delivered, CommandError>>),
     /// Find the content of a large message.
     Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.
@@ -71,8 +80,9 @@ pub(crate) struct Run {
     /// What contents of private topics are sealed with.
     pub(crate) crypto: Arc<dyn Crypto>,
     pub(crate) work: Arc<Signal>,
-    events: broadcast::WeakSender<AgentEvent>,
-    presence: broadcast::WeakSender<PresenceEvent>,
+    events: Arc<Feed<AgentEvent>>,
+    presence: Arc<Feed<PresenceEvent>>,
+    direct: Arc<Feed<DirectMessage>>,
     controls: mpsc::Sender<Control>,
     ready: Mutex<Vec<Arc<Outbox>>>,
     outboxes: Mutex<BTreeMap<TopicId, Arc<Outbox>>>,
@@ -85,14 +95,16 @@ impl Run {
     /// A run, and its driver's ends: what it is asked, and where it tells what happened.
     pub(crate) fn new(node_id: NodeId, crypto: Arc<dyn Crypto>) -> (Arc<Run>, mpsc::Receiver<Control>, Told) {
         let (controls, receiver) = mpsc::channel(CONTROLS);
-        let events = broadcast::Sender::new(EVENTS);
-        let presence = broadcast::Sender::new(PRESENCE_EVENTS);
+        let (events, tell) = Feed::new(EVENTS);
+        let (presence, tell_presence) = Feed::new(PRESENCE_EVENTS);
+        let (direct, tell_direct) = Feed::new(DIRECT);
         let run = Run {
             node_id,
             crypto,
             work: Arc::default(),
-            events: events.downgrade(),
-            presence: presence.downgrade(),
+            events,
+            presence,
+            direct,
             controls,
             ready: Mutex::default(),
             outboxes: Mutex::default(),
@@ -100,7 +112,7 @@ impl Run {
             stop: false.into(),
             ended: watch::Sender::new(false),
         };
-        (Arc::new(run), receiver, Told { events, presence })
+        (Arc::new(run), receiver, Told { events: tell, presence: tell_presence, direct: tell_direct })
     }
 
     /// Asks the driver for something.
@@ -136,14 +148,17 @@ impl Run {
 
     /// What happens from now on.
     pub(crate) fn events(&self) -> Result<Events, RuntimeError> {
-        let events = self.events.upgrade().ok_or(RuntimeError::Stopped)?;
-        Ok(Events::new(events.subscribe()))
+        self.events.listen().map(Events::new).ok_or(RuntimeError::Stopped)
+    }
+
+    /// Direct messages from now on.
+    pub(crate) fn direct_messages(&self) -> Result<DirectMessages, RuntimeError> {
+        self.direct.listen().map(DirectMessages::new).ok_or(RuntimeError::Stopped)
     }
 
     /// Who comes and goes from now on.
     pub(crate) fn presence_events(&self) -> Result<PresenceEvents, RuntimeError> {
-        let presence = self.presence.upgrade().ok_or(RuntimeError::Stopped)?;
-        Ok(PresenceEvents::new(presence.subscribe()))
+        self.presence.listen().map(PresenceEvents::new).ok_or(RuntimeError::Stopped)
     }
 
     /// The way out for a topic.

@@ -1,0 +1,298 @@
+//! What others have to say to this node: checked, opened, written down, and only then shown and receipted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use minicbor::{Decode, Encode};
+
+use super::inbox::{self, EnvelopeId, Received};
+use super::session::{Chain, Opening};
+use super::{Messaging, OURS};
+use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId};
+use crate::io::{Event, Output, Reply, StoreTicket, Ticket};
+use crate::layer::Cx;
+use crate::membership::Tokens;
+use crate::time::Span;
+use crate::wire::{CloseSession, Envelopes, Message, OpenSession, Receipt};
+
+/// Senders whose numbers are kept; the one heard longest ago goes, and nobody older is heard any more.
+const MAX_SEEN: usize = 16_384;
+/// With what keeping them takes, sessions among them.
+pub(super) const BYTES: usize = MAX_SEEN * 512;
+/// Sessions that one link may open: so many, and one more each interval (a guess; honest ones open one an hour).
+const OPENS: (u32, Span) = (16, Span::from_secs(1));
+
+const UNKNOWN: u8 = 1;
+const OLD: u8 = 2;
+const NOT_PROVEN: u8 = 3;
+const NO_PREKEY: u8 = 4;
+const FULL: u8 = 5;
+const NO_AGENT: u8 = 6;
+
+/// What is remembered of a sender, also across restarts.
+#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[cbor(map)]
+struct Seen {
+    #[n(0)]
+    epoch: u64,
+    /// The first number that has not come.
+    #[n(1)]
+    next: u64,
+    /// When its last session was opened, by its clock.
+    #[n(2)]
+    at_ms: u64,
+}
+
+struct Session {
+    id: u64,
+    chain: Chain,
+    agent: AgentId,
+}
+
+/// Those who have something to say.
+#[derive(Default)]
+pub(super) struct Senders {
+    seen: BTreeMap<NodeId, Seen>,
+    /// By when they were heard last.
+    by_age: BTreeSet<(u64, NodeId)>,
+    /// No session opened before this is believed: who was forgotten may have had one.
+    floor_ms: u64,
+    sessions: BTreeMap<NodeId, Session>,
+    may_open: BTreeMap<NodeId, Tokens>,
+    /// Being written: what is shown then, and whose receipt is due.
+    writing: BTreeMap<StoreTicket, (NodeId, Vec<Received>, Option<Ticket>)>,
+    due: BTreeSet<NodeId>,
+    tickets: u64,
+    loaded: bool,
+}
+
+const SEEN: &[u8] = b"direct/seen/";
+const PREFIX: &[u8] = b"direct/";
+const LOAD: StoreTicket = StoreTicket(OURS);
+
+fn seen_key(of: &NodeId) -> Bytes {
+    [SEEN, of.as_bytes()].concat().into()
+}
+
+impl Senders {
+    pub(super) fn link_lost(&mut self, peer: &NodeId) {
+        self.sessions.remove(peer);
+        self.may_open.remove(peer);
+    }
+
+    /// Remembers it. Returns who was forgotten for it.
+    fn note(&mut self, of: NodeId, seen: Seen) -> Option<NodeId> {
+        if let Some(old) = self.seen.insert(of, seen) {
+            self.by_age.remove(&(old.at_ms, of));
+        }
+        self.by_age.insert((seen.at_ms, of));
+        if self.seen.len() <= MAX_SEEN {
+            return None;
+        }
+        let (at_ms, gone) = self.by_age.pop_first()?;
+        self.floor_ms = self.floor_ms.max(at_ms);
+        self.seen.remove(&gone);
+        self.sessions.remove(&gone);
+        Some(gone)
+    }
+}
+
+impl Messaging {
+    /// Asks for what was written.
+    pub(crate) fn begin(&mut self, cx: &mut Cx<'_>) {
+        cx.output(Output::Load { ticket: LOAD, prefix: Bytes::from_static(PREFIX) });
+    }
+
+    /// What was written is here. A record that makes no sense is counted and passed over.
+    pub(crate) fn on_loaded(&mut self, cx: &mut Cx<'_>, result: Result<Vec<(Bytes, Bytes)>, crate::io::StoreError>) {
+        self.senders.loaded = true;
+        let records = match result {
+            Ok(records) => records,
+            Err(error) => {
+                // Whatever was opened before is not known to be new.
+                self.senders.floor_ms = cx.now.wall.0;
+                return super::storage_failed(cx, error);
+            }
+        };
+        for (name, value) in records {
+            let node = name.strip_prefix(SEEN).and_then(|n| n.try_into().ok()).map(NodeId);
+            let good = match (node, minicbor::decode::<Seen>(&value)) {
+                (Some(node), Ok(seen)) => {
+                    self.senders.note(node, seen);
+                    true
+                }
+                (Some(_), Err(_)) => false,
+                (None, _) => self.inbox.recall(&name, &value),
+            };
+            if !good {
+                super::storage_failed(cx, crate::io::StoreError("a record of direct messages makes no sense".into()));
+            }
+        }
+        let unread: Vec<Received> = self.inbox.all().cloned().collect();
+        for r in unread {
+            cx.event(Event::Direct(Box::new(r)));
+        }
+    }
+
+    pub(super) fn on_open(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &OpenSession, payload: &[u8]) {
+        self.senders.sessions.remove(&from);
+        let (most, every) = OPENS;
+        let now = cx.now;
+        let tokens = self.senders.may_open.entry(from).or_insert_with(|| Tokens::new(most, every, now.mono));
+        if self.left || !self.senders.loaded || !tokens.take(now.mono) {
+            cx.counters.sessions_limited += 1;
+            return;
+        }
+        match self.take_session(cx, from, m, payload) {
+            Ok(session) => {
+                self.senders.sessions.insert(from, session);
+                cx.counters.sessions_taken += 1;
+            }
+            Err(why) => {
+                cx.counters.sessions_refused += 1;
+                let seen = self.senders.seen.get(&from);
+                let (at_ms, epoch) = seen.map_or((self.senders.floor_ms, 0), |s| (s.at_ms, s.epoch));
+                cx.send(from, CloseSession { session: m.session, why, at_ms, epoch });
+            }
+        }
+    }
+
+    fn take_session(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &OpenSession, payload: &[u8]) -> Result<Session, u8> {
+        let wall = cx.now.wall;
+        if cx.agents.own_certificate().is_none() || m.to != cx.me {
+            return Err(NO_AGENT);
+        }
+        let seen = self.senders.seen.get(&from).copied();
+        // A sender's clock that was set back is as late as its last session for a while.
+        let old = seen.map_or(m.at_ms <= self.senders.floor_ms, |s| m.at_ms <= s.at_ms || (m.epoch < s.epoch));
+        if old || m.at_ms > wall.0.saturating_add(CLOCKS_MS) || m.epoch > m.at_ms {
+            return Err(OLD);
+        }
+        let opening = Opening::parse(payload).filter(|o| o.certificate.len() <= MAX_CERTIFICATE).ok_or(NOT_PROVEN)?;
+        if !opening.is_of(&self.key, cx.crypto, &from, m) {
+            return Err(NOT_PROVEN);
+        }
+        if !cx.certificates.knows(m.certificate) {
+            // What is wrong with it shows below.
+            let _ = cx.certificates.admit(&Bytes::copy_from_slice(opening.certificate), wall, cx.crypto);
+        }
+        let Some(Ok(agent)) = cx.certificates.agent(m.certificate, &from, wall) else { return Err(NOT_PROVEN) };
+        let secret = cx.agents.prekey_secret(m.prekey).ok_or(NO_PREKEY)?;
+        let chain = opening.chain(cx.crypto, &from, m, secret).ok_or(NO_PREKEY)?;
+        let next = seen.filter(|s| s.epoch == m.epoch).map_or(1, |s| s.next);
+        let gone = self.senders.note(from, Seen { epoch: m.epoch, next, at_ms: m.at_ms });
+        if let Some(gone) = gone {
+            let ticket = self.ticket();
+            self.senders.writing.insert(ticket, (from, Vec::new(), None));
+            cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
+        }
+        Ok(Session { id: m.session, chain, agent })
+    }
+
+    pub(super) fn on_envelopes(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Envelopes, payload: &[u8]) {
+        let close = |cx: &mut Cx<'_>, why| {
+            cx.send(from, CloseSession { session: m.session, why, at_ms: 0, epoch: 0 });
+        };
+        let Some(s) = self.senders.sessions.get_mut(&from).filter(|s| s.id == m.session) else {
+            cx.counters.envelopes_refused += 1;
+            return close(cx, UNKNOWN);
+        };
+        if m.frame != s.chain.frame {
+            cx.counters.envelopes_refused += 1;
+            self.senders.sessions.remove(&from);
+            return close(cx, UNKNOWN);
+        }
+        let Some(envelopes) = s.chain.open(&self.key, cx.crypto, &from, m, payload) else {
+            cx.counters.envelopes_forged += 1;
+            self.senders.sessions.remove(&from);
+            return close(cx, UNKNOWN);
+        };
+        let agent = s.agent;
+        let Some(mut seen) = self.senders.seen.get(&from).copied() else { return };
+        let bytes = envelopes.iter().map(|e| e.body.len()).sum();
+        if !self.inbox.has_room(envelopes.len(), bytes) {
+            cx.counters.inbox_full += 1;
+            self.senders.sessions.remove(&from);
+            return close(cx, FULL);
+        }
+        let (mut records, mut shown) = (Vec::new(), Vec::new());
+        for (number, e) in (m.first..).zip(envelopes) {
+            if number < seen.next {
+                cx.counters.envelopes_duplicate += 1;
+                continue;
+            }
+            seen.next = number.saturating_add(1);
+            if e.kind != 0 {
+                cx.counters.envelopes_unknown += 1;
+                continue;
+            }
+            let r = Received {
+                id: EnvelopeId::of(&from, &cx.me, seen.epoch, number),
+                from,
+                agent,
+                at_ms: e.at_ms,
+                received_ms: cx.now.wall.0,
+                body: e.body.into(),
+            };
+            records.push(self.inbox.put(r.clone()));
+            shown.push(r);
+        }
+        self.senders.note(from, seen);
+        if let Ok(value) = minicbor::to_vec(seen) {
+            records.push((seen_key(&from), Some(value.into())));
+        }
+        let ticket = self.ticket();
+        self.senders.writing.insert(ticket, (from, shown, None));
+        cx.output(Output::Store { ticket, records });
+    }
+
+    fn ticket(&mut self) -> StoreTicket {
+        self.senders.tickets += 1;
+        StoreTicket(OURS + self.senders.tickets)
+    }
+
+    /// It is on the disk, or there is no disk to be had: now it may be seen.
+    pub(super) fn written(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket) {
+        let Some((from, shown, asked)) = self.senders.writing.remove(&ticket) else { return };
+        cx.counters.direct_received += shown.len() as u64;
+        for r in shown {
+            cx.event(Event::Direct(Box::new(r)));
+        }
+        match asked {
+            Some(ticket) => cx.reply(ticket, Reply::Done),
+            None => drop(self.senders.due.insert(from)),
+        }
+    }
+
+    /// Signs for what came, once a turn and sender.
+    pub(super) fn give_receipts(&mut self, cx: &mut Cx<'_>) -> bool {
+        let due = std::mem::take(&mut self.senders.due);
+        let any = !due.is_empty();
+        for from in due {
+            let Some(s) = self.senders.sessions.get(&from) else { continue };
+            let Some(seen) = self.senders.seen.get(&from) else { continue };
+            // What is still being written has no receipt yet.
+            if self.senders.writing.values().any(|(of, shown, _)| *of == from && !shown.is_empty()) {
+                continue;
+            }
+            let m = Receipt { session: s.id, next: seen.next };
+            let signature = s.chain.sign_receipt(&self.key, cx.crypto, &m);
+            cx.counters.receipts_given += 1;
+            let frame = Message::from(m).frame_with(Bytes::copy_from_slice(&signature));
+            cx.send_frame(from, crate::wire::Lane::Control, frame);
+        }
+        any
+    }
+
+    pub(super) fn read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, ids: &[EnvelopeId]) {
+        let records: Vec<_> = ids.iter().filter_map(|id| self.inbox.take(id)).collect();
+        if records.is_empty() {
+            return cx.reply(ticket, Reply::Done);
+        }
+        let stored = self.ticket();
+        self.senders.writing.insert(stored, (cx.me, Vec::new(), Some(ticket)));
+        cx.output(Output::Store { ticket: stored, records });
+    }
+}
+
+const _: () = assert!(inbox::MAX_BYTES > super::session::MAX_BODY_LEN);

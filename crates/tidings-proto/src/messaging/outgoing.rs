@@ -1,0 +1,366 @@
+//! What this node has to say: numbered, sealed, sent, and sent again until there is a receipt or time is up.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::inbox::EnvelopeId;
+use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_BODY_LEN, MAX_FRAMES};
+use super::{Messaging, tend_soon};
+use crate::identity::{AgentId, NodeId, PeerAddr};
+use crate::io::{CommandError, Overlay, Reply, Ticket};
+use crate::layer::Cx;
+use crate::links::{Claim, Claimed};
+use crate::time::{Span, Time};
+use crate::wire::{CloseSession, Envelopes, Message, OpenSession, Receipt};
+
+/// Peers that something waits for at once.
+const MAX_CONVERSATIONS: usize = 1_024;
+/// Bytes that wait for one peer, and for all.
+const MAX_WAITING_PEER: usize = 4 << 20;
+const MAX_WAITING: usize = 64 << 20;
+/// Messages that wait for one peer.
+const MAX_MESSAGES: usize = 16_384;
+/// What is held for it all, messages and what keeping them takes.
+pub(super) const BYTES: usize = 2 * MAX_WAITING + MAX_CONVERSATIONS * 1_024;
+/// Bytes on their way without a receipt: a part of what the control lane may hold, and 25 MB/s at ten milliseconds.
+const WINDOW: usize = 256 << 10;
+/// How long a message may wait for its receipt before it counts as failed (a guess: longer than a restart).
+const GIVE_UP: Span = Span::from_secs(30);
+/// Without a receipt for so long on a link that is up, a session is begun anew.
+const PATIENCE: Span = Span::from_secs(3);
+/// Between two attempts to reach a peer, the first and at most.
+const AGAIN: Span = Span::from_millis(250);
+const AGAIN_MOST: Span = Span::from_secs(4);
+/// How long a link is kept after the last receipt.
+const IDLE: Span = Span::from_secs(30);
+
+const CLAIM: Claim = Claim { layer: 100, overlay: Overlay::Root };
+
+/// A message is in its receiver's inbox: the receiver has signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// Its id.
+    pub id: EnvelopeId,
+    /// The node that has it.
+    pub node: NodeId,
+    /// Nodes it went through; none on a direct way.
+    pub via: Vec<NodeId>,
+    /// From when it was handed in.
+    pub took: Span,
+}
+
+struct Waiting {
+    number: u64,
+    ticket: Ticket,
+    since: Time,
+    at_ms: u64,
+    body: Bytes,
+}
+
+struct Session {
+    id: u64,
+    chain: Chain,
+    began: Time,
+    /// Up to which number it has carried.
+    sent: u64,
+    /// The first message without a receipt was sent then.
+    waits_since: Time,
+}
+
+/// What this node has to say to one other.
+pub(super) struct Conversation {
+    to: PeerAddr,
+    agent: AgentId,
+    epoch: u64,
+    next: u64,
+    /// Without a receipt, by number.
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// Bytes of those that the session has carried.
+    in_flight: usize,
+    session: Option<Session>,
+    claimed: bool,
+    tries: u32,
+    not_before: Time,
+    /// When the last session was opened, by the clock that the receiver goes by.
+    opened_ms: u64,
+    idle_since: Time,
+}
+
+impl Conversation {
+    fn new(to: PeerAddr, agent: AgentId, epoch: u64, now: Time) -> Conversation {
+        Conversation {
+            to,
+            agent,
+            epoch,
+            next: 1,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            in_flight: 0,
+            session: None,
+            claimed: false,
+            tries: 0,
+            not_before: now,
+            opened_ms: 0,
+            idle_since: now,
+        }
+    }
+
+    /// What has no receipt is to be sent again, in another session.
+    fn start_over(&mut self, now: Time) {
+        self.session = None;
+        self.in_flight = 0;
+        let wait = Span((AGAIN.0 << self.tries.min(8)).min(AGAIN_MOST.0));
+        self.tries = self.tries.saturating_add(1);
+        self.not_before = now + wait;
+    }
+}
+
+impl Messaging {
+    pub(super) fn send(&mut self, cx: &mut Cx<'_>, ticket: Ticket, to: PeerAddr, agent: AgentId, body: Bytes) {
+        let refused = |cx: &mut Cx<'_>, why| cx.reply(ticket, Reply::Refused(why));
+        let size = body.len();
+        if self.left {
+            return refused(cx, CommandError::Leaving);
+        }
+        if size > MAX_BODY_LEN {
+            return refused(cx, CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
+        }
+        if to.id == cx.me {
+            return refused(cx, CommandError::ToOneself);
+        }
+        if cx.agents.own_certificate().is_none() {
+            return refused(cx, CommandError::NoAgent);
+        }
+        if prekey(cx, &agent, &to.id).is_none() {
+            return refused(cx, CommandError::NoCertificate);
+        }
+        let waits = self.conversations.get(&to.id).map_or((0, 0), |c| (c.bytes, c.waiting.len()));
+        let full = waits.0 + size > MAX_WAITING_PEER || waits.1 >= MAX_MESSAGES || self.waiting + size > MAX_WAITING;
+        if full {
+            return refused(cx, CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
+        }
+        let now = cx.now.mono;
+        if !self.conversations.contains_key(&to.id) && self.conversations.len() >= MAX_CONVERSATIONS {
+            return refused(cx, CommandError::TooManyQueries { limit: MAX_CONVERSATIONS });
+        }
+        let epoch = cx.now.wall.0;
+        let c = self.conversations.entry(to.id).or_insert_with(|| Conversation::new(to.clone(), agent, epoch, now));
+        (c.to, c.agent) = (to, agent);
+        let number = c.next;
+        c.next += 1;
+        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, body });
+        c.bytes += size;
+        self.waiting += size;
+        tend_soon(cx);
+    }
+
+    /// Sends what waits, one frame a peer. Returns whether there was anything.
+    pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
+        let mut any = self.give_receipts(cx);
+        let due: Vec<NodeId> = self
+            .conversations
+            .iter()
+            .filter(|(_, c)| {
+                let sent = c.session.as_ref().map_or(0, |s| s.sent);
+                c.waiting.back().is_some_and(|w| w.number > sent) && c.in_flight < WINDOW && cx.now.mono >= c.not_before
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for peer in due {
+            any |= self.say(cx, peer);
+        }
+        any
+    }
+
+    fn say(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
+        let now = cx.now.mono;
+        let Some(c) = self.conversations.get_mut(&peer) else { return false };
+        let worn = |s: &Session| s.chain.frame >= MAX_FRAMES || now.since(s.began) >= MAX_AGE;
+        if c.session.as_ref().is_some_and(worn) && c.in_flight == 0 {
+            c.session = None;
+        }
+        if c.session.is_none() && !open(&self.key, &mut self.rng, cx, c) {
+            c.start_over(now);
+            return false;
+        }
+        let Some(s) = &mut c.session else { return false };
+        let fresh = c.waiting.iter().skip_while(|w| w.number <= s.sent);
+        let (mut taken, mut size, mut first) = (Vec::new(), 0, 0);
+        for w in fresh {
+            let len = Envelope::len(w.body.len());
+            if !taken.is_empty() && (size + len > FULL || c.in_flight + size >= WINDOW) {
+                break;
+            }
+            if taken.is_empty() {
+                first = w.number;
+            } else if w.number != first + taken.len() as u64 {
+                break;
+            }
+            size += len;
+            taken.push(Envelope { kind: 0, at_ms: w.at_ms, body: w.body.to_vec() });
+        }
+        let Ok(plain) = minicbor::to_vec(&taken) else { return false };
+        let m = Envelopes { session: s.id, frame: s.chain.frame, first };
+        let payload = s.chain.seal(&self.key, cx.crypto, &m, &plain);
+        let frame = Message::from(m).frame_with(payload);
+        if matches!(cx.claim_saying(&c.to, CLAIM, Some(frame)), Claimed::Full | Claimed::NoAddress) {
+            c.start_over(now);
+            return false;
+        }
+        if c.in_flight == 0 {
+            s.waits_since = now;
+        }
+        s.sent = first + taken.len() as u64 - 1;
+        c.in_flight += size;
+        cx.counters.direct_frames_sent += 1;
+        cx.counters.direct_sent += taken.len() as u64;
+        true
+    }
+
+    pub(super) fn on_receipt(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Receipt, signature: &[u8]) {
+        let now = cx.now.mono;
+        let Some(c) = self.conversations.get_mut(&from) else {
+            cx.counters.receipts_refused += 1;
+            return;
+        };
+        let Some(s) = c.session.as_mut().filter(|s| s.id == m.session && m.next <= s.sent + 1) else {
+            cx.counters.receipts_refused += 1;
+            return;
+        };
+        if !s.chain.proves_receipt(&self.key, cx.crypto, &from, m, signature) {
+            cx.counters.receipts_refused += 1;
+            return;
+        }
+        s.waits_since = now;
+        c.tries = 0;
+        c.idle_since = now;
+        while c.waiting.front().is_some_and(|w| w.number < m.next) {
+            let Some(w) = c.waiting.pop_front() else { break };
+            c.bytes -= w.body.len();
+            self.waiting -= w.body.len();
+            c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
+            let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
+            let delivered = Delivered { id, node: from, via: Vec::new(), took: now.since(w.since) };
+            cx.counters.direct_delivered += 1;
+            cx.reply(w.ticket, Reply::Delivered(delivered));
+        }
+    }
+
+    /// The receiver takes nothing more in this session.
+    pub(super) fn on_close(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &CloseSession) {
+        let now = cx.now.mono;
+        let c = self.conversations.get_mut(&from);
+        let Some(c) = c.filter(|c| c.session.as_ref().is_some_and(|s| s.id == m.session)) else { return };
+        cx.counters.sessions_closed += 1;
+        c.start_over(now);
+        // This node's clock was set back since it said something there.
+        c.opened_ms = c.opened_ms.max(m.at_ms);
+        if c.epoch < m.epoch {
+            c.epoch = m.epoch.saturating_add(1);
+        }
+        let why = match m.why {
+            3 => CommandError::NotProven,
+            5 => CommandError::InboxFull,
+            6 => CommandError::NotAnAgent,
+            _ => return tend_soon(cx),
+        };
+        self.fail(cx, from, |_| true, &why);
+    }
+
+    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
+        let now = cx.now.mono;
+        let Some(c) = self.conversations.get_mut(peer) else { return };
+        c.claimed = false;
+        c.start_over(now);
+        tend_soon(cx);
+    }
+
+    /// Those of one peer's messages that this is so of have failed.
+    fn fail(&mut self, cx: &mut Cx<'_>, peer: NodeId, which: impl Fn(&Waiting) -> bool, why: &CommandError) {
+        let Some(c) = self.conversations.get_mut(&peer) else { return };
+        while c.waiting.front().is_some_and(&which) {
+            let Some(w) = c.waiting.pop_front() else { break };
+            c.bytes -= w.body.len();
+            self.waiting -= w.body.len();
+            if c.session.as_ref().is_some_and(|s| s.sent >= w.number) {
+                c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
+            }
+            cx.counters.direct_failed += 1;
+            cx.reply(w.ticket, Reply::Refused(why.clone()));
+        }
+    }
+
+    pub(super) fn tend(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        for peer in self.conversations.keys().copied().collect::<Vec<_>>() {
+            self.fail(cx, peer, |w| now.since(w.since) >= GIVE_UP, &CommandError::NoReceipt);
+            let Some(c) = self.conversations.get_mut(&peer) else { continue };
+            let silent = c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= PATIENCE);
+            if c.in_flight > 0 && silent {
+                c.start_over(now);
+            }
+            if c.waiting.is_empty() && c.claimed && now.since(c.idle_since) >= IDLE {
+                c.claimed = false;
+                c.session = None;
+                cx.release(peer, CLAIM);
+            }
+        }
+        // The numbers of who is written to again go on where they were while this is kept.
+        let many = self.conversations.len() > MAX_CONVERSATIONS / 2;
+        self.conversations.retain(|_, c| !c.waiting.is_empty() || c.claimed || !many);
+        if self.conversations.values().any(|c| !c.waiting.is_empty() || c.claimed) {
+            tend_soon(cx);
+        }
+    }
+
+    pub(super) fn leave(&mut self, cx: &mut Cx<'_>) {
+        self.left = true;
+        for peer in self.conversations.keys().copied().collect::<Vec<_>>() {
+            self.fail(cx, peer, |_| true, &CommandError::Leaving);
+        }
+    }
+}
+
+/// The newest prekey of a node of an agent, and its number.
+fn prekey(cx: &Cx<'_>, agent: &AgentId, node: &NodeId) -> Option<(u64, Vec<u8>)> {
+    let of = cx.certificates.nodes(agent, cx.now.wall);
+    let (_, id) = of.into_iter().find(|(n, _)| n == node)?;
+    let certificate = cx.certificates.certificate(id, cx.now.wall)?;
+    let newest = certificate.statement().prekeys.last()?;
+    Some((newest.id, newest.key.clone()))
+}
+
+fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut Conversation) -> bool {
+    let now = cx.now.mono;
+    let Some((own, certificate)) = cx.agents.own_certificate().cloned() else { return false };
+    let Some((prekey, key)) = prekey(cx, &c.agent, &c.to.id) else { return false };
+    let mut random = || {
+        let mut bytes = [0; 32];
+        bytes.chunks_mut(8).for_each(|b| b.copy_from_slice(&rng.next_u64().to_le_bytes()));
+        bytes
+    };
+    let (root, seed) = (random(), random());
+    let m = OpenSession {
+        session: rng.next_u64(),
+        to: c.to.id,
+        certificate: own.into(),
+        prekey,
+        epoch: c.epoch,
+        at_ms: cx.now.wall.0.max(c.opened_ms.saturating_add(1)),
+    };
+    c.opened_ms = m.at_ms;
+    let begun = session::begin(network, cx.crypto, &m, &key, &certificate, (&root, &seed));
+    let Some((chain, payload)) = begun else { return false };
+    let id = m.session;
+    let claimed = cx.claim_saying(&c.to, CLAIM, Some(Message::from(m).frame_with(payload)));
+    if matches!(claimed, Claimed::Full | Claimed::NoAddress) {
+        return false;
+    }
+    c.claimed = true;
+    let sent = c.waiting.front().map_or(0, |w| w.number - 1);
+    c.session = Some(Session { id, chain, began: now, sent, waits_since: now });
+    cx.counters.sessions_opened += 1;
+    true
+}

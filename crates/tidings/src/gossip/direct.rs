@@ -1,0 +1,171 @@
+//! The handle on direct messages.
+
+use bytes::Bytes;
+use serde::{Serialize, Serializer};
+use tidings_proto::identity::{AgentId, NodeId, PeerAddr};
+use tidings_proto::io::{Command, CommandError};
+use tidings_proto::messaging::{EnvelopeId, Received};
+use tokio::sync::broadcast;
+
+use super::handle::RuntimeHandle;
+use super::run::Control;
+use super::runtime::RuntimeError;
+
+pub use tidings_proto::messaging::MAX_BODY_LEN as MAX_DIRECT;
+
+/// Why a direct message was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Nobody knows where the agent is.
+    #[error("the agent was not found: is it up, in this network, and not hidden?")]
+    NotFound,
+    /// The node refused, or the receiver did, or there was no receipt.
+    #[error(transparent)]
+    Refused(#[from] CommandError),
+    /// The node is not running, or stopped meanwhile.
+    #[error("the node is not running")]
+    Stopped,
+}
+
+impl From<RuntimeError> for SendError {
+    fn from(error: RuntimeError) -> SendError {
+        match error {
+            RuntimeError::Refused(why) => SendError::Refused(why),
+            _ => SendError::Stopped,
+        }
+    }
+}
+
+/// A message is in its receiver's inbox, on its disk: the receiver has signed that.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Its id.
+    #[serde(serialize_with = "text")]
+    pub id: EnvelopeId,
+    /// The node of the agent that has it.
+    #[serde(serialize_with = "text")]
+    pub node: NodeId,
+    /// The nodes it went through; none on a direct way.
+    #[serde(serialize_with = "texts")]
+    pub via: Vec<NodeId>,
+    /// From when it was handed in until the receipt.
+    pub took_ms: f64,
+}
+
+/// A direct message that came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DirectMessage {
+    /// Its id.
+    #[serde(serialize_with = "text")]
+    pub id: EnvelopeId,
+    /// The agent that sent it: proven.
+    #[serde(serialize_with = "text")]
+    pub agent: AgentId,
+    /// The node it sent it from.
+    #[serde(serialize_with = "text")]
+    pub node: NodeId,
+    /// When it was sent, by the sender's clock, in milliseconds since 1970.
+    pub at: u64,
+    /// When it came, by this node's.
+    pub received_at: u64,
+    /// What was sent.
+    #[serde(skip)]
+    pub payload: Bytes,
+}
+
+fn text<T: std::fmt::Display, S: Serializer>(value: &T, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(value)
+}
+
+fn texts<S: Serializer>(value: &[NodeId], s: S) -> Result<S::Ok, S::Error> {
+    s.collect_seq(value.iter().map(ToString::to_string))
+}
+
+impl DirectMessage {
+    pub(crate) fn of(r: &Received) -> DirectMessage {
+        DirectMessage {
+            id: r.id,
+            agent: r.agent,
+            node: r.from,
+            at: r.at_ms,
+            received_at: r.received_ms,
+            payload: r.body.clone(),
+        }
+    }
+}
+
+/// Direct messages from now on.
+pub struct DirectMessages {
+    events: broadcast::Receiver<DirectMessage>,
+}
+
+impl DirectMessages {
+    pub(crate) fn new(events: broadcast::Receiver<DirectMessage>) -> DirectMessages {
+        DirectMessages { events }
+    }
+
+    /// The next one; `None` when the node has stopped. Who reads too slowly misses some here: all that is unread is in
+    /// [`MessagingManager::inbox`].
+    pub async fn recv(&mut self) -> Option<DirectMessage> {
+        loop {
+            match self.events.recv().await {
+                Ok(message) => return Some(message),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Messages from one agent to another, sealed end to end.
+#[derive(Clone)]
+pub struct MessagingManager {
+    handle: RuntimeHandle,
+}
+
+impl MessagingManager {
+    pub(crate) fn new(handle: RuntimeHandle) -> MessagingManager {
+        MessagingManager { handle }
+    }
+
+    /// Sends up to [`MAX_DIRECT`] bytes to an agent and waits for the receipt, for some 30 s to each of its nodes at most: the
+    /// first node that takes it has it, the one heard of last first.
+    pub async fn send(&self, agent: AgentId, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
+        let payload = payload.into();
+        let found = self.handle.find_agent(agent).await?.ok_or(SendError::NotFound)?;
+        let mut last = SendError::NotFound;
+        for node in found {
+            match self.send_to(node.peer_addr(), agent, payload.clone()).await {
+                Ok(sent) => return Ok(sent),
+                Err(why) => last = why,
+            }
+        }
+        Err(last)
+    }
+
+    /// The same to one node of an agent, which was found before.
+    pub async fn send_to(&self, to: PeerAddr, agent: AgentId, body: impl Into<Bytes>) -> Result<Sent, SendError> {
+        let command = Command::SendDirect { to, agent, body: body.into() };
+        let asked = self.handle.run()?.ask_for(|asked| Control::Send(command, asked)).await?;
+        let d = asked?;
+        Ok(Sent { id: d.id, node: d.node, via: d.via, took_ms: d.took.0 as f64 / 1_000.0 })
+    }
+
+    /// What came and was not said to be read, in the order it came; it is on the disk until then.
+    pub async fn inbox(&self) -> Result<Vec<DirectMessage>, RuntimeError> {
+        self.handle.run()?.inspect(|view| view.node.inbox().map(DirectMessage::of).collect()).await
+    }
+
+    /// These were read: the inbox keeps them no longer. What is not there is passed over.
+    pub async fn mark_read(&self, ids: Vec<EnvelopeId>) -> Result<(), RuntimeError> {
+        self.handle.run()?.command(|done| Control::Command(Command::ReadDirect { ids }, done)).await
+    }
+
+    /// What comes from now on.
+    pub fn subscribe(&self) -> Result<DirectMessages, RuntimeError> {
+        self.handle.run()?.direct_messages()
+    }
+}
