@@ -135,6 +135,20 @@ impl Client {
         self.send(self.request(Method::GET, self.url(&format!("/v1/contents/{id}")))).await
     }
 
+    /// Lets an agent publish on a topic for so long.
+    pub(crate) async fn grant(&self, topic: &str, agent: &str, life: std::time::Duration) -> Result<Value, CliError> {
+        let url = self.topic_url(topic, "capabilities")?;
+        let for_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
+        let body = serde_json::json!({ "agent": agent, "for_ms": for_ms }).to_string();
+        let request = self.request(Method::POST, url).header(reqwest::header::CONTENT_TYPE, "application/json");
+        self.value(request.body(body)).await
+    }
+
+    /// Keeps a capability.
+    pub(crate) async fn accept(&self, capability: &str) -> Result<Value, CliError> {
+        self.value(self.request(Method::POST, self.url("/v1/capabilities")).body(capability.to_owned())).await
+    }
+
     /// Sends a direct message and waits for its receipt.
     pub(crate) async fn send_direct(&self, agent: &str, body: Vec<u8>) -> Result<Value, CliError> {
         let mut url = self.url("/v1/agents");

@@ -9,7 +9,6 @@ use crate::error::CliError;
 use crate::names::{Book, shown};
 use crate::out::{self, Paint};
 use serde_json::{Value, json};
-use tidings::{TopicTicket, TopicTicketError};
 
 /// How long a node may take to be gone after it was asked to stop; it says goodbye within a second.
 const DOWN_DEADLINE: Duration = Duration::from_secs(10);
@@ -18,14 +17,6 @@ const DOWN_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) async fn ticket(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let answer = Client::open(args)?.get("/v1/ticket").await?;
     if json { out::json(&answer) } else { out::line(&text(&answer["ticket"])) }
-}
-
-/// `tidings topic`.
-pub(crate) fn topic(name: &str, json: bool) -> Result<(), CliError> {
-    let wrong = |error: TopicTicketError| CliError::Usage(error.to_string());
-    let ticket = TopicTicket::generate(name).map_err(wrong)?;
-    let (text, id) = (ticket.to_string(), ticket.id().map_err(|error| wrong(error.into()))?);
-    if json { out::json(&json!({ "topic": name, "ticket": text, "id": id.to_string() })) } else { out::line(&text) }
 }
 
 /// `tidings peers`.

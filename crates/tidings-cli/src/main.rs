@@ -12,6 +12,7 @@ mod find;
 mod id;
 mod names;
 mod out;
+mod policy;
 mod presence;
 mod rundir;
 mod save;
@@ -67,7 +68,9 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Up(args) => up::run(args, json).await,
             Command::Id(args) => id::run(args, json).await,
             Command::Name(args) => names::run(args, json).await,
-            Command::Topic(args) => commands::topic(&args.name, json),
+            Command::Topic(args) => policy::topic(args, json),
+            Command::Grant(args) => policy::grant(args, json).await,
+            Command::Accept(args) => policy::accept(args, json).await,
             Command::Ticket(args) => commands::ticket(args, json).await,
             Command::Send(args) => direct::send(args, json).await,
             Command::Inbox(args) => direct::inbox(args, json).await,

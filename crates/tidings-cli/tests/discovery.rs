@@ -154,9 +154,38 @@ fn all_hear_each_other_on_a_topic_by_its_name() {
 }
 
 #[test]
+fn all_send_each_other_messages_by_agent_and_each_comes_once() {
+    let mut five = Five::up("secret:sent");
+    for (n, by) in five.nodes.iter().enumerate() {
+        for of in five.nodes.iter().filter(|of| of.ready != by.ready) {
+            let agent = text(&of.ready["agent_id"]);
+            until("found", || find(by, &agent, "any"));
+            let sent = by.ask(&["send", &agent, &format!("from {n}"), "--json"]).json();
+            assert_eq!((&sent["node"], &sent["status"]), (&of.ready["node_id"], &"delivered".into()));
+        }
+    }
+    // One is killed before it has read anything: it is on its disk.
+    let killed = five.nodes.pop().unwrap();
+    let agent = text(&killed.ready["agent_id"]);
+    let dir = killed.kill();
+    five.nodes.push(Node::up(&dir, &["--network", "secret:sent"]));
+    assert_eq!(text(&five.nodes[4].ready["agent_id"]), agent);
+    for (n, node) in five.nodes.iter().enumerate() {
+        let lines = node.ask(&["inbox", "--json"]);
+        let messages: Vec<Value> = lines.stdout.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let texts: BTreeSet<String> = messages.iter().map(|m| text(&m["text"])).collect();
+        let expected: BTreeSet<String> =
+            (0..5).filter(|other| *other != n).map(|other| format!("from {other}")).collect();
+        assert_eq!((texts, messages.len()), (expected, 4));
+        assert!(messages.iter().all(|m| five.ids("agent_id").contains(m["agent"].as_str().unwrap())));
+        assert_eq!(node.ask(&["inbox", "--json"]).stdout, "", "read is read");
+    }
+}
+
+#[test]
 fn an_id_that_is_none_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let node = Node::up(&parent.path().join("0"), &["--network", "secret:none"]);
     let error = node.ask(&["find", "nobody"]);
-    assert!(error.error().contains("\"nobody\" is no agent's id"), "{error:?}");
+    assert!(error.error().contains("there is no agent \"nobody\""), "{error:?}");
 }

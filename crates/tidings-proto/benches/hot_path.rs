@@ -72,6 +72,7 @@ impl Author {
             apart_ms: None,
             large: None,
             certificate: None,
+            capability: None,
         }
     }
 

@@ -77,6 +77,26 @@ counters! {
     batches_pulled,
     /// Batches with a wrong signature.
     batches_forged,
+    /// Batches whose authors may not publish on their topics.
+    batches_unauthorised,
+    /// Batches that had to wait until it was known whether their authors may.
+    batches_unproven,
+    /// Those that came when too many waited, or waited too long.
+    batches_unproven_shed,
+    /// Questions for capabilities sent.
+    capabilities_asked,
+    /// Capabilities verified.
+    capabilities_verified,
+    /// Capabilities that are none, are forged, or do not hold where they were named.
+    capabilities_refused,
+    /// Capabilities from peers that were not asked.
+    capabilities_unexpected,
+    /// Capabilities sent to those who asked.
+    capabilities_served,
+    /// Capabilities others asked for that are not here.
+    capabilities_not_held,
+    /// Capabilities not given because a neighbour asked for too many.
+    capabilities_limited,
     /// Batches on a private topic that its secret does not open.
     batches_sealed,
     /// Batches not in the format.

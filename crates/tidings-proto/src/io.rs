@@ -1,5 +1,7 @@
 //! What a driver hands in and what it carries out.
 
+mod refusal;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,9 +13,11 @@ use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::messaging::{Delivered, EnvelopeId, Received};
 use crate::presence::PresenceEvent;
-use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicSecret};
-use crate::time::Span;
+use crate::pubsub::{Delivery, HistoryQuery, ReconciliationStats, TopicCapability, TopicTerms};
+use crate::time::{Span, UnixMillis};
 use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
+
+pub use refusal::CommandError;
 
 /// Names one command of the driver, so that its answer can be told apart. The driver chooses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,12 +194,29 @@ pub enum Command {
         /// Whether.
         keep: bool,
     },
-    /// Open what comes on a private topic from now on, until the topic is left. Before it is subscribed.
+    /// Open what comes on a private topic, and hold its authors to its policy, until the topic is left. Before it is
+    /// subscribed.
     Unlock {
-        /// Which; its id is [`TopicSecret::topic`].
+        /// Which; its id is [`TopicTerms::topic`].
         topic: TopicId,
-        /// Its secret.
-        secret: TopicSecret,
+        /// What its ticket says.
+        terms: TopicTerms,
+    },
+    /// Keep a capability that this node's agent was given, and publish by it.
+    AcceptCapability {
+        /// Its bytes.
+        capability: Bytes,
+    },
+    /// Issue a capability as this node's agent, which is the topic's owner; answered by [`Reply::Capability`].
+    IssueCapability {
+        /// To publish on which topic.
+        topic: TopicId,
+        /// Its owner, by its policy.
+        owner: AgentId,
+        /// To whom.
+        agent: AgentId,
+        /// Until when it holds: at most [`crate::identity::MAX_LIFE_MS`] from now.
+        expires: UnixMillis,
     },
     /// Certify that another of this agent's nodes speaks for it no longer, for good.
     RevokeNode {
@@ -268,8 +289,8 @@ pub struct Outgoing {
     pub headers: Bytes,
     /// Of a large message, its content; the payload is then the content's manifest. See [`Outgoing::large`].
     pub content: Option<Arc<Content>>,
-    /// Of a private topic, its secret.
-    pub secret: Option<TopicSecret>,
+    /// Of a topic that has more than a name, the rest of its ticket.
+    pub terms: TopicTerms,
 }
 
 /// The answer to a [`Command`].
@@ -287,6 +308,8 @@ pub enum Reply {
     Delivered(Delivered),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
+    /// A capability that was issued.
+    Capability(TopicCapability),
     /// The command was refused; nothing changed.
     Refused(CommandError),
 }
@@ -302,111 +325,6 @@ pub struct Published {
     pub seq: u64,
     /// How many neighbours took it: those it was sent to at once, not those it was announced to.
     pub neighbors: usize,
-}
-
-/// Why a command was refused. Nothing changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CommandError {
-    /// The payload is longer than a message may be.
-    #[error("the payload has {size} bytes, the limit is {limit}: split it, or send it as a file elsewhere")]
-    PayloadTooLarge {
-        /// Its length.
-        size: usize,
-        /// The longest allowed.
-        limit: usize,
-    },
-    /// The headers are longer than they may be.
-    #[error("the message's headers have {size} bytes, the limit is {limit}")]
-    HeadersTooLarge {
-        /// Their length.
-        size: usize,
-        /// The longest allowed.
-        limit: usize,
-    },
-    /// Too much waits to be sent on this topic.
-    #[error(
-        "{waiting} bytes wait to be published on this topic, the limit is {limit}: slow down, or wait for a neighbour"
-    )]
-    QueueFull {
-        /// Bytes waiting.
-        waiting: usize,
-        /// The most that may wait.
-        limit: usize,
-    },
-    /// Too many topics.
-    #[error("this node takes part in {limit} topics already: leave one first")]
-    TooManyTopics {
-        /// The most allowed.
-        limit: usize,
-    },
-    /// The topic was left while the message waited to be sent.
-    #[error("the topic was left before the message could be sent: publish it again if it still matters")]
-    TopicLeft,
-    /// What is published on a private topic is a message of this many bytes at most.
-    #[error("a message of more than {limit} bytes can't be published on a private topic: publish it in parts")]
-    TooLargeToSeal {
-        /// The longest that is sealed.
-        limit: usize,
-    },
-    /// What is stored is a message of this many bytes at most.
-    #[error("a message of more than {limit} bytes can't be durable: publish it without, or in parts")]
-    TooLargeToStore {
-        /// The longest that is stored.
-        limit: usize,
-    },
-    /// The durable log did not take it. It was not sent either.
-    #[error("not stored: {0}")]
-    NotStored(LogError),
-    /// Too many agents are looked for at once.
-    #[error("{limit} agents are being looked for already: wait until one is found")]
-    TooManyQueries {
-        /// The most allowed.
-        limit: usize,
-    },
-    /// The node holds no agent's key.
-    #[error("this node holds no agent's key: there is no agent to speak for, or to be found")]
-    NoAgent,
-    /// A node cannot revoke itself: the certificate that says so would be its own.
-    #[error("a node can't revoke itself: do it on another of the agent's nodes")]
-    RevokesItself,
-    /// As many nodes as an agent can revoke are.
-    #[error("the agent has revoked {limit} nodes, and can't revoke more: make a new agent")]
-    TooManyRevoked {
-        /// The most there can be.
-        limit: usize,
-    },
-    /// A status too long, or not one line.
-    #[error("a status is one line of at most {limit} bytes, this has {size}")]
-    StatusRefused {
-        /// Its length.
-        size: usize,
-        /// The longest allowed.
-        limit: usize,
-    },
-    /// A message to this node itself.
-    #[error("this node can't send a message to itself")]
-    ToOneself,
-    /// The receiver's certificate is not known here.
-    #[error("no certificate of that node is known that binds it to the agent: find the agent first")]
-    NoCertificate,
-    /// There was no receipt in time.
-    #[error(
-        "no receipt came within 30 s: the receiver can't be reached, or is gone; it may have the message all the same"
-    )]
-    NoReceipt,
-    /// The receiver does not believe this node's certificate.
-    #[error("the receiver does not believe that this node speaks for its agent: was it revoked, or is a clock wrong?")]
-    NotProven,
-    /// The receiver's inbox has no room.
-    #[error("the receiver's inbox is full: try again when it has been read")]
-    InboxFull,
-    /// The receiver speaks for no agent.
-    #[error("the receiver holds no agent's key")]
-    NotAnAgent,
-    /// The node has said goodbye.
-    #[error("the node is shutting down")]
-    Leaving,
 }
 
 /// Something the driver is to carry out.

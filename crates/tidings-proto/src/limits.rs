@@ -30,7 +30,14 @@ pub fn core_bytes(config: &GossipConfig, topics: usize) -> u64 {
     let records = crate::records::bytes(neighbors, limits.symbols * 96) as u64;
     let (discovery, identity) = (crate::discovery::BYTES as u64, crate::identity::layer::bytes() as u64);
     let direct = crate::messaging::BYTES as u64;
-    topic * topics as u64 + links as u64 + records + discovery + identity + direct + limits.dormant as u64 + MAX_HELD
+    topic * topics as u64
+        + links as u64
+        + records
+        + discovery
+        + identity
+        + direct
+        + (limits.dormant + limits.policing) as u64
+        + MAX_HELD
 }
 
 #[cfg(test)]

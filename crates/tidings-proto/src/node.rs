@@ -267,6 +267,7 @@ impl Node {
             | Message::Symbols(_)
             | Message::Served(_)
             | Message::Chunk(_)
+            | Message::Capability(_)
             | Message::Certificate(_) => Lane::Bulk,
             Message::Records(_) if lane == Lane::Bulk => Lane::Bulk,
             _ => Lane::Control,
@@ -295,6 +296,8 @@ impl Node {
             | Message::Symbols(_)
             | Message::WantItems(_)
             | Message::Offer(_)
+            | Message::AskCapabilities(_)
+            | Message::Capability(_)
             | Message::Served(_) => {
                 self.pubsub.on_frame(&mut cx!(self), from, message, payload);
             }
@@ -389,8 +392,16 @@ impl Node {
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unsubscribe(ticket, topic));
                 done = false;
             }
-            Command::Unlock { topic, secret } => {
-                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unlock(ticket, topic, secret));
+            Command::Unlock { topic, terms } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Unlock(ticket, topic, terms));
+                done = false;
+            }
+            Command::AcceptCapability { capability } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Accept(ticket, capability));
+                done = false;
+            }
+            Command::IssueCapability { topic, owner, agent, expires } => {
+                self.pubsub.on_command(&mut cx!(self), pubsub::Command::Grant(ticket, topic, owner, agent, expires));
                 done = false;
             }
             Command::Publish { topic, message } => {

@@ -39,6 +39,7 @@ fn header(messages: &[Outgoing]) -> BatchHeader {
         apart_ms: Some(2_500),
         large: None,
         certificate: None,
+        capability: None,
     }
 }
 

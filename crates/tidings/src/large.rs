@@ -11,9 +11,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::stream;
-use tidings_proto::identity::ContentId;
+use tidings_proto::crypto::{Crypto, TAG_LEN};
+use tidings_proto::identity::{ContentId, TopicId};
 use tidings_proto::io::{CommandError, Outgoing};
-use tidings_proto::large::{ContentBuilder, MAX_LARGE, Manifest, ManifestError};
+use tidings_proto::large::{
+    Content, ContentBuilder, ContentKey, MAX_LARGE, MAX_SEALED, Manifest, ManifestError, WHOLE,
+};
+use tidings_proto::pubsub::TopicTerms;
 
 use crate::publisher::PublishError;
 use crate::sync::lock;
@@ -113,10 +117,29 @@ impl Download {
     }
 }
 
-/// The content of a large message: all here, or on its way. Cheap to clone; whoever holds it keeps what has come.
+/// What opens a content of a private topic.
+pub(crate) struct Opener {
+    key: ContentKey,
+    topic: TopicId,
+    crypto: Arc<dyn Crypto>,
+}
+
+impl Opener {
+    pub(crate) fn new(key: ContentKey, topic: TopicId, crypto: Arc<dyn Crypto>) -> Opener {
+        Opener { key, topic, crypto }
+    }
+
+    fn open(&self, manifest: &Manifest, index: usize, chunk: &[u8]) -> Option<Bytes> {
+        self.key.open(&*self.crypto, &self.topic, manifest, index, chunk).map(Bytes::from)
+    }
+}
+
+/// The content of a large message: all here, or on its way. Cheap to clone; whoever holds it keeps what has come. One of a
+/// private topic is opened as it is read, each time.
 #[derive(Clone)]
 pub struct Large {
     download: Arc<Download>,
+    opener: Option<Arc<Opener>>,
 }
 
 /// A [`Large`] that keeps nothing.
@@ -124,7 +147,7 @@ pub(crate) struct WeakLarge(Weak<Download>);
 
 impl WeakLarge {
     pub(crate) fn upgrade(&self) -> Option<Large> {
-        Some(Large { download: self.0.upgrade()? })
+        Some(Large { download: self.0.upgrade()?, opener: None })
     }
 }
 
@@ -136,7 +159,29 @@ impl std::fmt::Debug for Large {
 
 impl Large {
     pub(crate) fn new(download: Download) -> Large {
-        Large { download: Arc::new(download) }
+        Large { download: Arc::new(download), opener: None }
+    }
+
+    /// The same as whoever has the key reads it.
+    pub(crate) fn with(self, opener: Option<Arc<Opener>>) -> Large {
+        Large { opener, ..self }
+    }
+
+    /// Part of the content as it was published; `None` if it was not sealed under the key.
+    fn opened(&self, index: usize, chunk: &Bytes) -> Option<Bytes> {
+        match &self.opener {
+            Some(opener) => opener.open(&self.download.manifest, index, chunk),
+            None => Some(chunk.clone()),
+        }
+    }
+
+    /// All of the content, as it was published, from chunks that are here; `None` if one does not open.
+    fn joined(&self, chunks: &[Option<Bytes>]) -> Option<Bytes> {
+        let mut all = BytesMut::with_capacity(self.size());
+        for (i, chunk) in chunks.iter().enumerate().filter_map(|(i, c)| Some((i, c.as_ref()?))) {
+            all.extend_from_slice(&self.opened(i, chunk)?);
+        }
+        Some(all.freeze())
     }
 
     pub(crate) fn download(&self) -> &Download {
@@ -155,6 +200,11 @@ impl Large {
     pub(crate) fn poll_whole(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = lock(&self.download.state);
         match state.outcome {
+            Some(true) if self.opener.is_some() => {
+                let chunks = state.chunks.clone();
+                drop(state);
+                Poll::Ready(self.joined(&chunks))
+            }
             Some(true) => Poll::Ready(state.whole.clone()),
             Some(false) => Poll::Ready(None),
             None => {
@@ -171,12 +221,20 @@ impl Large {
 
     /// Length of the content in bytes.
     pub fn size(&self) -> usize {
-        self.download.manifest.size()
+        match &self.opener {
+            Some(_) => self.download.manifest.opened_size(),
+            None => self.download.manifest.size(),
+        }
     }
 
     /// Bytes that are here.
     pub fn have(&self) -> usize {
-        lock(&self.download.state).have
+        let state = lock(&self.download.state);
+        let around = match &self.opener {
+            Some(_) => state.chunks.iter().flatten().count() * TAG_LEN,
+            None => 0,
+        };
+        state.have.saturating_sub(around)
     }
 
     /// The share of it that is here, from 0 to 1.
@@ -192,7 +250,11 @@ impl Large {
         let mut state = lock(&self.download.state);
         match state.chunks.get(index) {
             None => return Poll::Ready(None),
-            Some(Some(bytes)) => return Poll::Ready(Some(Ok(bytes.clone()))),
+            Some(Some(bytes)) => {
+                let bytes = bytes.clone();
+                drop(state);
+                return Poll::Ready(Some(self.opened(index, &bytes).ok_or_else(|| self.unavailable())));
+            }
             Some(None) => {}
         }
         if state.outcome.is_some() {
@@ -239,15 +301,14 @@ impl Large {
     /// longer than [`WHOLE`](tidings_proto::large::WHOLE). [`Large::chunks`] needs no more memory.
     pub async fn bytes(&self) -> Result<Bytes, LargeError> {
         self.finished().await?;
-        let state = lock(&self.download.state);
-        if let Some(whole) = &state.whole {
-            return Ok(whole.clone());
-        }
-        let mut all = BytesMut::with_capacity(self.size());
-        for chunk in state.chunks.iter().flatten() {
-            all.extend_from_slice(chunk);
-        }
-        Ok(all.freeze())
+        let chunks = {
+            let state = lock(&self.download.state);
+            match &state.whole {
+                Some(whole) if self.opener.is_none() => return Ok(whole.clone()),
+                _ => state.chunks.clone(),
+            }
+        };
+        self.joined(&chunks).ok_or_else(|| self.unavailable())
     }
 
     /// Writes it to a file as it comes. The file is there under its name only when all of it is: until then, and after an
@@ -283,6 +344,40 @@ pub(crate) async fn outgoing(payload: Bytes) -> Result<Outgoing, PublishError> {
         tokio::task::spawn_blocking(move || Outgoing::of(payload)).await.map_err(|_| PublishError::Stopped)?
     };
     made.map_err(|_| too_large(size))
+}
+
+/// What a message is published as on a topic: on a private one the content of a large message is sealed.
+pub(crate) fn seal(
+    mut message: Outgoing,
+    terms: &TopicTerms,
+    topic: TopicId,
+    crypto: &dyn Crypto,
+) -> Result<Outgoing, PublishError> {
+    if let (Some(secret), Some(content)) = (&terms.secret, &message.content)
+        && content.key_on(&topic).is_none()
+    {
+        let too_large = |_| CommandError::PayloadTooLarge { size: content.manifest().size(), limit: MAX_SEALED };
+        let sealed = Content::sealed(content, secret, topic, crypto).map_err(too_large)?;
+        let headers = std::mem::take(&mut message.headers);
+        message = Outgoing { headers, ..Outgoing::large(sealed) };
+    }
+    Ok(message)
+}
+
+/// As [`seal`]. Long contents are sealed off the runtime's threads.
+pub(crate) async fn sealed(
+    message: Outgoing,
+    terms: &TopicTerms,
+    topic: TopicId,
+    crypto: &Arc<dyn Crypto>,
+) -> Result<Outgoing, PublishError> {
+    let long = message.content.as_ref().is_some_and(|c| c.manifest().size() > WHOLE);
+    if !long || terms.secret.is_none() {
+        return seal(message, terms, topic, &**crypto);
+    }
+    let (terms, crypto) = (terms.clone(), crypto.clone());
+    let done = tokio::task::spawn_blocking(move || seal(message, &terms, topic, &*crypto)).await;
+    done.map_err(|_| PublishError::Stopped)?
 }
 
 /// The error for what is over the limit, before anything is sent.

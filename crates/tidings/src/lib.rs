@@ -21,6 +21,7 @@
 //! [`transport::Transport`] and a [`store::Store`], for programs that bring their own.
 
 mod agent;
+mod capability;
 mod card;
 mod data_dir;
 pub mod gossip;
@@ -36,6 +37,7 @@ mod topic;
 pub mod transport;
 
 pub use agent::{Agent, AgentBuilder, AgentError, Status};
+pub use capability::{Capability, CapabilityTextError};
 pub use card::{CardTextError, read_card};
 pub use data_dir::{DataDir, DataDirError, MAX_NAME, MAX_NAMES, NameError, Names, load_config};
 pub use gossip::{
@@ -58,6 +60,7 @@ pub use tidings_proto::identity::{
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
 pub use tidings_proto::messaging::EnvelopeId;
+pub use tidings_proto::pubsub::{CapabilityError, PolicyError, TopicPolicy};
 pub use tidings_proto::time::UnixMillis;
 pub use topic::{TopicTicket, TopicTicketError};
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Published};
-use tidings_proto::pubsub::TopicSecret;
+use tidings_proto::pubsub::TopicTerms;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::gossip::Run;
@@ -81,7 +81,7 @@ struct State {
 pub(crate) struct Outbox {
     pub(crate) topic: TopicId,
     pub(crate) name: Arc<str>,
-    pub(crate) secret: Option<TopicSecret>,
+    pub(crate) terms: TopicTerms,
     room: Semaphore,
     full: AtomicBool,
     handed_in: AtomicUsize,
@@ -90,11 +90,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(Named { id, name, secret }: Named) -> Outbox {
+    pub(crate) fn new(Named { id, name, terms }: Named) -> Outbox {
         Outbox {
             topic: id,
             name,
-            secret,
+            terms,
             room: Semaphore::new(QUEUE),
             full: false.into(),
             handed_in: 0.into(),
@@ -248,6 +248,7 @@ impl Publisher {
 
     /// As [`Publisher::queue`], with encoded headers.
     pub async fn queue_message(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {
+        let message = large::sealed(message, &self.outbox.terms, self.outbox.topic, &self.run.crypto).await?;
         self.outbox.room.acquire().await.map_err(|_| PublishError::Stopped)?.forget();
         self.push(message)
     }
@@ -270,11 +271,18 @@ impl Publisher {
             Err(TryAcquireError::NoPermits) => return Err(PublishError::QueueFull),
             Err(TryAcquireError::Closed) => return Err(PublishError::Stopped),
         }
-        self.push(message)
+        // Here, so that the node need not.
+        match large::seal(message, &self.outbox.terms, self.outbox.topic, &*self.run.crypto) {
+            Ok(message) => self.push(message),
+            Err(error) => {
+                self.outbox.answered(1);
+                Err(error)
+            }
+        }
     }
 
     fn push(&self, message: Outgoing) -> Result<PublishHandle, PublishError> {
-        let message = Outgoing { secret: self.outbox.secret, ..message };
+        let message = Outgoing { terms: self.outbox.terms.clone(), ..message };
         let (answer, handle) = oneshot::channel();
         if self.outbox.push(Unsent { message, durable: self.durable, answer })? {
             self.run.schedule(self.outbox.clone());

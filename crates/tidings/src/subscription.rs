@@ -374,8 +374,12 @@ mod tests {
     async fn gaps_past_the_bounds_are_counted_where_they_stood() {
         let options = SubscribeOptions { capacity_messages: 2, ..SubscribeOptions::default() };
         let topic = TopicId([1; 32]);
-        let queue = Arc::new(Queue::new(crate::topic::Named { id: topic, name: "t".into(), secret: None }, options));
-        let mut subscription = Subscription::new(queue.clone(), Run::new(NodeId([2; 32])).0);
+        let queue = Arc::new(Queue::new(
+            crate::topic::Named { id: topic, name: "t".into(), terms: Default::default() },
+            options,
+        ));
+        let crypto = tidings_proto::crypto::SimCrypto::new(&tidings_proto::identity::SecretKey::from_bytes([2; 32]));
+        let mut subscription = Subscription::new(queue.clone(), Run::new(NodeId([2; 32]), Arc::new(crypto)).0);
         let author = NodeId([3; 32]);
         for from in [1, 11, 21, 31] {
             queue.gap(author, 1, from, from + 4);

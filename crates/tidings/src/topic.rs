@@ -1,12 +1,13 @@
-//! Topics as programs name them: by a name that everybody may know, or by a ticket that holds a private topic's secret.
+//! Topics as programs name them: by a name that everybody may know, or by a ticket that holds a private topic's secret, who
+//! may publish, or both.
 
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use minicbor::{Decode, Encode};
-use tidings_proto::identity::{TopicError, TopicId};
-use tidings_proto::pubsub::TopicSecret;
+use tidings_proto::identity::{AgentId, TopicError, TopicId};
+use tidings_proto::pubsub::{PolicyError, TopicPolicy, TopicSecret, TopicTerms};
 
 use crate::ticket::{self, TicketError};
 
@@ -14,12 +15,15 @@ use crate::ticket::{self, TicketError};
 const PREFIX: &str = "tidingstopic1";
 const DOMAIN: &str = "tidings 1 topic ticket";
 
-/// A private topic: its name and its secret. Whoever has the text can find the topic, read it and publish on it; it stands
-/// wherever a topic's name may. `Display` shows the secret, `Debug` does not.
+/// A topic that is more than a name: private, with a policy that says who may publish, or both. Whoever has the text of a
+/// private topic's ticket can find and read it, and publish on it if the policy lets it; it stands wherever a topic's name may.
+/// `Display` shows the secret, `Debug` does not.
+///
+/// The policy is part of what the topic is: a ticket with another one is of another topic.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TopicTicket {
     name: String,
-    secret: TopicSecret,
+    terms: TopicTerms,
 }
 
 #[derive(Encode, Decode)]
@@ -27,9 +31,18 @@ pub struct TopicTicket {
 struct Body {
     #[n(0)]
     name: String,
-    #[cbor(n(1), with = "minicbor::bytes")]
-    secret: [u8; 32],
+    #[n(1)]
+    secret: Option<Secret>,
+    #[n(2)]
+    owner: Option<AgentId>,
+    #[n(3)]
+    #[cbor(default)]
+    publishers: Vec<AgentId>,
 }
+
+#[derive(Encode, Decode)]
+#[cbor(transparent)]
+struct Secret(#[cbor(with = "minicbor::bytes")] [u8; 32]);
 
 impl TopicTicket {
     /// A new private topic. Fails on a name that no topic can have, or if the operating system gives no randomness.
@@ -41,15 +54,59 @@ impl TopicTicket {
 
     /// The private topic `name` with this secret.
     pub fn new(name: &str, secret: TopicSecret) -> Result<TopicTicket, TopicTicketError> {
-        secret.topic(name)?;
-        Ok(TopicTicket { name: name.into(), secret })
+        TopicTicket::with(name, TopicTerms { secret: Some(secret), policy: None })
+    }
+
+    /// The topic `name`, which everybody may find and read, to be given a policy: without one it is the name's own.
+    pub fn open(name: &str) -> Result<TopicTicket, TopicTicketError> {
+        TopicTicket::with(name, TopicTerms::default())
+    }
+
+    fn with(name: &str, terms: TopicTerms) -> Result<TopicTicket, TopicTicketError> {
+        terms.topic(name)?;
+        Ok(TopicTicket { name: name.into(), terms })
+    }
+
+    /// The same with an owner: nobody may publish but the owner, the [publishers](TopicTicket::publishers), and whom the owner
+    /// gives a [`Capability`](crate::Capability).
+    pub fn owner(self, owner: AgentId) -> Result<TopicTicket, TopicTicketError> {
+        let listed = self.policy().map_or(Vec::new(), |p| p.publishers().to_vec());
+        self.governed(Some(owner), listed)
+    }
+
+    /// The same with agents that may publish, in the place of those it had: nobody else may but the owner, if there is one,
+    /// and whom that lets. At most [`MAX_PUBLISHERS`](tidings_proto::pubsub::MAX_PUBLISHERS).
+    pub fn publishers(self, agents: impl IntoIterator<Item = AgentId>) -> Result<TopicTicket, TopicTicketError> {
+        let owner = self.policy().and_then(TopicPolicy::owner);
+        self.governed(owner, agents)
+    }
+
+    fn governed(
+        self,
+        owner: Option<AgentId>,
+        publishers: impl IntoIterator<Item = AgentId>,
+    ) -> Result<TopicTicket, TopicTicketError> {
+        let policy = Some(Arc::new(TopicPolicy::new(owner, publishers)?));
+        TopicTicket::with(&self.name, TopicTerms { policy, ..self.terms })
+    }
+
+    /// Who may publish; anyone if there is none.
+    pub fn policy(&self) -> Option<&TopicPolicy> {
+        self.terms.policy.as_deref()
+    }
+
+    /// Whether only who has the ticket can find and read the topic.
+    pub fn is_private(&self) -> bool {
+        self.terms.secret.is_some()
     }
 
     /// Reads a ticket. White space around it does no harm, nor do capitals.
     pub fn parse(text: &str) -> Result<TopicTicket, TopicTicketError> {
         let body = ticket::unspell(PREFIX, DOMAIN, text)?;
-        let Body { name, secret } = minicbor::decode(&body).map_err(|_| TicketError::Format)?;
-        TopicTicket::new(&name, TopicSecret::from_bytes(secret))
+        let Body { name, secret, owner, publishers } = minicbor::decode(&body).map_err(|_| TicketError::Format)?;
+        let secret = secret.map(|s| TopicSecret::from_bytes(s.0));
+        let ticket = TopicTicket::with(&name, TopicTerms { secret, policy: None })?;
+        if owner.is_none() && publishers.is_empty() { Ok(ticket) } else { ticket.governed(owner, publishers) }
     }
 
     /// The topic's name, as members see it.
@@ -59,13 +116,18 @@ impl TopicTicket {
 
     /// The topic's id.
     pub fn id(&self) -> Result<TopicId, TopicError> {
-        self.secret.topic(&self.name)
+        self.terms.topic(&self.name)
     }
 }
 
 impl fmt::Display for TopicTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let body = Body { name: self.name.clone(), secret: *self.secret.expose() };
+        let body = Body {
+            name: self.name.clone(),
+            secret: self.terms.secret.map(|s| Secret(*s.expose())),
+            owner: self.policy().and_then(TopicPolicy::owner),
+            publishers: self.policy().map_or(Vec::new(), |p| p.publishers().to_vec()),
+        };
         let bytes = minicbor::to_vec(&body).map_err(|_| fmt::Error)?;
         f.write_str(&ticket::spell(PREFIX, DOMAIN, bytes))
     }
@@ -73,7 +135,12 @@ impl fmt::Display for TopicTicket {
 
 impl fmt::Debug for TopicTicket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TopicTicket").field("name", &self.name).finish_non_exhaustive()
+        let mut s = f.debug_struct("TopicTicket");
+        s.field("name", &self.name);
+        if let Some(policy) = self.policy() {
+            s.field("policy", policy);
+        }
+        s.finish_non_exhaustive()
     }
 }
 
@@ -93,8 +160,14 @@ pub enum TopicTicketError {
     #[error(transparent)]
     Name(#[from] TopicError),
     /// The text is no topic ticket.
-    #[error("a topic that begins with {PREFIX} is a private topic's ticket, and this is none: {0}")]
+    #[error("a topic that begins with {PREFIX} is a topic's ticket, and this is none: {0}")]
     Ticket(#[from] TicketError),
+    /// There is no such policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// Only a ticket with an owner has anything to be let publish on.
+    #[error("this topic has no owner: anybody may publish on it, or those alone whom its ticket lists")]
+    NoOwner,
     /// The operating system gave no randomness.
     #[error("the operating system gave no randomness: {0}")]
     Random(String),
@@ -104,7 +177,7 @@ pub enum TopicTicketError {
 pub(crate) struct Named {
     pub(crate) id: TopicId,
     pub(crate) name: Arc<str>,
-    pub(crate) secret: Option<TopicSecret>,
+    pub(crate) terms: TopicTerms,
 }
 
 /// The topic that a name or a ticket stands for.
@@ -112,9 +185,9 @@ pub(crate) fn named(text: &str) -> Result<Named, TopicTicketError> {
     let begins = text.trim_start().as_bytes().get(..PREFIX.len());
     if begins.is_some_and(|b| b.eq_ignore_ascii_case(PREFIX.as_bytes())) {
         let ticket = TopicTicket::parse(text)?;
-        return Ok(Named { id: ticket.id()?, name: ticket.name.as_str().into(), secret: Some(ticket.secret) });
+        return Ok(Named { id: ticket.id()?, name: ticket.name.as_str().into(), terms: ticket.terms });
     }
-    Ok(Named { id: TopicId::from_name(text)?, name: text.into(), secret: None })
+    Ok(Named { id: TopicId::from_name(text)?, name: text.into(), terms: TopicTerms::default() })
 }
 
 #[cfg(test)]
@@ -131,10 +204,10 @@ mod tests {
         for text in [text.clone(), format!(" {}\n", text.to_uppercase())] {
             let named = named(&text).expect("a ticket");
             assert_eq!((Ok(named.id), &*named.name), (family().id(), "family"));
-            assert!(named.secret.is_some());
+            assert!(named.terms.secret.is_some());
         }
         let public = named("family").expect("a name");
-        assert!(public.secret.is_none() && Ok(public.id) != family().id());
+        assert!(public.terms == TopicTerms::default() && Ok(public.id) != family().id());
     }
 
     #[test]
@@ -145,6 +218,27 @@ mod tests {
             let Err(TopicTicketError::Ticket(error)) = named(text) else { panic!("{text} was taken") };
             assert!(!error.to_string().is_empty());
         }
+    }
+
+    #[test]
+    fn a_policy_travels_in_the_ticket_and_makes_another_topic() {
+        let agents = |n: u8| (0..n).map(|n| AgentId([n; 32]));
+        let open = TopicTicket::open("family").expect("a name");
+        let all = [
+            family(),
+            open.clone(),
+            family().owner(AgentId([1; 32])).expect("an owner"),
+            open.clone().owner(AgentId([1; 32])).expect("an owner"),
+            family().publishers(agents(3)).expect("few"),
+            family().publishers(agents(64)).expect("not too many").owner(AgentId([1; 32])).expect("an owner"),
+        ];
+        for (i, ticket) in all.iter().enumerate() {
+            assert_eq!(TopicTicket::parse(&ticket.to_string()).as_ref(), Ok(ticket));
+            assert!(all[..i].iter().all(|other| other.id() != ticket.id()));
+        }
+        assert_eq!(open.id(), TopicId::from_name("family"));
+        assert_eq!(open.clone().publishers(agents(65)), Err(TopicTicketError::Policy(PolicyError::TooMany(65))));
+        assert_eq!(open.publishers([]), Err(TopicTicketError::Policy(PolicyError::Nobody)));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! | `POST /v1/topics/{topic}/messages?durable=B&wait=B` | the body, published as it is: `{id, epoch, seq, neighbors}`; durable: once it is on the disk; wait: for room in the queue |
 //! | `GET /v1/topics/{topic}/messages?count=N&durable=B` | the topic's messages from now on, one JSON object a line; with `since=MS` or `last=N` its history first; durable: kept on the disk meanwhile |
 //! | `POST /v1/topics/{topic}/reconcile` | compares the topic's log with the neighbours': `{messages_recovered, peers_contacted, bytes, rounds}` |
+//! | `POST /v1/topics/{topic}/capabilities` | the body `{agent, for_ms}`; lets the agent publish on a topic of this node's agent: `{capability, topic_id, owner, agent, expires_ms}` |
+//! | `POST /v1/capabilities` | the body is a capability that this node's agent was given, which publishes by it from now on: `{topic_id, owner, agent, expires_ms}` |
 //! | `GET /v1/presence` | who is here: `{agents: [{agent, proven, nodes}], online: [{node, agent, proven, addrs, status, online_ms, seen_ms, expires_in_ms, learned, via}]}`; with `follow=true` who comes and goes from now on, one JSON object a line |
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
@@ -22,6 +24,7 @@
 //! The topic is percent-encoded. Every request carries `Authorization: Bearer TOKEN` and a loopback `Host`. Errors are
 //! `{"error": "…"}` with a fitting status.
 
+mod capabilities;
 mod direct;
 mod find;
 mod guard;
@@ -116,6 +119,8 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/inbox/read", post(direct::read))
         .route("/v1/presence", get(presence::list).put(presence::say))
         .route("/v1/topics/{topic}/reconcile", post(routes::reconcile))
+        .route("/v1/topics/{topic}/capabilities", post(capabilities::grant))
+        .route("/v1/capabilities", post(capabilities::accept))
         .route("/v1/topics/{topic}/messages", get(routes::subscribe).post(routes::publish))
         .route("/v1/contents/{id}", get(routes::content))
         .route("/v1/events", get(routes::events))

@@ -58,7 +58,7 @@ pub(super) async fn status(State(shared): State<Shared>) -> Answer {
     Ok(Json(json!(status)))
 }
 
-fn topic_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
+pub(super) fn topic_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
     path.map(|Path(topic)| topic).map_err(|_| {
         Refusal::new(StatusCode::BAD_REQUEST, "the topic is not UTF-8: percent-encode its name byte by byte")
     })
@@ -254,7 +254,13 @@ fn refused_by_core(e: &CommandError) -> StatusCode {
         | CommandError::TooLargeToStore { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
         CommandError::TooManyTopics { .. } | CommandError::TooManyRevoked { .. } => StatusCode::CONFLICT,
-        CommandError::StatusRefused { .. } | CommandError::RevokesItself => StatusCode::BAD_REQUEST,
+        CommandError::StatusRefused { .. } | CommandError::RevokesItself | CommandError::Capability(_) => {
+            StatusCode::BAD_REQUEST
+        }
+        CommandError::MayNotPublish { .. }
+        | CommandError::NotListed { .. }
+        | CommandError::NoAgent
+        | CommandError::CastOut => StatusCode::FORBIDDEN,
         CommandError::NotStored(_) => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::SERVICE_UNAVAILABLE,
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod id;
+mod policy;
 mod sim;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs, NameArgs};
+pub(crate) use policy::{AcceptArgs, GrantArgs, TopicArgs};
 pub(crate) use sim::{Crypto, Network, SimScenario};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
@@ -73,8 +75,12 @@ pub(crate) enum Command {
     Presence(PresenceArgs),
     /// Print what happens to the node, as it happens
     Events(EventsArgs),
-    /// Make a private topic: a ticket that only those who have it can find, read and publish on
+    /// Make a private topic, or one on which not everyone may publish: a ticket that stands for it
     Topic(TopicArgs),
+    /// Let an agent publish on a topic of the node's agent
+    Grant(GrantArgs),
+    /// Keep a capability that the node's agent was given, and publish by it
+    Accept(AcceptArgs),
     /// Compare a topic's log with the neighbours' and fetch what it lacks
     Reconcile(ReconcileArgs),
     /// Stop the node and wait until it is gone
@@ -83,19 +89,6 @@ pub(crate) enum Command {
     /// Simulate a network: thousands of nodes, repeatable from a seed
     #[command(subcommand, after_help = "Example:\n  tidings sim broadcast --nodes 1000 --seeds 1..4")]
     Sim(SimScenario),
-}
-
-/// `tidings topic`.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-The ticket stands wherever a topic's name may, and holds the topic's secret: hand it to the members and to nobody else.
-
-Examples:
-  tidings topic family
-  tidings sub $(tidings topic family)")]
-pub(crate) struct TopicArgs {
-    /// The topic's name, as its members see it
-    pub(crate) name: String,
 }
 
 /// Whose node.

@@ -66,7 +66,9 @@ pub(super) struct Named {
 #[derive(Default)]
 pub struct Agents {
     pub(super) own: Option<CertificateRef>,
-    /// It, whole.
+    /// The agent has revoked this node.
+    pub(super) cast_out: bool,
+    /// The own certificate, whole.
     pub(super) own_certificate: Option<(CertificateId, Bytes)>,
     /// What opens boxes for this node, by the prekeys' ids; newest last.
     pub(super) secrets: Vec<(u64, BoxSecret)>,
@@ -82,6 +84,11 @@ impl Agents {
     /// The certificate of this node's own agent, for what it signs to name; `None` while it has none.
     pub fn own(&self) -> Option<CertificateRef> {
         self.own
+    }
+
+    /// Whether the agent has revoked this node.
+    pub fn is_cast_out(&self) -> bool {
+        self.cast_out
     }
 
     /// The secret to the prekey with this id of ours, if it is not too old.

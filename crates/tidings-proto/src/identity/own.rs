@@ -239,7 +239,7 @@ impl Identity {
     pub(super) fn heed_revoked(&mut self, cx: &mut Cx<'_>, revoked: &[Revoked]) {
         let serial = self.own.certificate.as_ref().map_or(0, |c| c.statement().serial);
         if revoked.iter().any(|r| r.node == cx.me && r.up_to >= serial) && !self.own.cast_out {
-            self.own.cast_out = true;
+            (self.own.cast_out, cx.agents.cast_out) = (true, true);
             (cx.agents.own, cx.agents.own_certificate) = (None, None);
             cx.event(Event::CastOut);
             return;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
-use crate::identity::ContentId;
+use super::ContentKey;
+use crate::identity::{ContentId, TopicId};
 use crate::io::Outgoing;
 use crate::pubsub::MAX_MESSAGE;
 use crate::wire::MAX_CHUNKS;
@@ -51,6 +53,8 @@ struct Fields {
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     hashes: Vec<u8>,
+    #[n(3)]
+    sealed: Option<ByteVec>,
 }
 
 /// What a content is made of. Whoever has it can check every chunk by itself.
@@ -58,8 +62,10 @@ struct Fields {
 pub struct Manifest {
     id: ContentId,
     size: u64,
-    chunk_len: u32,
+    pub(super) chunk_len: u32,
     hashes: Vec<[u8; 32]>,
+    /// Of a content that is sealed, what opens it, itself sealed. The id does not cover it.
+    sealed: Bytes,
 }
 
 impl std::fmt::Debug for Manifest {
@@ -69,7 +75,7 @@ impl std::fmt::Debug for Manifest {
 }
 
 impl Manifest {
-    fn new(size: u64, chunk_len: u32, hashes: Vec<[u8; 32]>) -> Result<Self, ManifestError> {
+    pub(super) fn new(size: u64, chunk_len: u32, hashes: Vec<[u8; 32]>) -> Result<Self, ManifestError> {
         if size > MAX_LARGE as u64 {
             return Err(ManifestError::TooLarge);
         }
@@ -82,7 +88,7 @@ impl Manifest {
         for hash in &hashes {
             h.update(hash);
         }
-        Ok(Manifest { id: ContentId(*h.finalize().as_bytes()), size, chunk_len, hashes })
+        Ok(Manifest { id: ContentId(*h.finalize().as_bytes()), size, chunk_len, hashes, sealed: Bytes::new() })
     }
 
     /// Reads the payload of a large message.
@@ -93,16 +99,33 @@ impl Manifest {
         if d.position() != payload.len() || !rest.is_empty() {
             return Err(ManifestError::Malformed);
         }
-        Manifest::new(f.size, f.chunk_len, hashes.to_vec())
+        let sealed = f.sealed.map_or(Bytes::new(), |s| Vec::from(s).into());
+        Ok(Manifest { sealed, ..Manifest::new(f.size, f.chunk_len, hashes.to_vec())? })
     }
 
     /// The payload of a large message.
     pub fn encode(&self) -> Bytes {
-        let fields = Fields { size: self.size, chunk_len: self.chunk_len, hashes: self.hashes.concat() };
+        let sealed = self.sealed();
+        let fields = Fields {
+            size: self.size,
+            chunk_len: self.chunk_len,
+            hashes: self.hashes.concat(),
+            sealed: sealed.map(|s| s.to_vec().into()),
+        };
         let mut out = Vec::with_capacity(fields.hashes.len() + 16);
         let done = minicbor::encode(fields, &mut out);
         debug_assert!(done.is_ok(), "encoding into memory cannot fail");
         out.into()
+    }
+
+    /// Of a content that is sealed, what opens it, sealed as messages of its topic are.
+    pub fn sealed(&self) -> Option<&Bytes> {
+        (!self.sealed.is_empty()).then_some(&self.sealed)
+    }
+
+    /// The same with what opens the content.
+    pub(crate) fn with_sealed(&self, sealed: Bytes) -> Manifest {
+        Manifest { sealed, ..self.clone() }
     }
 
     /// Names the content.
@@ -137,9 +160,11 @@ impl Manifest {
 /// A whole content, hashed: what a large message is published from. Cloning shares the bytes.
 #[derive(Clone, Debug)]
 pub struct Content {
-    manifest: Arc<Manifest>,
-    chunks: Vec<Bytes>,
-    whole: Option<Bytes>,
+    pub(super) manifest: Arc<Manifest>,
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) whole: Option<Bytes>,
+    /// For which topic it is sealed, and what opens it.
+    pub(super) sealed: Option<(TopicId, ContentKey)>,
 }
 
 impl PartialEq for Content {
@@ -173,7 +198,7 @@ impl Content {
         let hashes = chunks.iter().map(|c| *blake3::hash(c).as_bytes()).collect();
         let manifest = Manifest::new(bytes.len() as u64, len as u32, hashes)?;
         let whole = (bytes.len() <= WHOLE).then_some(bytes);
-        Ok(Content { manifest: Arc::new(manifest), chunks, whole })
+        Ok(Content { manifest: Arc::new(manifest), chunks, whole, sealed: None })
     }
 
     /// What it is made of.
@@ -249,7 +274,7 @@ impl ContentBuilder {
             return Outgoing::of(join(&self.chunks, self.size));
         }
         let manifest = Manifest::new(self.size as u64, self.len as u32, self.hashes)?;
-        let content = Content { manifest: Arc::new(manifest), chunks: self.chunks, whole: None };
+        let content = Content { manifest: Arc::new(manifest), chunks: self.chunks, whole: None, sealed: None };
         Ok(Outgoing::large(content))
     }
 }

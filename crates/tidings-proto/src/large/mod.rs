@@ -30,11 +30,13 @@ mod ask;
 mod holding;
 mod manifest;
 mod pull;
+mod sealed;
 mod serve;
 mod tell;
 
 pub use holding::ContentView;
 pub use manifest::{Content, ContentBuilder, MAX_CHUNK, MAX_LARGE, MIN_CHUNK, Manifest, ManifestError, WHOLE};
+pub use sealed::{ContentKey, MAX_SEALED};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

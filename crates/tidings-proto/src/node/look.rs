@@ -1,7 +1,10 @@
 //! Looking at a node from outside.
 
+use std::sync::Arc;
+
 use super::{Node, PeerInfo};
 use crate::counters::Counters;
+use crate::crypto::Crypto;
 use crate::discovery::coordinator::CoordinatorAdvert;
 use crate::identity::{Addr, ContentId, NodeId, PeerAddr};
 use crate::io::Overlay;
@@ -79,6 +82,11 @@ impl Node {
     /// The content of a large message, if it is here or on its way.
     pub fn content(&self, id: &ContentId) -> Option<ContentView<'_>> {
         self.large.content(id)
+    }
+
+    /// What the node signs, seals and opens with.
+    pub fn crypto(&self) -> &Arc<dyn Crypto> {
+        &self.crypto
     }
 
     /// How many statements where agents are this node can answer with.

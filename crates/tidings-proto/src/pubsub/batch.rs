@@ -20,8 +20,9 @@ use minicbor::{Decode, Encode};
 use crate::crypto::{Crypto, SIGNATURE_LEN};
 use crate::identity::{BatchId, MessageId, Network, NodeId, TopicId};
 use crate::io::Outgoing;
+use crate::large::ContentKey;
 use crate::time::UnixMillis;
-use crate::wire::{CertificateRef, ShortId};
+use crate::wire::{CapabilityRef, CertificateRef, ShortId};
 
 /// Longest payload of one message (larger ones will travel as chunks).
 pub const MAX_MESSAGE: usize = 32 * 1024;
@@ -74,6 +75,9 @@ pub struct BatchHeader {
     /// The certificate of the author's agent. Not every batch names it: see `publish.rs`.
     #[n(10)]
     pub certificate: Option<CertificateRef>,
+    /// Where not everyone may publish, the capability by which the author does, if it is by one ([`super::policy`]).
+    #[n(11)]
+    pub capability: Option<CapabilityRef>,
 }
 
 /// A place in an author's stream of messages.
@@ -256,6 +260,7 @@ impl Batch {
         MessageView {
             seq: self.header.first_seq + index as u64,
             large: self.header.large().binary_search_by_key(&index, |i| usize::from(*i)).is_ok(),
+            content_key: None,
             index,
             batch_id: self.id,
             headers: self.body.slice(offset..offset + headers),
@@ -309,6 +314,8 @@ pub struct MessageView {
     pub payload: Bytes,
     /// Whether it is a large message.
     pub large: bool,
+    /// What opens the content of a large message of a private topic.
+    pub content_key: Option<ContentKey>,
     index: usize,
     batch_id: BatchId,
 }
@@ -317,6 +324,11 @@ impl MessageView {
     /// The same with other headers and another payload.
     pub(super) fn with(self, headers: Bytes, payload: Bytes) -> Self {
         MessageView { headers, payload, ..self }
+    }
+
+    /// The same with other headers, and what opens its content.
+    pub(super) fn opened_by(self, headers: Bytes, key: ContentKey) -> Self {
+        MessageView { headers, content_key: Some(key), ..self }
     }
 
     /// Its id. Hashed when asked for: most receivers never do.

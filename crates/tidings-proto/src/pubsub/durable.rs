@@ -13,7 +13,8 @@
 //!
 //! When a topic is entered, what the log holds of it goes back into memory, as far as the limits there allow: signatures
 //! are verified again, since the directory may have been another network's. Others' batches that are not on record
-//! as delivered are left out: they come again, and are delivered then.
+//! as delivered are left out: they come again, and are delivered then. So are those of others on a topic with a policy until
+//! it is known that their authors may publish: neighbours could not be shown it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -312,7 +313,9 @@ impl PubSub {
             Some(Purpose::Restore(id, query)) => {
                 let Some(t) = self.topics.get_mut(&id) else { return };
                 for record in page.records {
-                    if let Some(batch) = self.key.0.restored(t, cx, record.bytes) {
+                    if let Some(batch) = self.key.0.restored(t, cx, record.bytes)
+                        && self.policing.may_share(cx, batch.header())
+                    {
                         t.put_back(cx, batch);
                     }
                 }

@@ -22,16 +22,19 @@
 //! program sees it; a number is never used twice, because the epoch is stored before the first batch leaves.
 //!
 //! Messages: `Gossip`, `IHave`, `Graft`, `Prune`, `Fetch`, and anti-entropy's (`reconcile`). Timers, per topic: `Announce`,
-//! `Repair` (grafts and fetches), `Gap`, `Prune`, `Trim`, `Idle`, `Seal` and `Reconcile`.
+//! `Repair` (grafts and fetches), `Gap`, `Prune`, `Trim`, `Idle`, `Seal` and `Reconcile`; of all topics: `Prove` (`policy`).
 
 mod announce;
 mod author;
 mod batch;
 mod durable;
+mod info;
 mod intervals;
 mod message_log;
+mod neighbors;
 mod persist;
 mod plumtree;
+mod policy;
 mod private;
 mod prune;
 mod publish;
@@ -44,6 +47,12 @@ pub use batch::{
     Batch, BatchError, BatchHeader, BatchKey, Delivery, MAX_BODY, MAX_HEADERS, MAX_MESSAGE, MAX_MESSAGES, MessageView,
     Peeked, Position,
 };
+pub use info::TopicInfo;
+pub(crate) use info::limits;
+pub use policy::{
+    CapabilityError, CapabilityStatement, MAX_CAPABILITY, MAX_PUBLISHERS, PolicyError, TopicCapability, TopicPolicy,
+    TopicTerms,
+};
 pub use private::TopicSecret;
 pub use publish::{MAX_WAITING_BYTES, MAX_WAITING_MESSAGES};
 pub use reconcile::HistoryQuery;
@@ -54,11 +63,11 @@ use bytes::Bytes;
 
 use crate::anti_entropy::serving::Serving;
 use crate::anti_entropy::sync::{Sessions, Sync};
-use crate::identity::{Network, NodeId, TopicId};
+use crate::identity::{AgentId, Network, NodeId, TopicId};
 use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
 use crate::large::Manifest;
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
-use crate::time::{Span, Time};
+use crate::time::{Span, Time, UnixMillis};
 use crate::wire::Message;
 use author::Author;
 use message_log::MessageLog;
@@ -72,44 +81,6 @@ const MAX_AUTHORS: usize = 16_384;
 const IDLE: Span = Span::from_secs(300);
 /// So much earlier than the clocks say a topic's history begins here: clocks that are right agree within a second or two.
 const CLOCKS_MS: u64 = 2_000;
-
-/// The bounds of this layer's structures, of one topic where not said otherwise; see [`crate::limits`].
-pub(crate) struct Limits {
-    pub(crate) young_batches: usize,
-    pub(crate) ids: usize,
-    pub(crate) waiting_bytes: usize,
-    pub(crate) waiting_batches: usize,
-    pub(crate) outbox_bytes: usize,
-    pub(crate) missing: usize,
-    pub(crate) authors: usize,
-    /// Of one neighbour.
-    pub(crate) announcements: usize,
-    /// Bytes of the records of authors with many holes, beyond what every author may have.
-    pub(crate) holes: usize,
-    /// Symbols of a session.
-    pub(crate) symbols: usize,
-    /// Ids of batches that wait to be served to one neighbour, of all topics.
-    pub(crate) serving: usize,
-    /// Bytes of the records of topics that were left, all together.
-    pub(crate) dormant: usize,
-}
-
-pub(crate) fn limits() -> Limits {
-    Limits {
-        young_batches: message_log::YOUNG_BATCHES,
-        ids: message_log::IDS,
-        waiting_bytes: repair::WAITING_BYTES,
-        waiting_batches: repair::WAITING,
-        outbox_bytes: 2 * MAX_WAITING_BYTES + MAX_WAITING_MESSAGES * 256,
-        missing: repair::MAX_MISSING,
-        authors: MAX_AUTHORS,
-        holes: author::WIDE * author::EPOCHS * intervals::MANY * 16,
-        announcements: announce::WAITING,
-        symbols: crate::anti_entropy::session::MOST,
-        serving: crate::anti_entropy::serving::MOST * crate::anti_entropy::serving::REQUESTS,
-        dormant: persist::DORMANT * 4_608,
-    }
-}
 
 /// The timers of publish and subscribe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -130,6 +101,8 @@ pub enum Timer {
     Seal(TopicId),
     /// Compare a topic's log with the neighbours'.
     Reconcile(TopicId),
+    /// Ask again for what waiting batches need to be judged, and give up on some.
+    Prove,
 }
 
 /// What publish and subscribe is asked to do.
@@ -147,39 +120,16 @@ pub enum Command {
     Reconcile(Ticket, TopicId),
     /// Publish a message once it is stored.
     PublishDurable(Ticket, TopicId, Outgoing),
-    /// Open what comes on a private topic.
-    Unlock(Ticket, TopicId, TopicSecret),
+    /// Open what comes on a private topic, and hold its authors to its policy.
+    Unlock(Ticket, TopicId, TopicTerms),
+    /// This node's agent was given a capability.
+    Accept(Ticket, Bytes),
+    /// Issue a capability as a topic's owner to an agent, which expires then.
+    Grant(Ticket, TopicId, AgentId, AgentId, UnixMillis),
     /// Keep a topic's batches in the durable log, or no longer.
     KeepLog(Ticket, TopicId, bool),
     /// The node says goodbye.
     Leave,
-}
-
-/// A topic as seen from outside.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
-#[non_exhaustive]
-pub struct TopicInfo {
-    /// Which.
-    #[serde(serialize_with = "crate::node::as_text")]
-    pub topic: TopicId,
-    /// Whether its messages are delivered here; otherwise this node only publishes on it.
-    pub subscribed: bool,
-    /// Neighbours in its overlay.
-    pub neighbors: usize,
-    /// Those whose links are in the tree.
-    pub eager: usize,
-    /// Spare neighbours.
-    pub passive: usize,
-    /// Estimated number of members, this node included.
-    pub members_estimate: f64,
-    /// Authors heard.
-    pub authors: usize,
-    /// Messages kept for neighbours.
-    pub cached_messages: usize,
-    /// Their bytes.
-    pub cached_bytes: u64,
-    /// Messages waiting to be signed and sent.
-    pub waiting: usize,
 }
 
 /// One topic.
@@ -223,6 +173,7 @@ pub struct PubSub {
     persist: persist::Persist,
     durable: durable::Durable,
     secrets: private::Secrets,
+    policing: policy::Policing,
     leaving: bool,
     entering: BTreeMap<RequestTicket, TopicId>,
     /// What neighbours are being sent.
@@ -248,6 +199,7 @@ impl PubSub {
             persist: persist::Persist::default(),
             durable: durable::Durable::default(),
             secrets: private::Secrets::default(),
+            policing: policy::Policing::default(),
             leaving: false,
             entering: BTreeMap::new(),
             serving: Serving::default(),
@@ -279,7 +231,26 @@ impl PubSub {
         ticket: StoreTicket,
         result: Result<Vec<(Bytes, Bytes)>, StoreError>,
     ) {
+        if let Ok(records) = &result {
+            for over in self.policing.recall(cx, records) {
+                self.persist.put(cx, over, None);
+            }
+        }
         self.persist.on_loaded(cx, ticket, result);
+    }
+
+    /// From now on the topic is what its terms say. Fails if too many are known.
+    fn agree(&mut self, topic: TopicId, terms: TopicTerms) -> Result<(), CommandError> {
+        if let Some(secret) = terms.secret {
+            self.secrets.add(topic, secret)?;
+        }
+        terms.policy.map_or(Ok(()), |policy| self.policing.add(topic, policy))
+    }
+
+    /// The topic was left, or could not be entered.
+    fn forget_terms(&mut self, topic: &TopicId) {
+        self.secrets.remove(topic);
+        self.policing.remove(topic);
     }
 
     pub(crate) fn on_stored(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<(), StoreError>) {
@@ -341,7 +312,7 @@ impl PubSub {
         let Some(mut t) = self.topics.remove(&id) else { return };
         t.outbox.refuse_all(cx, &CommandError::TopicLeft);
         t.outbox.drop_unsent(cx);
-        self.secrets.remove(&id);
+        self.forget_terms(&id);
         Self::refuse_history(cx, &mut t);
         self.serving.forget(&id);
         self.drop_round(cx, &mut t, &CommandError::TopicLeft);
@@ -369,6 +340,7 @@ impl PubSub {
             }
             Message::Bundle(m) => self.on_bundle(cx, from, &m, payload),
             Message::Symbols(m) => self.on_symbols(cx, from, &m, &payload),
+            Message::Capability(_) => self.on_capability(cx, from, payload),
             other => self.on_message(cx, from, other),
         }
     }
@@ -394,6 +366,7 @@ impl Layer for PubSub {
             Message::WantItems(m) => self.on_want_items(cx, from, &m),
             Message::Offer(m) => self.on_offer(cx, from, &m),
             Message::Served(m) => self.on_served(cx, from, &m),
+            Message::AskCapabilities(m) => self.on_ask_capabilities(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -426,9 +399,17 @@ impl Layer for PubSub {
                 cx.reply(ticket, Reply::Done);
             }
             Command::Publish(ticket, id, message) => self.publish(cx, ticket, id, message, false),
-            Command::Unlock(ticket, id, secret) => {
-                let reply = self.secrets.add(id, secret).map_or_else(Reply::Refused, |()| Reply::Done);
+            Command::Unlock(ticket, id, terms) => {
+                let reply = self.agree(id, terms).map_or_else(Reply::Refused, |()| Reply::Done);
                 cx.reply(ticket, reply);
+            }
+            Command::Accept(ticket, bytes) => self.accept_capability(cx, ticket, bytes),
+            Command::Grant(ticket, topic, owner, agent, expires) => {
+                policy::grant(
+                    cx,
+                    ticket,
+                    CapabilityStatement { topic, owner, agent, issued_ms: cx.now.wall.0, expires_ms: expires.0 },
+                );
             }
             Command::PublishDurable(ticket, id, message) => self.publish(cx, ticket, id, message, true),
             Command::KeepLog(ticket, id, keep) => self.keep_log(cx, ticket, id, keep),
@@ -450,7 +431,11 @@ impl Layer for PubSub {
             Signal::NeighborDown { overlay: Overlay::Topic(t), peer, .. } => self.on_neighbor_down(cx, t, peer),
             Signal::Suspected { peer } => self.on_suspected(cx, peer),
             Signal::Recovered { peer } => self.on_recovered(&peer),
-            Signal::LinkDown { peer, .. } => self.serving.forget_peer(&peer),
+            Signal::LinkDown { peer, .. } => {
+                self.serving.forget_peer(&peer);
+                self.policing.forget_peer(&peer);
+            }
+            Signal::Agent { node, .. } => self.on_agent(cx, node),
             _ => {}
         }
     }
@@ -460,6 +445,7 @@ impl Layer for PubSub {
         if done == Done::Full
             && let Some(mut t) = self.topics.remove(&id)
         {
+            self.forget_terms(&id);
             let limit = crate::membership::MAX_TOPICS;
             let why = CommandError::TooManyTopics { limit };
             t.outbox.refuse_all(cx, &why);
@@ -491,6 +477,7 @@ impl Layer for PubSub {
             // Sealing happens whenever the node has nothing else to do; the timer only wakes it.
             Timer::Seal(_) => {}
             Timer::Reconcile(id) => self.reconcile(cx, id),
+            Timer::Prove => self.prove(cx),
         }
     }
 }

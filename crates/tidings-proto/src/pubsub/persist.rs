@@ -1,7 +1,7 @@
 //! What survives the process: the epoch, the place of our own streams, and what was delivered of each author.
 //!
 //! Keys: `epoch`; `pub/` ‖ topic: where our stream on the topic stands; `seen/` ‖ topic ‖ author: a
-//! [`Record`](super::author::Record).
+//! [`Record`](super::author::Record). Beside them `may/` ‖ topic, of [`super::policy`].
 //!
 //! What is remembered of our own streams is bounded, and yet no number is used twice. A number belongs to an epoch,
 //! so the last one used on a topic may be forgotten once a later epoch is *stored*. While an epoch lasts, the numbers
@@ -222,6 +222,13 @@ impl Persist {
         for event in self.writing.remove(&ticket).unwrap_or_default() {
             cx.event(event);
         }
+    }
+
+    /// Writes a record of another part of the layer.
+    pub(super) fn put(&mut self, cx: &mut Cx<'_>, key: Bytes, value: Option<Bytes>) {
+        let ticket = self.ticket();
+        self.writing.insert(ticket, Vec::new());
+        cx.output(Output::Store { ticket, records: vec![(key, value)] });
     }
 
     /// What of a topic waits to be delivered until it is stored.

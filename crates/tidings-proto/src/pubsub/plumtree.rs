@@ -7,9 +7,10 @@ use bytes::Bytes;
 use super::author::{Arrived, Author, Came, Verdict, WIDE};
 use super::batch::{Batch, Delivery, Peeked};
 use super::message_log::{Entry, Known};
+use super::policy::Ruling;
 use super::prune::PRUNE_AGAIN;
 use super::repair::{Lack, new_gap};
-use super::tree::{Peer, Queued, Rival};
+use super::tree::{Queued, Rival};
 use super::{MAX_AUTHORS, PubSub, Timer, Topic};
 use crate::identity::{NodeId, TopicId};
 use crate::layer::{Cx, Request, TimerKey};
@@ -72,7 +73,7 @@ impl PubSub {
             // Known, but no longer here: it is wanted in the log, and nowhere else.
             let known = h.author == cx.me || t.authors.get(&h.author).is_some_and(|a| a.judge(h) != Verdict::New);
             if known && h.wall_ms >= t.log.horizon() && t.log.at_place(h).is_none() {
-                return self.refill(cx, from, m.hop, peeked, payload);
+                return self.refill(cx, from, m, peeked, payload);
             }
         }
         if h.author == cx.me {
@@ -102,6 +103,14 @@ impl PubSub {
             cx.counters.batches_out_of_time += 1;
             return;
         }
+        let ruling = self.policing.judge(cx, h);
+        if ruling == Ruling::Refused {
+            cx.counters.batches_unauthorised += 1;
+            return;
+        }
+        if ruling == Ruling::Unknown && !self.policing.has_room(cx, from, h, payload.len()) {
+            return;
+        }
         let batch = match Batch::verify(payload, peeked, &self.key.0, cx.crypto) {
             Ok(b) => Arc::new(b),
             Err(_) => {
@@ -109,6 +118,15 @@ impl PubSub {
                 return;
             }
         };
+        if ruling == Ruling::Unknown {
+            return self.hold(cx, from, m, batch);
+        }
+        self.admit(cx, from, m, batch);
+    }
+
+    /// Takes in a batch that is new, verified, and its author's to publish.
+    pub(super) fn admit(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Arrival, batch: Arc<Batch>) {
+        let Some(t) = self.topics.get_mut(&batch.header().topic) else { return };
         if let Some(certificate) = batch.header().certificate
             && cx.agents.is_news(cx.certificates, &batch.header().author, batch.header().epoch, certificate)
         {
@@ -130,20 +148,32 @@ impl PubSub {
     }
 
     /// A batch that was known comes back into the log.
-    fn refill(&mut self, cx: &mut Cx<'_>, from: NodeId, hop: u16, peeked: Peeked, payload: Bytes) {
-        let topic = peeked.header.topic;
+    fn refill(&mut self, cx: &mut Cx<'_>, from: NodeId, m: Arrival, peeked: Peeked, payload: Bytes) {
+        let h = &peeked.header;
+        let ruling = if h.author == cx.me { Ruling::Allowed } else { self.policing.judge(cx, h) };
+        cx.counters.batches_unauthorised += u64::from(ruling == Ruling::Refused);
+        let waits = ruling == Ruling::Unknown && self.policing.has_room(cx, from, h, payload.len());
+        if !(waits || ruling == Ruling::Allowed) {
+            return;
+        }
         let Ok(batch) = Batch::verify(payload, peeked, &self.key.0, cx.crypto) else {
             cx.counters.batches_forged += 1;
             return;
         };
+        match waits {
+            true => self.hold(cx, from, m, Arc::new(batch)),
+            false => self.refilled(cx, from, m.hop.max(1), &Arc::new(batch)),
+        }
+    }
+
+    pub(super) fn refilled(&mut self, cx: &mut Cx<'_>, from: NodeId, hop: u16, batch: &Arc<Batch>) {
+        let Some(t) = self.topics.get_mut(&batch.header().topic) else { return };
         cx.counters.batches_refilled += 1;
-        let Some(t) = self.topics.get_mut(&topic) else { return };
-        let (batch, hop) = (Arc::new(batch), hop.max(1));
-        t.keep(cx, from, &batch, hop);
+        t.keep(cx, from, batch, hop);
         if t.subscribed {
             // It was delivered before; who asked for history gets it as that.
             let own = batch.header().author == cx.me;
-            let told = self.secrets.event(cx, Delivery::history(batch, own, hop));
+            let told = self.secrets.event(cx, Delivery::history(batch.clone(), own, hop));
             told.into_iter().for_each(|e| cx.event(e));
         }
     }
@@ -279,56 +309,6 @@ impl PubSub {
         p.eager = false;
         t.keep_a_parent(cx);
     }
-
-    pub(super) fn on_neighbor_up(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
-        let Some(t) = self.topics.get_mut(&topic) else { return };
-        if t.peers.iter().any(|p| p.id == peer) {
-            return;
-        }
-        let eager = !t.built || t.peers.is_empty();
-        t.peers.push(Peer::new(peer, eager));
-        if t.built && eager {
-            cx.counters.grafts_sent += 1;
-            cx.send(peer, Graft { topic, ids: Vec::new(), eager: true });
-        } else if t.built {
-            cx.counters.prunes_sent += 1;
-            cx.send(peer, Prune { topic });
-        }
-        t.send_unsent(cx);
-        t.compare_with_new(cx, peer);
-    }
-
-    pub(super) fn on_neighbor_down(&mut self, cx: &mut Cx<'_>, topic: TopicId, peer: NodeId) {
-        let Some(t) = self.topics.get_mut(&topic) else { return };
-        let Some(at) = t.peers.iter().position(|p| p.id == peer) else { return };
-        let gone = t.peers.remove(at);
-        t.repair.forget(&peer);
-        t.forget_sync(cx, &peer);
-        if gone.eager {
-            t.lost(cx, gone.brought);
-        }
-    }
-
-    /// A neighbour does not answer: batches go around it. They are still announced to it, so that it misses nothing
-    /// if it is only slow.
-    pub(super) fn on_suspected(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
-        for t in self.topics.values_mut() {
-            let Some(p) = t.peer(&peer) else { continue };
-            p.suspected = true;
-            if std::mem::take(&mut p.eager) {
-                let brought = p.brought;
-                t.lost(cx, brought);
-            }
-        }
-    }
-
-    pub(super) fn on_recovered(&mut self, peer: &NodeId) {
-        for t in self.topics.values_mut() {
-            if let Some(p) = t.peer(peer) {
-                p.suspected = false;
-            }
-        }
-    }
 }
 
 /// Sends a batch that was asked for. Returns whether the link had room.
@@ -443,7 +423,7 @@ impl Topic {
 
     /// An eager link is lost, on which a batch came last at `brought`. If it was where batches came from, the way is cut:
     /// take another at once, rather than wait for an announcement to go unanswered.
-    fn lost(&mut self, cx: &mut Cx<'_>, brought: Option<Time>) {
+    pub(super) fn lost(&mut self, cx: &mut Cx<'_>, brought: Option<Time>) {
         let newest = self.peers.iter().filter(|p| p.eager).filter_map(|p| p.brought).max();
         if brought.is_some() && brought >= newest {
             self.graft_best(cx);

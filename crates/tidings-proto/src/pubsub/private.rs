@@ -10,7 +10,10 @@
 //! opened is not delivered: its author has the id and not the secret. It is carried all the same, since who cannot read a
 //! topic cannot tell.
 //!
-//! Large messages are refused on private topics: their chunks are served by their hash, in clear.
+//! Of a large message the content is sealed apart, before it is cut into chunks (`large/sealed.rs`). Its manifest stays in
+//! clear, so that those who carry the topic can check and serve the chunks; what it has more is the message's headers and
+//! the content's key, sealed as above, with the content's id behind the topic's in the associated data. So is a message that is too
+//! long to be sealed as an ordinary one.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +26,7 @@ use super::batch::{Batch, Delivery, MessageView};
 use crate::crypto::Crypto;
 use crate::identity::{MAX_TOPIC_NAME, NodeId, TopicError, TopicId};
 use crate::io::{CommandError, Event, Outgoing};
+use crate::large::{Content, ContentKey, MAX_SEALED, Manifest};
 use crate::layer::Cx;
 
 /// What sealing adds to a message.
@@ -71,6 +75,18 @@ impl TopicSecret {
     }
 }
 
+/// What the key of a content is bound to.
+fn bound(topic: &TopicId, manifest: &Manifest) -> [u8; 64] {
+    let mut aad = [0; 64];
+    aad[..32].copy_from_slice(topic.as_bytes());
+    aad[32..].copy_from_slice(manifest.id().as_bytes());
+    aad
+}
+
+fn too_large(size: usize) -> CommandError {
+    CommandError::PayloadTooLarge { size, limit: MAX_SEALED }
+}
+
 fn nonce(seq: u64) -> [u8; 12] {
     let mut nonce = [0; 12];
     nonce[..8].copy_from_slice(&seq.to_le_bytes());
@@ -96,17 +112,34 @@ impl Secrets {
         self.0.remove(topic);
     }
 
-    /// Refuses what a private topic cannot carry.
-    pub(super) fn admit(&self, topic: &TopicId, message: &Outgoing) -> Result<(), CommandError> {
-        if !self.0.contains_key(topic) {
-            return Ok(());
+    /// What can be published of a message: on a private topic one that is too long for a batch when it is sealed becomes a large
+    /// one, and the content of a large one is sealed here if it was not before.
+    pub(super) fn admit(
+        &self,
+        crypto: &dyn Crypto,
+        topic: &TopicId,
+        mut message: Outgoing,
+    ) -> Result<Outgoing, CommandError> {
+        let Some(secret) = self.0.get(topic) else { return Ok(message) };
+        let headers = message.headers.len();
+        if headers > super::MAX_HEADERS {
+            return Err(CommandError::HeadersTooLarge { size: headers, limit: super::MAX_HEADERS });
         }
-        let limit = MAX_MESSAGE - SEALED - message.headers.len();
-        if message.content.is_some() {
-            return Err(CommandError::TooLargeToSeal { limit });
-        }
-        let size = message.payload.len();
-        if size > limit { Err(CommandError::PayloadTooLarge { size, limit }) } else { Ok(()) }
+        let fits = message.payload.len() + headers + SEALED <= MAX_MESSAGE;
+        let content = match &message.content {
+            Some(c) if c.key_on(topic).is_some() => return Ok(message),
+            Some(c) => Content::clone(c),
+            None if fits => return Ok(message),
+            None if message.payload.len() > MAX_MESSAGE => {
+                return Err(CommandError::PayloadTooLarge { size: message.payload.len(), limit: MAX_MESSAGE });
+            }
+            None => Content::of(message.payload.clone()).map_err(|_| too_large(message.payload.len()))?,
+        };
+        let size = content.manifest().size();
+        let sealed = content.sealed(secret, *topic, crypto).map_err(|_| too_large(size))?;
+        message.payload = sealed.manifest().encode();
+        message.content = Some(Arc::new(sealed));
+        Ok(message)
     }
 
     /// Seals a batch's messages, if the topic is private.
@@ -115,11 +148,22 @@ impl Secrets {
         let Some(secret) = self.0.get(&topic) else { return };
         let key = secret.key(&author, epoch);
         for (seq, m) in (first_seq..).zip(messages) {
-            let mut plain = BytesMut::with_capacity(SEALED + m.headers.len() + m.payload.len());
+            let content = m.content.as_ref().and_then(|c| Some((c.manifest(), c.key_on(&topic)?)));
+            let rest = match &content {
+                Some((_, key)) => &key.expose()[..],
+                None => &m.payload[..],
+            };
+            let mut plain = BytesMut::with_capacity(SEALED + m.headers.len() + rest.len());
             plain.extend_from_slice(&(m.headers.len() as u16).to_le_bytes());
             plain.extend_from_slice(&m.headers);
-            plain.extend_from_slice(&m.payload);
-            m.payload = crypto.seal(&key, &nonce(seq), topic.as_bytes(), &plain).into();
+            plain.extend_from_slice(rest);
+            m.payload = match content {
+                Some((manifest, _)) => {
+                    let sealed = crypto.seal(&key, &nonce(seq), &bound(&topic, manifest), &plain);
+                    manifest.with_sealed(sealed.into()).encode()
+                }
+                None => crypto.seal(&key, &nonce(seq), topic.as_bytes(), &plain).into(),
+            };
             m.headers = Bytes::new();
         }
     }
@@ -149,11 +193,22 @@ fn opened(crypto: &dyn Crypto, secret: &TopicSecret, batch: &Batch) -> Option<Ar
     let mut open = |index| {
         let m = batch.message(index, offset);
         offset += m.headers.len() + m.payload.len();
-        let plain = Bytes::from(crypto.open(&key, &nonce(m.seq), h.topic.as_bytes(), &m.payload)?);
+        let manifest = if m.large { Some(Manifest::decode(&m.payload).ok()?) } else { None };
+        let plain = match &manifest {
+            Some(large) => crypto.open(&key, &nonce(m.seq), &bound(&h.topic, large), large.sealed()?)?,
+            None => crypto.open(&key, &nonce(m.seq), h.topic.as_bytes(), &m.payload)?,
+        };
+        let plain = Bytes::from(plain);
         let (len, rest) = plain.split_first_chunk::<2>()?;
         let len = usize::from(u16::from_le_bytes(*len));
-        let fits = m.headers.is_empty() && !m.large && len <= rest.len() && len <= super::MAX_HEADERS;
-        fits.then(|| m.with(plain.slice(2..2 + len), plain.slice(2 + len..)))
+        if !m.headers.is_empty() || len > rest.len() || len > super::MAX_HEADERS {
+            return None;
+        }
+        let (headers, rest) = (plain.slice(2..2 + len), plain.slice(2 + len..));
+        Some(match manifest {
+            Some(_) => m.opened_by(headers, ContentKey::from_bytes(rest.as_ref().try_into().ok()?)),
+            None => m.with(headers, rest),
+        })
     };
     (0..h.payloads.len()).map(&mut open).collect()
 }

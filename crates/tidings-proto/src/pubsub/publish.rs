@@ -137,12 +137,17 @@ impl PubSub {
         if self.leaving {
             return refuse(cx, CommandError::Leaving);
         }
-        if let Some(why) = message.secret.and_then(|s| self.secrets.add(id, s).err()) {
+        let mut message = message;
+        if let Err(why) = self.agree(id, std::mem::take(&mut message.terms)) {
             return refuse(cx, why);
         }
-        if let Err(why) = self.secrets.admit(&id, &message) {
+        if let Err(why) = self.policing.may_publish(cx, &id) {
             return refuse(cx, why);
         }
+        let message = match self.secrets.admit(cx.crypto, &id, message) {
+            Ok(message) => message,
+            Err(why) => return refuse(cx, why),
+        };
         let (size, headers) = (message.payload.len(), message.headers.len());
         if size > MAX_MESSAGE {
             return refuse(cx, CommandError::PayloadTooLarge { size, limit: MAX_MESSAGE });
@@ -196,8 +201,10 @@ impl PubSub {
             .map(|t| t.id)
             .collect();
         for id in &ready {
-            did |= self.send_stored(cx, *id);
+            did |= self.send_stored(cx, *id) | self.refuse_barred(cx, id);
+            // Where not everyone may publish, every batch names the certificate: nothing is signed before it can be.
             while let Some(epoch) = self.persist.epoch()
+                && (cx.agents.own().is_some() || !self.policing.is_policed(id))
                 && let Some(t) = self.topics.get_mut(id)
                 && t.may_seal(cx)
             {
@@ -213,6 +220,14 @@ impl PubSub {
             did |= self.append_fresh(cx);
         }
         self.persist.write(cx) || did
+    }
+
+    /// Refuses what waits on a topic where this node may no longer publish. Returns whether there was anything.
+    fn refuse_barred(&mut self, cx: &mut Cx<'_>, id: &TopicId) -> bool {
+        let Err(why) = self.policing.may_publish(cx, id) else { return false };
+        let Some(t) = self.topics.get_mut(id).filter(|t| !t.outbox.waiting.is_empty()) else { return false };
+        t.outbox.refuse_all(cx, &why);
+        true
     }
 
     fn seal(&mut self, cx: &mut Cx<'_>, id: TopicId, epoch: u64) {
@@ -231,7 +246,9 @@ impl PubSub {
         t.outbox.sealed = cx.now.mono;
         let first_seq = used.map_or(0, |u| u.seq) + 1;
         self.secrets.seal(cx.crypto, (id, cx.me, epoch, first_seq), &mut messages);
-        let certificate = t.outbox.name(cx, epoch);
+        let policed = self.policing.is_policed(&id);
+        let capability = self.policing.may_publish(cx, &id).ok().flatten();
+        let certificate = if policed { cx.agents.own() } else { t.outbox.name(cx, epoch) };
         let header = BatchHeader {
             topic: id,
             author: cx.me,
@@ -248,6 +265,7 @@ impl PubSub {
             apart_ms: used.map(|u| cx.now.wall.0.saturating_sub(u.wall_ms)),
             large: large_places(&messages),
             certificate,
+            capability,
         };
         for content in messages.iter().filter_map(|m| m.content.as_ref()) {
             cx.request(Request::Offer(id, content.clone()));

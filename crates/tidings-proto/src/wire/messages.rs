@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::capabilities::{AskCapabilities, Capability, MAX_CAPABILITIES_ASKED};
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
 use super::direct::{CloseSession, Envelopes, OpenSession, Receipt};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
@@ -472,6 +473,8 @@ messages! {
     95 Holds |m| statements_ok(&m.statements);
     96 AskReach |_| true;
     97 Reached |_| true;
+    104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;
+    105 Capability |_| true;
     108 OpenSession |_| true;
     109 Envelopes |_| true;
     110 Receipt |_| true;

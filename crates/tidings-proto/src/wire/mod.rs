@@ -12,6 +12,7 @@
 //! Bodies are CBOR maps with integer keys: a field can be added without breaking an older peer, and an older
 //! peer's frame is read with the missing fields at their defaults.
 
+mod capabilities;
 mod certificates;
 mod direct;
 mod foaf;
@@ -24,6 +25,7 @@ mod reconcile;
 mod records;
 mod rendezvous;
 
+pub use capabilities::*;
 pub use certificates::*;
 pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
 pub use foaf::*;

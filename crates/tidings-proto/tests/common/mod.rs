@@ -78,6 +78,7 @@ impl Fake {
             apart_ms: None,
             large: None,
             certificate: None,
+            capability: None,
         }
     }
 

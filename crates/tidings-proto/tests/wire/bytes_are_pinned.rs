@@ -508,3 +508,20 @@ fn of_no_certificates() {
     a1008150f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
     ");
 }
+
+#[test]
+fn of_ask_capabilities() {
+    insta::assert_snapshot!(wire("AskCapabilities"), @r"
+    0168370000000000
+    a2005820d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1
+    d1d1d1d1018150f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1
+    ");
+}
+
+#[test]
+fn of_capability() {
+    insta::assert_snapshot!(wire("Capability"), @r"
+    0169010000000000
+    a0
+    ");
+}

@@ -166,6 +166,12 @@ fn of_certificates_asked_for_at_once() {
 }
 
 #[test]
+fn of_capabilities_asked_for_at_once() {
+    let ask = |n| AskCapabilities { topic: TopicId([1; 32]), capabilities: vec![CapabilityRef([1; 16]); n] };
+    at_and_past(|n| ask(n).into(), MAX_CAPABILITIES_ASKED);
+}
+
+#[test]
 fn of_chunk_numbers() {
     let last = Have { content: ContentId([1; 32]), chunks: chunks(&[MAX_CHUNKS as u32 - 1]) };
     let body = body_of(&last.clone().into());

@@ -148,6 +148,8 @@ fn other_examples() -> Vec<Message> {
         Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
         AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
         Certificate {}.into(),
+        AskCapabilities { topic: TopicId([0xd1; 32]), capabilities: vec![CapabilityRef([0xf1; 16])] }.into(),
+        Capability {}.into(),
         NoCertificates { certificates: vec![CertificateRef([0xf1; 16])] }.into(),
     ]
 }

@@ -65,6 +65,8 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         | Message::AskCertificates(_)
         | Message::Certificate(_)
         | Message::NoCertificates(_)
+        | Message::AskCapabilities(_)
+        | Message::Capability(_)
         | Message::Ack(_)
         | Message::AskReach(_)
         | Message::PingReq(_)

@@ -156,6 +156,9 @@ fn certificates() -> impl Strategy<Value = Message> {
         one().prop_map(|certificate| Certified { certificate }.into()),
         some().prop_map(|certificates| AskCertificates { certificates }.into()),
         Just(Certificate {}.into()),
+        (topic_id(), vec(any::<[u8; 16]>().prop_map(CapabilityRef), 0..=MAX_CAPABILITIES_ASKED))
+            .prop_map(|(topic, capabilities)| AskCapabilities { topic, capabilities }.into()),
+        Just(Capability {}.into()),
         some().prop_map(|certificates| NoCertificates { certificates }.into()),
         records(),
     ]

@@ -5,6 +5,7 @@ mod status;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use builder::AgentBuilder;
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tidings_proto::identity::{Addr, AgentId, Network, NodeId, PeerAddr};
 use tidings_proto::io::Published;
 use tidings_proto::node::PeerInfo;
 
+use crate::capability::Capability;
 use crate::card::write_card;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::gossip::{
@@ -185,6 +187,16 @@ impl Agent {
     /// A publisher on a topic: pipelines messages, so that they travel in batches.
     pub async fn publisher(&self, topic: &str) -> Result<Publisher, PublishError> {
         self.pubsub().publisher(topic)
+    }
+
+    /// Lets an agent publish on a topic whose owner this node's agent is; see [`PubSubManager::grant`].
+    pub async fn grant(&self, topic: &str, agent: AgentId, life: Duration) -> Result<Capability, AgentError> {
+        Ok(self.pubsub().grant(topic, agent, life).await?)
+    }
+
+    /// Keeps a capability that this node's agent was given, and publishes by it; see [`PubSubManager::accept`].
+    pub async fn accept(&self, capability: &Capability) -> Result<(), AgentError> {
+        Ok(self.pubsub().accept(capability).await?)
     }
 
     /// Ends all of this node's subscriptions to a topic and stops carrying its messages.

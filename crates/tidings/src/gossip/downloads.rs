@@ -1,6 +1,6 @@
 //! The driver's side of large messages: whose content somebody waits for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,8 +9,12 @@ use tidings_proto::identity::ContentId;
 use tidings_proto::large::Manifest;
 use tidings_proto::pubsub::Delivery;
 
-use crate::large::{Download, Large, WeakLarge};
+use crate::large::{Download, Large, Opener, WeakLarge};
 use crate::subscription::Contents;
+
+/// Contents of private topics whose keys are remembered, for programs that ask for them by their ids (as many as the core holds
+/// contents; some 100 bytes each).
+const OPENERS: usize = tidings_proto::large::MAX_CONTENTS;
 
 /// Contents that a program may be reading: those its queues hold, or it holds itself. The bytes are the core's, shared.
 #[derive(Default)]
@@ -18,6 +22,9 @@ pub(crate) struct Downloads {
     contents: BTreeMap<ContentId, WeakLarge>,
     /// Entries at which those nobody reads any longer are swept out.
     sweep_at: usize,
+    /// What opens those of private topics, and in which order that came.
+    openers: BTreeMap<ContentId, Arc<Opener>>,
+    opened: VecDeque<ContentId>,
 }
 
 impl Downloads {
@@ -29,7 +36,11 @@ impl Downloads {
         let large = delivery.messages().enumerate().filter(|(_, m)| m.large);
         let found = large.filter_map(|(i, m)| {
             let manifest = Arc::new(Manifest::decode(&m.payload).ok()?);
-            Some((i, self.open(node, &manifest)))
+            let opener = m.content_key.map(|key| Arc::new(Opener::new(key, delivery.topic(), node.crypto().clone())));
+            if let Some(opener) = &opener {
+                self.remember(manifest.id(), opener.clone());
+            }
+            Some((i, self.open(node, &manifest).with(opener)))
         });
         Some(found.collect())
     }
@@ -37,7 +48,22 @@ impl Downloads {
     /// A content that the node has, or is getting.
     pub(crate) fn find(&mut self, node: &Node, id: &ContentId) -> Option<Large> {
         let manifest = node.content(id)?.manifest().clone();
-        Some(self.open(node, &manifest))
+        let opener = self.openers.get(id).cloned();
+        if manifest.sealed().is_some() && opener.is_none() {
+            return None;
+        }
+        Some(self.open(node, &manifest).with(opener))
+    }
+
+    fn remember(&mut self, id: ContentId, opener: Arc<Opener>) {
+        if self.openers.insert(id, opener).is_none() {
+            self.opened.push_back(id);
+        }
+        if self.opened.len() > OPENERS
+            && let Some(oldest) = self.opened.pop_front()
+        {
+            self.openers.remove(&oldest);
+        }
     }
 
     fn open(&mut self, node: &Node, manifest: &Arc<Manifest>) -> Large {

@@ -18,7 +18,7 @@ use tidings_proto::Node;
 use tidings_proto::identity::Addr;
 use tidings_proto::io::{Command, Event, Input, Output, Reply};
 use tidings_proto::node::Reason;
-use tidings_proto::pubsub::Delivery;
+use tidings_proto::pubsub::{Delivery, TopicTerms};
 use tidings_proto::time::{Now, Span, Time};
 use tidings_proto::wire::Lane;
 use tokio::sync::mpsc;
@@ -262,6 +262,7 @@ impl Driver {
                 Control::Reconcile(topic, asked) => {
                     self.command(now, Command::Reconcile { topic }, Waiting::Reconcile(asked));
                 }
+                Control::Grant(command, asked) => self.command(now, command, Waiting::Capability(asked)),
                 Control::Send(command, asked) => self.command(now, command, Waiting::Send(asked)),
                 Control::Search(command, asked) => self.command(now, command, Waiting::Search(asked)),
                 Control::Unsubscribe(topic, done) => {
@@ -355,6 +356,11 @@ impl Driver {
                             let _ = asked.send(stats);
                         }
                     }
+                    Some(Waiting::Capability(asked)) => match reply {
+                        Reply::Capability(issued) => drop(asked.send(Ok(issued))),
+                        Reply::Refused(why) => drop(asked.send(Err(why))),
+                        _ => {}
+                    },
                     Some(Waiting::Send(asked)) => drop(asked.send(super::pending::sent(reply))),
                     Some(Waiting::Search(asked)) => drop(asked.send(super::pending::search(reply))),
                     Some(Waiting::Done(done)) => drop(done.send(super::pending::done(reply))),
@@ -382,10 +388,11 @@ impl Driver {
         }
     }
 
-    /// A private topic is opened before anything of it can come.
+    /// A private topic is opened, and a policy known, before anything of it can come.
     fn unlock(&mut self, now: Now, queue: &Queue) {
-        if let (topic, Some(secret)) = (queue.topic, queue.secret) {
-            self.command(now, Command::Unlock { topic, secret }, Waiting::Nobody);
+        if queue.terms != TopicTerms::default() {
+            let (topic, terms) = (queue.topic, queue.terms.clone());
+            self.command(now, Command::Unlock { topic, terms }, Waiting::Nobody);
         }
     }
 

@@ -155,7 +155,7 @@ impl MembershipManager {
 /// What the node publishes and receives.
 #[derive(Clone)]
 pub struct PubSubManager {
-    handle: RuntimeHandle,
+    pub(super) handle: RuntimeHandle,
 }
 
 impl PubSubManager {

@@ -14,6 +14,7 @@ mod first;
 mod handle;
 mod log;
 mod pending;
+mod policy;
 mod presence;
 mod publishing;
 mod run;

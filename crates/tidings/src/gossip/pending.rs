@@ -6,7 +6,7 @@ use tidings_proto::discovery::Search;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
 use tidings_proto::messaging::Delivered;
-use tidings_proto::pubsub::ReconciliationStats;
+use tidings_proto::pubsub::{ReconciliationStats, TopicCapability};
 
 use super::run::{Asked, Done};
 use crate::publisher::{Outbox, Unsent};
@@ -24,6 +24,8 @@ pub(crate) enum Waiting {
     History(Asked<History>),
     /// Somebody who had logs compared.
     Reconcile(Asked<ReconciliationStats>),
+    /// Somebody who lets an agent publish.
+    Capability(Asked<Result<TopicCapability, CommandError>>),
     /// Somebody who sent a direct message.
     Send(Asked<Result<Delivered, CommandError>>),
     /// Somebody who looks for an agent.

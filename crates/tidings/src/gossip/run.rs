@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tidings_proto::crypto::Crypto;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
 use tidings_proto::messaging::Delivered;
-use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats};
+use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicCapability};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::RuntimeError;
@@ -59,6 +60,8 @@ pub(crate) enum Control {
     Unsubscribe(TopicId, Done),
     /// Give a topic's history.
     History(TopicId, HistoryQuery, Asked<History>),
+    /// Hand in a command that lets an agent publish.
+    Grant(Command, Asked<Result<TopicCapability, CommandError>>),
     /// Compare a topic's log with the neighbours'.
     Reconcile(TopicId, Asked<ReconciliationStats>),
     /// Find an agent.
@@ -74,6 +77,8 @@ pub(crate) enum Control {
 /// One run: from start to shutdown.
 pub(crate) struct Run {
     pub(crate) node_id: NodeId,
+    /// What contents of private topics are sealed with.
+    pub(crate) crypto: Arc<dyn Crypto>,
     pub(crate) work: Arc<Signal>,
     events: Arc<Feed<AgentEvent>>,
     presence: Arc<Feed<PresenceEvent>>,
@@ -88,13 +93,14 @@ pub(crate) struct Run {
 
 impl Run {
     /// A run, and its driver's ends: what it is asked, and where it tells what happened.
-    pub(crate) fn new(node_id: NodeId) -> (Arc<Run>, mpsc::Receiver<Control>, Told) {
+    pub(crate) fn new(node_id: NodeId, crypto: Arc<dyn Crypto>) -> (Arc<Run>, mpsc::Receiver<Control>, Told) {
         let (controls, receiver) = mpsc::channel(CONTROLS);
         let (events, tell) = Feed::new(EVENTS);
         let (presence, tell_presence) = Feed::new(PRESENCE_EVENTS);
         let (direct, tell_direct) = Feed::new(DIRECT);
         let run = Run {
             node_id,
+            crypto,
             work: Arc::default(),
             events,
             presence,

@@ -162,7 +162,7 @@ impl GossipRuntime {
             config: self.config.clone(),
             seed: crate::os_random().map_err(RuntimeError::Random)?,
         };
-        let (run, controls, told) = Run::new(self.handle.node_id());
+        let (run, controls, told) = Run::new(self.handle.node_id(), self.crypto.clone());
         let limits = LinkLimits { max_links: self.config.max_links + SPARE_LINKS, ..LinkLimits::default() };
         let inbox = self.transport.attach(limits);
         let disk = Disk::new(self.store.clone(), run.work.clone());

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use tidings_proto::identity::{NodeId, TopicId};
-use tidings_proto::pubsub::{Delivery, HistoryQuery, TopicSecret};
+use tidings_proto::pubsub::{Delivery, HistoryQuery, TopicTerms};
 
 use super::SubscribeOptions;
 use crate::gossip::Author;
@@ -98,8 +98,8 @@ pub(crate) struct Queue {
     pub(crate) topic: TopicId,
     /// Its name.
     pub(crate) name: Arc<str>,
-    /// Its secret, if it is private.
-    pub(crate) secret: Option<TopicSecret>,
+    /// The rest of its ticket.
+    pub(crate) terms: TopicTerms,
     options: SubscribeOptions,
     state: Mutex<State>,
     abandoned: AtomicBool,
@@ -108,9 +108,9 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub(crate) fn new(Named { id, name, secret }: Named, options: SubscribeOptions) -> Queue {
+    pub(crate) fn new(Named { id, name, terms }: Named, options: SubscribeOptions) -> Queue {
         let state = Mutex::new(State { held: options.history.is_some(), ..State::default() });
-        Queue { topic: id, name, secret, options, state, abandoned: false.into(), lagged: 0.into() }
+        Queue { topic: id, name, terms, options, state, abandoned: false.into(), lagged: 0.into() }
     }
 
     /// Which part of the topic's history it begins with.

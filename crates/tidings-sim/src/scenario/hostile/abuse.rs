@@ -134,6 +134,7 @@ impl Rogues {
             apart_ms: None,
             large: None,
             certificate: None,
+            capability: None,
         };
         let message = Outgoing { payload, ..Outgoing::default() };
         let batch = Batch::seal(header, &[message], &network, &*crypto);

@@ -37,6 +37,7 @@ fn header(epoch: u64, first_seq: u64, count: u64, previous: Option<Position>) ->
         apart_ms: None,
         large: None,
         certificate: None,
+        capability: None,
     }
 }
 
