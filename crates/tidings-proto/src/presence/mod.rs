@@ -373,7 +373,7 @@ impl Layer for Presence {
             }
             Signal::Dead { peer, reason: LeaveReason::Died } => self.gone(cx, peer, OfflineReason::Died),
             Signal::Recovered { peer } => self.back(cx, peer),
-            Signal::Agent { .. } => {}
+            Signal::Agent { node, .. } => self.see_proof(cx, node),
             Signal::OwnCertificate => self.say(cx),
             _ => {}
         }
