@@ -87,9 +87,9 @@ fn at_once_build_one_tree() {
 #[test]
 fn of_many_nodes_build_one_tree_too() {
     for (first, second) in two_halves(60, |_| {}) {
-        // Neighbours are still traded for nearer ones meanwhile, which costs a copy or two; without agreement the
-        // second half has 0.3 and more.
-        assert!(first < 8.0 && second < 0.15, "{first} then {second}");
+        // Neighbours are still traded for nearer ones meanwhile, which costs a copy or two (0.07 to 0.16 were measured);
+        // without agreement the second half has 0.3 and more.
+        assert!(first < 8.0 && second < 0.2, "{first} then {second}");
     }
 }
 

@@ -124,7 +124,9 @@ fn who_moves_keeps_its_neighbours_where_the_transport_migrates() {
     let before = neighbors(&net, 5);
     net.readdress(5, SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 1), 4_000), true);
     assert!(all_arrives(&mut net, 15));
-    assert_eq!(neighbors(&net, 5), before);
+    // One may be traded for a nearer one meanwhile, as without any move.
+    let after = neighbors(&net, 5);
+    assert!(before.iter().filter(|p| !after.contains(p)).count() <= 1, "{before:?} then {after:?}");
     let heard = before.iter().filter_map(|p| net.node(net.index(p)?)).filter(|n| {
         let known = n.peer_addr(&net.id(5)).addrs;
         known.contains(&net.peer_addr(5).addrs[0])

@@ -78,7 +78,9 @@ fn fresh() -> FreshRecord {
 
 /// One of each, with every field set.
 fn examples() -> Vec<Message> {
-    [other_examples(), discovery::examples(), direct::examples()].concat()
+    let mut all = [other_examples(), discovery::examples(), direct::examples()].concat();
+    all.sort_by_key(Message::tag);
+    all
 }
 
 /// Those that are not discovery's.
