@@ -208,9 +208,14 @@ impl Presence {
             }
             Change::Gone => {
                 self.gone(cx, node, OfflineReason::Expired);
-                self.roster.remove(&node);
+                self.forget(node);
             }
         }
+    }
+
+    fn forget(&mut self, node: NodeId) {
+        self.roster.remove(&node);
+        self.proving.forget(&node);
     }
 
     /// A node said something new of itself.
@@ -220,7 +225,7 @@ impl Presence {
             // Another group's, or of somebody who has no say in ours.
             cx.counters.beacons_sealed += 1;
             self.gone(cx, node, OfflineReason::Expired);
-            self.roster.remove(&node);
+            self.forget(node);
             return;
         };
         if beacon.leaving {

@@ -4,8 +4,8 @@
 //! that the beacon came. A newcomer, which hears of all at once, asks for some a second, each of a neighbour drawn at random.
 //! What could not be had is asked for again, more and more rarely while none of it comes.
 //!
-//! Invariants: at most [`BURST`] at once and one each [`EACH`] are asked for, whatever beacons come; the timer runs only while
-//! somebody is to be proven.
+//! Invariants: who waits is in the roster; at most [`BURST`] at once and one each [`EACH`] are asked for, whatever beacons come;
+//! the timer runs only while somebody is to be proven.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -45,6 +45,13 @@ pub(super) struct Proving {
 impl Default for Proving {
     fn default() -> Proving {
         Proving { waiting: BTreeSet::new(), at: None, some: false, again: AGAIN, paid: Time::default() }
+    }
+}
+
+impl Proving {
+    /// A node is not in the roster any more.
+    pub(super) fn forget(&mut self, node: &NodeId) {
+        self.waiting.remove(node);
     }
 }
 

@@ -86,6 +86,7 @@ fn beacons(d: &Driven, to: &Fake) -> Vec<(u64, Beacon, usize)> {
     out
 }
 
+mod bad_input;
 mod of_agents;
 mod of_others;
 mod our_own;
