@@ -14,9 +14,9 @@ pub(super) fn proven(cx: &mut Cx<'_>, w: &Whereabouts, certificate: &Bytes) -> b
     if certificate.len() > MAX_CERTIFICATE {
         return false;
     }
-    if !certificate.is_empty() && cx.certificates.agent(&id, &node, now).is_none() {
+    if !certificate.is_empty() && cx.certificates.agent(id, &node, now).is_none() {
         // What is wrong with it shows below.
         let _ = cx.certificates.admit(certificate, now, cx.crypto);
     }
-    cx.certificates.agent(&id, &node, now) == Some(Ok(agent))
+    cx.certificates.agent(id, &node, now) == Some(Ok(agent))
 }

@@ -79,7 +79,10 @@ impl Revocations {
     }
 }
 
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), Refused> {
+/// What is said, the key and the signature.
+type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn split(bytes: &[u8]) -> Result<Parts<'_>, Refused> {
     let (len, rest) = bytes.split_first_chunk::<2>().ok_or(Refused::Malformed)?;
     let len = usize::from(u16::from_le_bytes(*len));
     if len > MAX_STATEMENT || rest.len() != len + AGENT_KEY_LEN + AGENT_SIGNATURE_LEN {

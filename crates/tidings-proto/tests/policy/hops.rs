@@ -137,7 +137,7 @@ impl Row {
         while self.now.mono < end {
             let next = self.nodes.iter().filter_map(|n| n.deadline()).map(|(at, _)| at).min().unwrap_or(end);
             let step = next.since(self.now.mono).max(Span::from_micros(1_000)).min(Span::from_millis(100));
-            self.now.mono = self.now.mono + step;
+            self.now.mono += step;
             self.now.wall.0 = WALL + (self.now.mono.0 - 1_000_000_000) / 1_000;
             for n in 0..self.nodes.len() {
                 self.inputs.push_back((n, Input::Tick));

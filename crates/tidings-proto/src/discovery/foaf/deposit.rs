@@ -179,13 +179,13 @@ impl Foaf {
             }
             _ => {
                 known = 0;
-                if cx.certificates.agent(&id, &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
+                if cx.certificates.agent(id, &w.node(), cx.now.wall).is_none() && certificate.is_empty() {
                     let lack = LackProof { certificate: id, walk: m.walk, ttl: m.ttl, known: m.known };
                     cx.send(from, lack);
                     return;
                 }
                 let good = w.check(cx.now.wall, &self.key, cx.crypto).is_ok() && proven(cx, &w, certificate);
-                let bytes = cx.certificates.bytes(&id, cx.now.wall);
+                let bytes = cx.certificates.bytes(id, cx.now.wall);
                 let Some(bytes) = bytes.filter(|_| good) else {
                     cx.counters.deposits_refused += 1;
                     return;

@@ -90,7 +90,7 @@ impl Foaf {
         for held in self.known.nodes(agent, cx.now.wall) {
             let w = &held.whereabouts;
             // Revoked meanwhile.
-            let revoked = |id| matches!(cx.certificates.agent(&id, &w.node(), cx.now.wall), Some(Err(_)));
+            let revoked = |id| matches!(cx.certificates.agent(id, &w.node(), cx.now.wall), Some(Err(_)));
             if w.certificate().is_none_or(revoked) {
                 continue;
             }

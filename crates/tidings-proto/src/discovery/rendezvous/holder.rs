@@ -51,14 +51,14 @@ impl Rendezvous {
         if !self.index.is_among(shard_id(&w.subject()), NEAR, &cx.me) {
             return NO_HOLDER;
         }
-        let lacks = |id| cx.certificates.agent(&id, &w.node(), cx.now.wall).is_none();
+        let lacks = |id| cx.certificates.agent(id, &w.node(), cx.now.wall).is_none();
         if certificate.is_empty() && w.certificate().is_some_and(lacks) {
             return LACKS;
         }
         if w.check(cx.now.wall, &self.key, cx.crypto).is_err() || !proven(cx, w, certificate) {
             return NOT_BELIEVED;
         }
-        let bytes = w.certificate().and_then(|id| cx.certificates.bytes(&id, cx.now.wall)).unwrap_or_default();
+        let bytes = w.certificate().and_then(|id| cx.certificates.bytes(id, cx.now.wall)).unwrap_or_default();
         let at = cx.topology.whereabouts(&w.node()).first().or(w.peer_addr().addrs.first());
         let place = at.map_or(Place::Local(w.node()), |a| Place::of(&w.node(), a));
         cx.counters.registrations_evicted += self.shelf.put(cx.now.mono, w.clone(), bytes, place) as u64;
@@ -117,7 +117,7 @@ impl Rendezvous {
     pub(super) fn leave_here(&mut self, cx: &mut Cx<'_>, w: &Whereabouts) {
         let newer = self.shelf.get(&w.subject(), &w.node()).is_none_or(|old| old.issued_ms() < w.issued_ms());
         if newer {
-            let bytes = w.certificate().and_then(|id| cx.certificates.bytes(&id, cx.now.wall)).unwrap_or_default();
+            let bytes = w.certificate().and_then(|id| cx.certificates.bytes(id, cx.now.wall)).unwrap_or_default();
             self.shelf.put(cx.now.mono, w.clone(), bytes, Place::Local(cx.me));
             self.sweep_later(cx);
         }

@@ -168,7 +168,10 @@ fn within(s: &CapabilityStatement) -> Result<(), CapabilityError> {
 }
 
 /// The statement's bytes, the key's and the signature's.
-fn split(bytes: &[u8]) -> Result<(&[u8], &[u8], &[u8]), CapabilityError> {
+/// What is said, the key and the signature.
+type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+fn split(bytes: &[u8]) -> Result<Parts<'_>, CapabilityError> {
     let (len, rest) = bytes.split_first_chunk().ok_or(CapabilityError::Malformed)?;
     let len = usize::from(u16::from_le_bytes(*len));
     if len > MAX_STATEMENT {
