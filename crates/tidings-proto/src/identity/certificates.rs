@@ -18,8 +18,9 @@ use crate::wire::CertificateRef;
 pub const MAX_CERTIFICATES: usize = 16_384;
 /// Most certificates whose bytes are kept, for others that ask, and for their prekeys: some 7 kB each.
 pub const MAX_KEPT: usize = 1_024;
-/// Most agents whose revocations are remembered: some 40 bytes for each node, [`MAX_REVOKED`] of them at most.
-pub const MAX_REVOKERS: usize = 1_024;
+/// Most agents whose revocations are remembered: some 40 bytes for each node, [`MAX_REVOKED`] of them at most. Those of the network's
+/// records are half of them at most, and stay.
+pub const MAX_REVOKERS: usize = 2_048;
 
 /// What a verified certificate says, without keys and signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ struct Revoker {
     /// After this nothing they revoke can hold, so they go.
     until_ms: u64,
     used: u64,
+    /// A record of the network says so, too.
+    recorded: bool,
 }
 
 /// Verified certificates.
@@ -174,6 +177,13 @@ impl Certificates {
         self.known.is_empty()
     }
 
+    /// A record of the network says what an agent has revoked, or does so no longer: while it does, that is not forgotten.
+    pub(super) fn record(&mut self, agent: AgentId, recorded: bool) {
+        if let Some(r) = self.revokers.get_mut(&agent) {
+            r.recorded = recorded;
+        }
+    }
+
     fn insert(&mut self, id: CertificateRef, binding: Binding, bytes: Bytes) {
         if self.known.len() >= MAX_CERTIFICATES && !self.known.contains_key(&id) {
             let oldest = eighth(self.known.values().map(|h| h.used));
@@ -204,10 +214,11 @@ impl Certificates {
         }
         self.revokers.retain(|_, r| r.until_ms > now.0);
         if self.revokers.len() >= MAX_REVOKERS && !self.revokers.contains_key(&agent) {
-            let oldest = eighth(self.revokers.values().map(|r| r.used));
-            self.revokers.retain(|_, r| r.used > oldest);
+            let oldest = eighth(self.revokers.values().filter(|r| !r.recorded).map(|r| r.used));
+            self.revokers.retain(|_, r| r.recorded || r.used > oldest);
         }
-        let r = self.revokers.entry(agent).or_insert(Revoker { nodes: Vec::new(), until_ms: 0, used: 0 });
+        let r =
+            self.revokers.entry(agent).or_insert(Revoker { nodes: Vec::new(), until_ms: 0, used: 0, recorded: false });
         (r.used, r.until_ms) = (self.clock, now.0.saturating_add(MAX_LIFE_MS));
         for new in nodes {
             if let Some(old) = r.nodes.iter_mut().find(|old| old.node == new.node) {

@@ -92,8 +92,8 @@ impl Identity {
     pub(crate) fn on_loaded(&mut self, cx: &mut Cx<'_>, result: Result<Vec<(Bytes, Bytes)>, StoreError>) {
         match result {
             Ok(records) => {
-                self.recall(cx, &records);
                 self.recall_others(cx, &records);
+                self.recall(cx, &records);
             }
             Err(error) => {
                 storage_failed(cx, error);

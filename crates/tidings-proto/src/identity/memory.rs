@@ -37,6 +37,8 @@ pub(super) struct Memory {
     arrivals: u64,
     changed: BTreeSet<NodeId>,
     revoked: BTreeSet<AgentId>,
+    /// The own agent's record was read back, and is being published.
+    pub(super) own_recalled: bool,
 }
 
 impl Identity {
@@ -122,6 +124,7 @@ impl Identity {
         let holds = said.holds(cx.now.wall) && revocations::verify(sets::REVOCATIONS, bytes, &context);
         if holds {
             cx.certificates.revoke(said.agent, &said.revoked, cx.now.wall);
+            self.memory.own_recalled |= Some(said.agent) == self.own.agent;
             cx.request(Request::PutRecord(sets::REVOCATIONS, bytes.clone()));
         }
         holds

@@ -113,13 +113,15 @@ impl Identity {
     pub(super) fn on_revocations(&mut self, cx: &mut Cx<'_>, key: &RecordKey, change: Change) {
         self.remember_revoked(cx, AgentId(key.0));
         if change == Change::Gone {
-            return;
+            return cx.certificates.record(AgentId(key.0), false);
         }
         let record = cx.records.get(sets::REVOCATIONS, key);
         let Some(Ok(said)) = record.map(|r| Revocations::parse(&r.bytes)) else { return };
         cx.certificates.revoke(said.agent, &said.revoked, cx.now.wall);
+        cx.certificates.record(said.agent, true);
         self.tell_revoked(cx);
         if Some(said.agent) == self.own.agent {
+            self.memory.own_recalled = false;
             self.heed_revoked(cx, &said.revoked);
             self.publish_revocations(cx);
         }
@@ -142,6 +144,10 @@ impl Identity {
         let said = stands.and_then(|r| Revocations::parse(&r.bytes).ok());
         let before = said.as_ref().map_or(0, |s| s.issued_ms);
         let fresh = stands.is_some_and(|r| r.expires().since(cx.now.mono) > LIFE.half());
+        if stands.is_none() && self.memory.own_recalled {
+            // It is on its way to the others as it was; what it lacks is seen when it is there.
+            return;
+        }
         let whole = said.is_some_and(|s| self.own.revoked.iter().all(|r| s.revoked.contains(r)));
         if fresh && whole {
             return;

@@ -27,6 +27,10 @@ use crate::sync::lock;
 use crate::ticket::Ticket;
 use crate::transport::{Transport, TransportError};
 
+/// A node that has just started names its certificate once it is on the disk: so often, and so long, a card waits for that.
+const CARD_TRIES: u32 = 40;
+const CARD_WAIT: Duration = Duration::from_millis(50);
+
 /// What went wrong with an agent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -111,9 +115,14 @@ impl Agent {
     /// A card to hand to others, as one word, signed by the node: with it they can join, and know by the agent's id whom they
     /// meet. Whoever has it can join the network. See [`crate::read_card`].
     pub async fn card(&self) -> Result<String, AgentError> {
-        let network = self.network().clone();
-        let bytes = self.handle().run()?.inspect(move |view| view.node.card(&network)).await?;
-        bytes.map(write_card).ok_or(AgentError::NoCard)
+        for _ in 0..CARD_TRIES {
+            let network = self.network().clone();
+            if let Some(bytes) = self.handle().run()?.inspect(move |view| view.node.card(&network)).await? {
+                return Ok(write_card(bytes));
+            }
+            tokio::time::sleep(CARD_WAIT).await;
+        }
+        Err(AgentError::NoCard)
     }
 
     /// The network.

@@ -160,7 +160,7 @@ fn check(name: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// Whether the file is there, for tests of what is written.
+/// The file's permissions.
 #[cfg(test)]
 fn mode(dir: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
