@@ -7,6 +7,7 @@
 //! falls silent breaks after the transport's idle time-out (`silence.rs`); what can go wrong is in `fault.rs`.
 
 mod carry;
+mod clock;
 mod directory;
 mod disk;
 mod fault;
@@ -33,7 +34,7 @@ use tidings_proto::crypto::{AwsLc, Crypto, SimCrypto};
 use tidings_proto::identity::{Addr, AgentId, AgentSecret, NodeId, PeerAddr, SecretKey};
 use tidings_proto::io::{Command, Input, NodeSetup, Ticket};
 use tidings_proto::rng::Rng;
-use tidings_proto::time::{Now, Span, Time, UnixMillis};
+use tidings_proto::time::{Span, Time};
 use tidings_proto::wire::{Frame, Lane, LinkRefusal};
 
 use crate::calendar::Calendar;
@@ -184,6 +185,8 @@ struct Slot {
     group: u8,
     /// The process is stopped since then.
     stalled: Option<u64>,
+    /// By how much its wall clock is ahead of the true time.
+    ahead_ms: i64,
     /// What arrived meanwhile.
     waiting: VecDeque<What>,
     /// Every input is handled so much later.
@@ -230,6 +233,8 @@ pub struct Network {
     pub(crate) events: u64,
     broken: Vec<String>,
     inputs: Vec<Input>,
+    /// Of nodes added from now on.
+    ahead_ms: i64,
 }
 
 impl Network {
@@ -261,6 +266,7 @@ impl Network {
             events: 0,
             broken: Vec::new(),
             inputs: Vec::new(),
+            ahead_ms: 0,
         }
     }
 
@@ -278,15 +284,6 @@ impl Network {
     /// Simulated time since the start.
     pub fn now(&self) -> Time {
         Time(self.now)
-    }
-
-    /// Wall time, as nodes see it.
-    pub(crate) fn wall_ms(&self) -> u64 {
-        self.clocks().wall.0
-    }
-
-    fn clocks(&self) -> Now {
-        Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
     }
 
     /// The port of the node with this key. Every node is an agent, each another.
@@ -365,13 +362,14 @@ impl Network {
             deaf: false,
             behind: 0,
             probes: Probes::default(),
+            ahead_ms: self.ahead_ms,
         });
         n
     }
 
     /// Starts a node that is down, with the key and the disk it had.
     pub fn start(&mut self, n: u32) {
-        let now = self.clocks();
+        let now = self.clocks_of(n);
         let slot = &mut self.slots[n as usize];
         if slot.node.is_some() {
             return;

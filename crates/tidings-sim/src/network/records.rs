@@ -29,7 +29,7 @@ impl Network {
 
     /// Node `n` publishes a record, as one of its layers would.
     pub fn put_record(&mut self, n: u32, set: SetId, bytes: Bytes) {
-        let now = self.clocks();
+        let now = self.clocks_of(n);
         if let Some(node) = self.slots[n as usize].node.as_mut() {
             node.put_record(now, set, bytes);
         }

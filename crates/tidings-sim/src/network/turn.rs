@@ -11,7 +11,7 @@ impl Network {
         if self.slots[n as usize].puppet {
             return self.told.push((n, Told::Puppet(input)));
         }
-        let now = self.clocks();
+        let now = self.clocks_of(n);
         // One list for all turns: they are many.
         let mut inputs = std::mem::take(&mut self.inputs);
         inputs.push(input);
