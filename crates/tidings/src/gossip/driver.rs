@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tidings_proto::Node;
 use tidings_proto::identity::Addr;
-use tidings_proto::io::{Command, Event, Input, Output, Reply};
+use tidings_proto::io::{Command, Input, Output, Reply};
 use tidings_proto::node::Reason;
 use tidings_proto::pubsub::{Delivery, TopicTerms};
 use tidings_proto::time::{Now, Span, Time};
@@ -26,19 +26,18 @@ use tokio::time::Sleep;
 
 use super::authors::Authors;
 use super::clock::Clock;
-use super::direct::DirectMessage;
 use super::disk::Disk;
 use super::downloads::Downloads;
-use super::events::AgentEvent;
 use super::first::First;
 use super::log::LogPort;
 use super::pending::{Pending, Waiting};
-use super::presence::PresenceEvent;
 use super::publishing::Publishing;
 use super::run::{Control, Run, Told};
 use super::subscribers::Subscribers;
 use crate::subscription::{History, Queue};
 use crate::transport::{Inbound, Inbox, Transport};
+
+mod telling;
 
 /// Inputs from links in one turn: enough that a busy node's batches form, few enough that publishes get their turn
 /// within a millisecond or so (a guess).
@@ -404,47 +403,6 @@ impl Driver {
             (d, contents, author)
         };
         batches.into_iter().map(with_contents).collect()
-    }
-
-    fn event(&mut self, event: Event) {
-        // No observer is no failure.
-        match event {
-            Event::Delivered(delivery) => {
-                let wanted = self.subscribers.queues(&delivery.topic()).iter().any(|q| q.wants(&delivery));
-                if wanted {
-                    let contents = self.downloads.of(&self.node, &delivery);
-                    let author = self.authors.of(&self.node, &delivery);
-                    self.subscribers.deliver(&delivery, &contents, &author);
-                }
-            }
-            Event::Certificate { certificate } => self.authors.settled(&self.node, certificate),
-            Event::Agent { node, agent } => self.told.events.tell(AgentEvent::Agent { peer: node, agent }),
-            Event::CastOut => self.told.events.tell(AgentEvent::CastOut),
-            Event::Chunk { content, index, bytes } => self.downloads.chunk(&content, index, bytes),
-            Event::ContentComplete { content, whole } => self.downloads.complete(&content, whole),
-            Event::ContentLost { content } => self.downloads.lost(&content),
-            Event::Gap { topic, author, epoch, from, to } => self.subscribers.gap(&topic, author, epoch, from, to),
-            Event::PeerJoined { peer, overlay } => self.told.events.tell(AgentEvent::PeerJoined { peer, overlay }),
-            Event::PeerLeft { peer, overlay, reason } => {
-                self.told.events.tell(AgentEvent::PeerLeft { peer, overlay, reason });
-            }
-            Event::PeerSuspected { peer } => self.told.events.tell(AgentEvent::PeerSuspected { peer }),
-            Event::PeerRecovered { peer } => self.told.events.tell(AgentEvent::PeerRecovered { peer }),
-            Event::CloneSeen { peer } => self.told.events.tell(AgentEvent::CloneSeen { peer }),
-            Event::Presence(event) => {
-                if let Some(event) = PresenceEvent::of(event) {
-                    self.told.presence.tell(event);
-                }
-            }
-            Event::Direct(message) => self.told.direct.tell(DirectMessage::of(&message)),
-            Event::StorageFailed { error } => self.storage_failed(error.0),
-            other => tracing::warn!(?other, "an event this driver does not know"),
-        }
-    }
-
-    fn storage_failed(&self, error: String) {
-        tracing::warn!(node = %self.run.node_id.short(), error, "storage failed");
-        self.told.events.tell(AgentEvent::StorageFailed { error });
     }
 
     /// Waits until there is something to do.
