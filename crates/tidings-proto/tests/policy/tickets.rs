@@ -25,7 +25,9 @@ fn every_part_of_the_policy_is_in_it() {
             (Some(60), &[][..]),
             (Some(61), &[]),
             (None, &[60]),
+            (None, &[62]),
             (Some(60), &[61]),
+            (Some(60), &[62]),
             (Some(60), &[61, 62]),
             (None, &[61, 62]),
         ] {
