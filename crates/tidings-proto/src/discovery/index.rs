@@ -38,7 +38,12 @@ impl Index {
     /// A record of the set changed. Returns whether who is in it changed, or where.
     pub fn changed(&mut self, records: &Store, key: &RecordKey) -> bool {
         let new = records.get(INDEX, key).and_then(|r| Advert::parse(&r.bytes).ok());
-        let new = new.and_then(|a| Some((a.place()?, a.node)));
+        // Where it was reached, and nowhere else: its other addresses nobody has attested.
+        let new = new.and_then(|a| {
+            let place = a.place()?;
+            let addrs = a.node.addrs.into_iter().take(1).collect();
+            Some((place, PeerAddr { id: a.node.id, addrs }))
+        });
         if self.nodes.get(key) == new.as_ref() {
             return false;
         }

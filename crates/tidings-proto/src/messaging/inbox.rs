@@ -10,6 +10,8 @@ use crate::identity::{AgentId, NodeId};
 /// Messages kept, and their bytes (a guess: a few weeks of people's talk). When it is full, senders are told.
 pub(super) const MAX: usize = 4_096;
 pub(super) const MAX_BYTES: usize = 16 << 20;
+/// An agent has at most one part in so many: nobody fills it alone.
+const SHARE: usize = 4;
 /// With what keeping them takes.
 pub(super) const BYTES: usize = MAX_BYTES + MAX * 512;
 
@@ -93,6 +95,8 @@ pub(super) struct Inbox {
     order: BTreeMap<EnvelopeId, u64>,
     next: u64,
     bytes: usize,
+    /// Messages of each agent, and their bytes.
+    shares: BTreeMap<AgentId, (usize, usize)>,
 }
 
 /// Where messages are on the disk.
@@ -107,9 +111,16 @@ impl Inbox {
         self.kept.values()
     }
 
-    /// Whether so much more fits, beside what is being written.
-    pub(super) fn has_room(&self, messages: usize, bytes: usize) -> bool {
+    fn has_room(&self, messages: usize, bytes: usize) -> bool {
         self.kept.len() + messages <= MAX && self.bytes + bytes <= MAX_BYTES
+    }
+
+    /// Whether these fit, of an agent that takes no more than its share.
+    pub(super) fn has_room_for(&self, agent: &AgentId, sizes: &[usize]) -> bool {
+        let (count, bytes) = self.shares.get(agent).copied().unwrap_or_default();
+        let more: usize = sizes.iter().sum();
+        let share = count + sizes.len() <= MAX / SHARE && bytes + more <= MAX_BYTES / SHARE;
+        sizes.is_empty() || (share && self.has_room(sizes.len(), more))
     }
 
     /// Takes one in. Returns what is to be written.
@@ -122,8 +133,13 @@ impl Inbox {
     }
 
     fn place(&mut self, at: u64, r: Received) {
+        if self.order.contains_key(&r.id) {
+            return;
+        }
         self.next = self.next.max(at + 1);
         self.bytes += r.body.len();
+        let share = self.shares.entry(r.agent).or_default();
+        *share = (share.0 + 1, share.1 + r.body.len());
         self.order.insert(r.id, at);
         self.kept.insert(at, r);
     }
@@ -133,6 +149,12 @@ impl Inbox {
         let at = self.order.remove(id)?;
         let r = self.kept.remove(&at)?;
         self.bytes -= r.body.len();
+        if let Some(share) = self.shares.get_mut(&r.agent) {
+            *share = (share.0 - 1, share.1 - r.body.len());
+            if share.0 == 0 {
+                self.shares.remove(&r.agent);
+            }
+        }
         Some((key(at, id), None))
     }
 

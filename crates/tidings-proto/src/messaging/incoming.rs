@@ -6,14 +6,14 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::inbox::{self, EnvelopeId, Received};
-use super::session::{Chain, Opening};
+use super::session::{Chain, MAX_AGE, MAX_FRAMES, Opening};
 use super::{Messaging, OURS};
 use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId};
 use crate::io::{Event, Output, Reply, StoreTicket, Ticket};
 use crate::layer::Cx;
 use crate::membership::Tokens;
-use crate::time::Span;
-use crate::wire::{CloseSession, Envelopes, Message, OpenSession, Receipt};
+use crate::time::{Span, Time};
+use crate::wire::{CertificateRef, CloseSession, Envelopes, Message, OpenSession, Receipt};
 
 /// Senders whose numbers are kept; the one heard longest ago goes, and nobody older is heard any more.
 const MAX_SEEN: usize = 16_384;
@@ -21,6 +21,9 @@ const MAX_SEEN: usize = 16_384;
 pub(super) const BYTES: usize = MAX_SEEN * 512;
 /// Sessions that one link may open: so many, and one more each interval (a guess; honest ones open one an hour).
 const OPENS: (u32, Span) = (16, Span::from_secs(1));
+
+/// No number is higher.
+const LAST: u64 = u64::MAX - 1;
 
 const UNKNOWN: u8 = 1;
 const OLD: u8 = 2;
@@ -41,12 +44,17 @@ struct Seen {
     /// When its last session was opened, by its clock.
     #[n(2)]
     at_ms: u64,
+    /// And by this node's.
+    #[n(3)]
+    heard_ms: u64,
 }
 
 struct Session {
     id: u64,
     chain: Chain,
     agent: AgentId,
+    certificate: CertificateRef,
+    began: Time,
 }
 
 /// Those who have something to say.
@@ -83,15 +91,16 @@ impl Senders {
     /// Remembers it. Returns who was forgotten for it.
     fn note(&mut self, of: NodeId, seen: Seen) -> Option<NodeId> {
         if let Some(old) = self.seen.insert(of, seen) {
-            self.by_age.remove(&(old.at_ms, of));
+            self.by_age.remove(&(old.heard_ms, of));
         }
-        self.by_age.insert((seen.at_ms, of));
+        self.by_age.insert((seen.heard_ms, of));
         if self.seen.len() <= MAX_SEEN {
             return None;
         }
-        let (at_ms, gone) = self.by_age.pop_first()?;
-        self.floor_ms = self.floor_ms.max(at_ms);
-        self.seen.remove(&gone);
+        let (_, gone) = self.by_age.pop_first()?;
+        if let Some(old) = self.seen.remove(&gone) {
+            self.floor_ms = self.floor_ms.max(old.at_ms);
+        }
         self.sessions.remove(&gone);
         Some(gone)
     }
@@ -180,13 +189,13 @@ impl Messaging {
         let secret = cx.agents.prekey_secret(m.prekey).ok_or(NO_PREKEY)?;
         let chain = opening.chain(cx.crypto, &from, m, secret).ok_or(NO_PREKEY)?;
         let next = seen.filter(|s| s.epoch == m.epoch).map_or(1, |s| s.next);
-        let gone = self.senders.note(from, Seen { epoch: m.epoch, next, at_ms: m.at_ms });
+        let gone = self.senders.note(from, Seen { epoch: m.epoch, next, at_ms: m.at_ms, heard_ms: wall.0 });
         if let Some(gone) = gone {
             let ticket = self.ticket();
             self.senders.writing.insert(ticket, (from, Vec::new(), None));
             cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
         }
-        Ok(Session { id: m.session, chain, agent })
+        Ok(Session { id: m.session, chain, agent, certificate: m.certificate, began: cx.now.mono })
     }
 
     pub(super) fn on_envelopes(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Envelopes, payload: &[u8]) {
@@ -197,6 +206,14 @@ impl Messaging {
             cx.counters.envelopes_refused += 1;
             return close(cx, UNKNOWN);
         };
+        // Nobody speaks on for an agent that has revoked it, nor in a session that should be over.
+        let proven = cx.certificates.agent(s.certificate, &from, cx.now.wall) == Some(Ok(s.agent));
+        let worn = cx.now.mono.since(s.began) >= MAX_AGE + MAX_AGE.half() || m.frame > MAX_FRAMES;
+        if !proven || worn || cx.agents.own_certificate().is_none() {
+            cx.counters.envelopes_refused += 1;
+            self.senders.sessions.remove(&from);
+            return close(cx, if proven { UNKNOWN } else { NOT_PROVEN });
+        }
         if m.frame != s.chain.frame {
             cx.counters.envelopes_refused += 1;
             self.senders.sessions.remove(&from);
@@ -208,9 +225,16 @@ impl Messaging {
             return close(cx, UNKNOWN);
         };
         let agent = s.agent;
+        let past = m.first.checked_add(envelopes.len() as u64);
+        if m.first == 0 || past.is_none_or(|past| past > LAST) {
+            cx.counters.envelopes_forged += 1;
+            self.senders.sessions.remove(&from);
+            return close(cx, UNKNOWN);
+        }
         let Some(mut seen) = self.senders.seen.get(&from).copied() else { return };
-        let bytes = envelopes.iter().map(|e| e.body.len()).sum();
-        if !self.inbox.has_room(envelopes.len(), bytes) {
+        let fresh = (m.first..).zip(&envelopes).filter(|(number, _)| *number >= seen.next);
+        let sizes: Vec<usize> = fresh.map(|(_, e)| e.body.len()).collect();
+        if !self.inbox.has_room_for(&agent, &sizes) {
             cx.counters.inbox_full += 1;
             self.senders.sessions.remove(&from);
             return close(cx, FULL);
@@ -221,7 +245,7 @@ impl Messaging {
                 cx.counters.envelopes_duplicate += 1;
                 continue;
             }
-            seen.next = number.saturating_add(1);
+            seen.next = number + 1;
             if e.kind != 0 {
                 cx.counters.envelopes_unknown += 1;
                 continue;
@@ -252,8 +276,18 @@ impl Messaging {
     }
 
     /// It is on the disk, or there is no disk to be had: now it may be seen.
-    pub(super) fn written(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket) {
+    pub(super) fn written(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, stored: bool) {
         let Some((from, shown, asked)) = self.senders.writing.remove(&ticket) else { return };
+        if !stored && !shown.is_empty() {
+            // What is not written down has not come: the sender hears that there is no room for it.
+            for r in &shown {
+                self.inbox.take(&r.id);
+            }
+            if let Some(s) = self.senders.sessions.remove(&from) {
+                cx.send(from, CloseSession { session: s.id, why: FULL, at_ms: 0, epoch: 0 });
+            }
+            return;
+        }
         cx.counters.direct_received += shown.len() as u64;
         for r in shown {
             cx.event(Event::Direct(Box::new(r)));

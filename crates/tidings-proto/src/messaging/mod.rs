@@ -128,10 +128,11 @@ impl Messaging {
 
     /// What was to be written is, or is not.
     pub(crate) fn on_stored(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, result: Result<(), StoreError>) {
+        let stored = result.is_ok();
         if let Err(error) = result {
             storage_failed(cx, error);
         }
-        self.written(cx, ticket);
+        self.written(cx, ticket, stored);
     }
 }
 

@@ -12,13 +12,17 @@ use crate::io::{CommandError, Overlay, Reply, Ticket};
 use crate::layer::Cx;
 use crate::links::{Claim, Claimed};
 use crate::time::{Span, Time};
-use crate::wire::{CloseSession, Envelopes, Message, OpenSession, Receipt};
+use crate::wire::{CloseSession, Envelopes, Lane, Message, OpenSession, Receipt};
 
 /// Peers that something waits for at once.
 const MAX_CONVERSATIONS: usize = 1_024;
 /// Bytes that wait for one peer, and for all.
 const MAX_WAITING_PEER: usize = 4 << 20;
 const MAX_WAITING: usize = 64 << 20;
+/// What each takes besides its bytes (from the size of the structures).
+const COST: usize = 128;
+/// Links held for this at once: a part of what `max_links` allows.
+const MAX_OPEN: usize = 48;
 /// Messages that wait for one peer.
 const MAX_MESSAGES: usize = 16_384;
 /// What is held for it all, messages and what keeping them takes.
@@ -80,6 +84,8 @@ pub(super) struct Conversation {
     /// Bytes of those that the session has carried.
     in_flight: usize,
     session: Option<Session>,
+    /// The one before: its receipts may still be on their way.
+    last: Option<Session>,
     claimed: bool,
     tries: u32,
     not_before: Time,
@@ -99,6 +105,7 @@ impl Conversation {
             bytes: 0,
             in_flight: 0,
             session: None,
+            last: None,
             claimed: false,
             tries: 0,
             not_before: now,
@@ -109,7 +116,9 @@ impl Conversation {
 
     /// What has no receipt is to be sent again, in another session.
     fn start_over(&mut self, now: Time) {
-        self.session = None;
+        if let Some(session) = self.session.take() {
+            self.last = Some(session);
+        }
         self.in_flight = 0;
         let wait = Span((AGAIN.0 << self.tries.min(8)).min(AGAIN_MOST.0));
         self.tries = self.tries.saturating_add(1);
@@ -137,7 +146,8 @@ impl Messaging {
             return refused(cx, CommandError::NoCertificate);
         }
         let waits = self.conversations.get(&to.id).map_or((0, 0), |c| (c.bytes, c.waiting.len()));
-        let full = waits.0 + size > MAX_WAITING_PEER || waits.1 >= MAX_MESSAGES || self.waiting + size > MAX_WAITING;
+        let cost = size + COST;
+        let full = waits.0 + cost > MAX_WAITING_PEER || waits.1 >= MAX_MESSAGES || self.waiting + cost > MAX_WAITING;
         if full {
             return refused(cx, CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
         }
@@ -151,8 +161,8 @@ impl Messaging {
         let number = c.next;
         c.next += 1;
         c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, body });
-        c.bytes += size;
-        self.waiting += size;
+        c.bytes += cost;
+        self.waiting += cost;
         tend_soon(cx);
     }
 
@@ -164,21 +174,49 @@ impl Messaging {
             .iter()
             .filter(|(_, c)| {
                 let sent = c.session.as_ref().map_or(0, |s| s.sent);
-                c.waiting.back().is_some_and(|w| w.number > sent) && c.in_flight < WINDOW && cx.now.mono >= c.not_before
+                // While a link is being dialed the first frame goes with it; the others wait for it.
+                let may = c.session.is_none() || c.in_flight == 0 || cx.links().credit(&c.to.id, Lane::Control) > FULL;
+                may && c.waiting.back().is_some_and(|w| w.number > sent)
+                    && c.in_flight < WINDOW
+                    && cx.now.mono >= c.not_before
             })
             .map(|(id, _)| *id)
             .collect();
         for peer in due {
-            any |= self.say(cx, peer);
+            any |= self.may_claim(cx, peer) && self.say(cx, peer);
         }
         any
+    }
+
+    /// Whether one more link may be used; one that nobody waits for goes for it.
+    fn may_claim(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
+        let claimed = self.conversations.values().filter(|c| c.claimed).count();
+        if claimed < MAX_OPEN || self.conversations.get(&peer).is_some_and(|c| c.claimed) {
+            return true;
+        }
+        let idle = self.conversations.iter().filter(|(_, c)| c.claimed && c.waiting.is_empty());
+        let Some(idle) = idle.min_by_key(|(_, c)| c.idle_since).map(|(id, _)| *id) else { return false };
+        self.let_go(cx, idle);
+        true
+    }
+
+    fn let_go(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        if let Some(c) = self.conversations.get_mut(&peer) {
+            c.claimed = false;
+            c.session = None;
+            cx.release(peer, CLAIM);
+        }
     }
 
     fn say(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
         let now = cx.now.mono;
         let Some(c) = self.conversations.get_mut(&peer) else { return false };
         let worn = |s: &Session| s.chain.frame >= MAX_FRAMES || now.since(s.began) >= MAX_AGE;
-        if c.session.as_ref().is_some_and(worn) && c.in_flight == 0 {
+        if c.session.as_ref().is_some_and(worn) {
+            if c.in_flight > 0 {
+                // What is on its way is waited for; then a new one begins.
+                return false;
+            }
             c.session = None;
         }
         if c.session.is_none() && !open(&self.key, &mut self.rng, cx, c) {
@@ -225,7 +263,8 @@ impl Messaging {
             cx.counters.receipts_refused += 1;
             return;
         };
-        let Some(s) = c.session.as_mut().filter(|s| s.id == m.session && m.next <= s.sent + 1) else {
+        let of = |s: &&mut Session| s.id == m.session && m.next <= s.sent + 1;
+        let Some(s) = c.session.as_mut().filter(of).or(c.last.as_mut().filter(of)) else {
             cx.counters.receipts_refused += 1;
             return;
         };
@@ -238,8 +277,8 @@ impl Messaging {
         c.idle_since = now;
         while c.waiting.front().is_some_and(|w| w.number < m.next) {
             let Some(w) = c.waiting.pop_front() else { break };
-            c.bytes -= w.body.len();
-            self.waiting -= w.body.len();
+            c.bytes -= w.body.len() + COST;
+            self.waiting -= w.body.len() + COST;
             c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
             let delivered = Delivered { id, node: from, via: Vec::new(), took: now.since(w.since) };
@@ -282,8 +321,8 @@ impl Messaging {
         let Some(c) = self.conversations.get_mut(&peer) else { return };
         while c.waiting.front().is_some_and(&which) {
             let Some(w) = c.waiting.pop_front() else { break };
-            c.bytes -= w.body.len();
-            self.waiting -= w.body.len();
+            c.bytes -= w.body.len() + COST;
+            self.waiting -= w.body.len() + COST;
             if c.session.as_ref().is_some_and(|s| s.sent >= w.number) {
                 c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             }
@@ -297,14 +336,14 @@ impl Messaging {
         for peer in self.conversations.keys().copied().collect::<Vec<_>>() {
             self.fail(cx, peer, |w| now.since(w.since) >= GIVE_UP, &CommandError::NoReceipt);
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
-            let silent = c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= PATIENCE);
+            // Behind a slow link what was said is still on its way: it is not said again.
+            let stuck = cx.links().is_up(&peer) && cx.links().credit(&peer, Lane::Control) < Lane::Control.budget();
+            let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= PATIENCE);
             if c.in_flight > 0 && silent {
                 c.start_over(now);
             }
             if c.waiting.is_empty() && c.claimed && now.since(c.idle_since) >= IDLE {
-                c.claimed = false;
-                c.session = None;
-                cx.release(peer, CLAIM);
+                self.let_go(cx, peer);
             }
         }
         // The numbers of who is written to again go on where they were while this is kept.

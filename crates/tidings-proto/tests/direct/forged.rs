@@ -80,6 +80,24 @@ fn a_flood_of_openings_is_cut_off() {
 }
 
 #[test]
+fn a_number_that_was_changed_on_the_way_is_refused() {
+    for first in [0, u64::MAX, u64::MAX - 1] {
+        let mut p = Pair::new();
+        p.open = false;
+        p.send(0, b"1");
+        let frames: Vec<Passing> = p.passed.iter().filter(|f| f.by_first).cloned().collect();
+        for f in frames {
+            match f.message.clone() {
+                Message::Envelopes(m) => p.deliver(&Passing { message: Envelopes { first, ..m }.into(), ..f }),
+                _ => p.deliver(&f),
+            }
+        }
+        p.carry();
+        assert_eq!((p.texts(1).len(), p.ends[1].counters().envelopes_forged), (0, 1), "{first}");
+    }
+}
+
+#[test]
 fn who_names_another_certificate_is_not_believed() {
     let mut p = Pair::new();
     let mut open = {

@@ -33,6 +33,22 @@ fn what_is_not_written_is_neither_shown_nor_receipted() {
 }
 
 #[test]
+fn what_cannot_be_written_has_no_receipt_and_is_not_shown() {
+    let mut p = Pair::new();
+    p.send(0, b"1");
+    p.ends[1].store_result = Err(StoreError("the disk is full".into()));
+    let t = p.send(0, b"2");
+    assert_eq!(p.ends[0].reply(t), Some(&Reply::Refused(CommandError::InboxFull)));
+    assert_eq!((p.texts(1).len(), p.ends[1].node.inbox().count()), (1, 1));
+    p.ends[1].store_result = Ok(());
+    p.pass(5_000);
+    let t = p.send(0, b"3");
+    p.pass(1_000);
+    assert!(p.is_delivered(0, t));
+    assert_eq!(p.texts(1), ["1", "3"]);
+}
+
+#[test]
 fn what_was_read_is_gone_for_good() {
     let mut p = Pair::new();
     p.send(0, b"1");

@@ -241,6 +241,17 @@ mod of_topics {
     }
 
     #[test]
+    fn who_registers_again_and_again_is_no_crowd() {
+        let mut d = holder();
+        join(&mut d, 90, false);
+        for _ in 0..30 {
+            d.pass_ms(1_000);
+            join(&mut d, 91, false);
+        }
+        assert_eq!(join(&mut d, 92, false).crowd, 3);
+    }
+
+    #[test]
     fn a_question_is_answered_with_members() {
         let mut d = holder();
         join(&mut d, 90, true);

@@ -95,6 +95,15 @@ fn ids_drawn_to_capture_a_shard_gain_nothing() {
 }
 
 #[test]
+fn a_node_is_where_it_was_reached_and_nowhere_else() {
+    let mut d = node();
+    let mut draft = Draft::new(port(50), at_addr("192.0.2.1:1"));
+    draft.node.addrs.push(at_addr("198.51.100.1:1"));
+    learn(&mut d, &friend(), &draft.record());
+    assert_eq!(d.node.index().nodes(7, 1)[0].addrs, [at_addr("192.0.2.1:1")]);
+}
+
+#[test]
 fn with_few_places_their_other_nodes_hold_too() {
     let mut d = node();
     for n in 0..12 {

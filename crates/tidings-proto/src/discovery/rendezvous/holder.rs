@@ -51,14 +51,18 @@ impl Rendezvous {
         if !self.index.is_among(shard_id(&w.subject()), NEAR, &cx.me) {
             return NO_HOLDER;
         }
-        let lacks = |id| cx.certificates.agent(id, &w.node(), cx.now.wall).is_none();
+        // What was left before came with the same certificate, as a rule: it may be known by its hash alone meanwhile.
+        let kept = self.shelf.certificate(&w.subject(), w);
+        let here = |id| kept.is_some() || cx.certificates.bytes(id, cx.now.wall).is_some();
+        let lacks = |id| cx.certificates.agent(id, &w.node(), cx.now.wall).is_none() || !here(id);
         if certificate.is_empty() && w.certificate().is_some_and(lacks) {
             return LACKS;
         }
         if w.check(cx.now.wall, &self.key, cx.crypto).is_err() || !proven(cx, w, certificate) {
             return NOT_BELIEVED;
         }
-        let bytes = w.certificate().and_then(|id| cx.certificates.bytes(id, cx.now.wall)).unwrap_or_default();
+        let bytes = w.certificate().and_then(|id| cx.certificates.bytes(id, cx.now.wall)).or(kept);
+        let bytes = bytes.unwrap_or_else(|| certificate.clone());
         let at = cx.topology.whereabouts(&w.node()).first().or(w.peer_addr().addrs.first());
         let place = at.map_or(Place::Local(w.node()), |a| Place::of(&w.node(), a));
         cx.counters.registrations_evicted += self.shelf.put(cx.now.mono, w.clone(), bytes, place) as u64;

@@ -169,7 +169,9 @@ impl Rendezvous {
     fn ask_holder(&mut self, cx: &mut Cx<'_>, id: u64, to: &PeerAddr) {
         let Some(l) = self.looking.get(&id) else { return };
         let subject = l.agent.0;
-        let have = cx.certificates.nodes(&l.agent, cx.now.wall).into_iter().map(|(_, c)| c).take(MAX_HAVE).collect();
+        // Those alone whose bytes are here: a prekey is wanted of them, and others may ask.
+        let have = cx.certificates.nodes(&l.agent, cx.now.wall).into_iter().map(|(_, c)| c);
+        let have = have.filter(|c| cx.certificates.bytes(*c, cx.now.wall).is_some()).take(MAX_HAVE).collect();
         let question = self.rng.next_u64();
         let frame = Message::from(LookUp { id: question, subject, have }).frame();
         cx.counters.look_ups_asked += 1;

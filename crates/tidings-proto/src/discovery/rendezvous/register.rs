@@ -228,7 +228,10 @@ impl Rendezvous {
         let Some(r) = self.registrations.get_mut(&subject) else { return };
         let Some(spot) = r.spots.get_mut(&node.id) else { return };
         let certificate = match w.certificate() {
-            Some(of) if spot.lacks => cx.certificates.bytes(of, cx.now.wall).unwrap_or_default(),
+            Some(of) if spot.lacks => {
+                let own = cx.agents.own_certificate().filter(|(id, _)| *id == of);
+                own.map_or(Bytes::new(), |(_, bytes)| bytes.clone())
+            }
             _ => Bytes::new(),
         };
         let find = r.topic.is_some_and(|t| self.topics.get(&t).is_some_and(super::topics::Topic::is_alone));

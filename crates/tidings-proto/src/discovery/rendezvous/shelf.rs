@@ -39,8 +39,8 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 struct Subject {
     kept: Vec<Kept>,
-    /// When members registered lately, of a topic.
-    crowd: VecDeque<Time>,
+    /// Who registered lately, of a topic, and when.
+    crowd: VecDeque<(Time, NodeId)>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +63,14 @@ impl Shelf {
         kept.iter().find(|k| k.whereabouts.node() == *node).map(|k| &k.whereabouts)
     }
 
+    /// The certificate that is kept with what the same node said before by the same certificate.
+    pub(super) fn certificate(&self, subject: &[u8; 32], w: &Whereabouts) -> Option<Bytes> {
+        let kept = &self.subjects.get(subject)?.kept;
+        let same = kept.iter().find(|k| k.whereabouts.node() == w.node())?;
+        (same.whereabouts.certificate() == w.certificate() && !same.certificate.is_empty())
+            .then(|| same.certificate.clone())
+    }
+
     /// All that is held of a subject and can be believed now, withdrawn or not, the latest first.
     pub(super) fn of(&self, subject: &[u8; 32], now: UnixMillis) -> Vec<&Kept> {
         let kept = self.subjects.get(subject).map_or(&[][..], |s| &s.kept);
@@ -79,9 +87,10 @@ impl Shelf {
         let new = Kept { whereabouts: w, certificate, place, at: self.clock };
         let s = self.subjects.entry(subject).or_default();
         if topic {
-            s.crowd.retain(|at| now.since(*at) < CROWD);
+            // Each node counts once, however often it says so.
+            s.crowd.retain(|(at, of)| now.since(*at) < CROWD && *of != node);
             if s.crowd.len() < MAX_CROWD {
-                s.crowd.push_back(now);
+                s.crowd.push_back((now, node));
             }
         }
         s.kept.push(new);
@@ -152,7 +161,7 @@ impl Shelf {
     pub(super) fn sweep(&mut self, now: Time, wall: UnixMillis) {
         let mut over = Vec::new();
         for (subject, s) in &mut self.subjects {
-            s.crowd.retain(|at| now.since(*at) < CROWD);
+            s.crowd.retain(|(at, _)| now.since(*at) < CROWD);
             over.extend(
                 s.kept.iter().filter(|k| !k.whereabouts.in_time(wall)).map(|k| (*subject, k.whereabouts.node())),
             );
