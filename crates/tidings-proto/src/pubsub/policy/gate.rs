@@ -178,8 +178,9 @@ impl PubSub {
 
     /// A capability comes.
     pub(in crate::pubsub) fn on_capability(&mut self, cx: &mut Cx<'_>, from: NodeId, bytes: Bytes) {
-        let asked = TopicCapability::id_of(&bytes).ok();
-        let asked = asked.and_then(|id| Some((id, self.policing.waiting.asked_for(&id, &from)?)));
+        // Which topic's it is it says itself; what it says is checked below.
+        let asked = TopicCapability::parse(bytes.clone()).ok().map(|c| (c.id(), c.statement().topic));
+        let asked = asked.and_then(|(id, topic)| Some((id, self.policing.waiting.asked_for(topic, id, &from)?)));
         let Some((id, topic)) = asked else {
             cx.counters.capabilities_unexpected += 1;
             return;
@@ -188,19 +189,19 @@ impl PubSub {
             Ok(capability) => {
                 cx.counters.capabilities_verified += 1;
                 self.policing.known.insert(capability);
-                self.policing.waiting.answered(&id);
+                self.policing.waiting.answered(topic, id);
             }
             // Not what its hash names: another may have it right.
             Err(CapabilityError::Forged | CapabilityError::Key) => {
                 cx.counters.capabilities_refused += 1;
-                self.policing.waiting.failed(&id, cx.now.mono);
+                self.policing.waiting.failed(topic, id, from, cx.now.mono);
                 self.ask_capability(cx, topic, id);
                 return self.arm_prove(cx);
             }
             Err(_) => {
                 cx.counters.capabilities_refused += 1;
                 self.policing.known.refuse(topic, id, cx.now.mono);
-                self.policing.waiting.answered(&id);
+                self.policing.waiting.answered(topic, id);
             }
         }
         self.judge_again(cx, |held| held.batch.header().capability == Some(id));

@@ -4,7 +4,7 @@
 //! neighbour, each for [`PATIENCE`] at most; what comes when there is no room is dropped, and comes again by repair. A
 //! capability is asked for of those neighbours only that brought a batch which names it, one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::identity::{NodeId, TopicId};
@@ -47,8 +47,9 @@ pub(super) struct Held {
 /// A capability that is asked for.
 #[derive(Debug)]
 struct Asking {
-    topic: TopicId,
     asked: Vec<NodeId>,
+    /// These gave something else for it, and are asked for it no more.
+    false_ones: Vec<NodeId>,
     until: Time,
 }
 
@@ -56,7 +57,8 @@ struct Asking {
 pub(super) struct Waiting {
     held: BTreeMap<Place, Held>,
     bytes: usize,
-    asking: BTreeMap<CapabilityRef, Asking>,
+    /// By topic too: what one topic's batches name may be another's capability.
+    asking: BTreeMap<(TopicId, CapabilityRef), Asking>,
 }
 
 impl Waiting {
@@ -116,12 +118,14 @@ impl Waiting {
     /// Whom to ask for a capability now, if it is time to: somebody who brought a batch that names it and was not asked, or
     /// was asked longest ago.
     pub(super) fn next_source(&mut self, topic: TopicId, id: CapabilityRef, now: Time) -> Option<NodeId> {
-        let asking = self.asking.entry(id).or_insert(Asking { topic, asked: Vec::new(), until: now });
+        let new = Asking { asked: Vec::new(), false_ones: Vec::new(), until: now };
+        let asking = self.asking.entry((topic, id)).or_insert(new);
         if now < asking.until {
             return None;
         }
-        let naming = self.held.values().filter(|held| held.batch.header().capability == Some(id));
-        let mut sources = naming.flat_map(|held| &held.sources);
+        let names = |held: &&Held| held.batch.header().topic == topic && held.batch.header().capability == Some(id);
+        let mut sources = self.held.values().filter(names).flat_map(|held| &held.sources);
+        let mut sources = sources.by_ref().filter(|s| !asking.false_ones.contains(s));
         let next = sources.find(|s| !asking.asked.contains(s)).or(asking.asked.first()).copied()?;
         asking.asked.retain(|p| *p != next);
         asking.asked.push(next);
@@ -133,33 +137,42 @@ impl Waiting {
         Some(next)
     }
 
-    /// On which topic a capability is asked for, if `from` was asked for it.
-    pub(super) fn asked_for(&self, id: &CapabilityRef, from: &NodeId) -> Option<TopicId> {
-        self.asking.get(id).filter(|a| a.asked.contains(from)).map(|a| a.topic)
+    /// On which topic `from` was asked for a capability: on the one it is for, if on that.
+    pub(super) fn asked_for(&self, topic: TopicId, id: CapabilityRef, from: &NodeId) -> Option<TopicId> {
+        if self.asking.get(&(topic, id)).is_some_and(|a| a.asked.contains(from)) {
+            return Some(topic);
+        }
+        let asked = self.asking.iter().find(|((_, of), a)| *of == id && a.asked.contains(from));
+        asked.map(|((topic, _), _)| *topic)
     }
 
     /// It is here, or is of no use.
-    pub(super) fn answered(&mut self, id: &CapabilityRef) {
-        self.asking.remove(id);
+    pub(super) fn answered(&mut self, topic: TopicId, id: CapabilityRef) {
+        self.asking.remove(&(topic, id));
     }
 
     /// What `from` gave is not what it was asked for: another is asked at once.
-    pub(super) fn failed(&mut self, id: &CapabilityRef, now: Time) {
-        if let Some(asking) = self.asking.get_mut(id) {
+    pub(super) fn failed(&mut self, topic: TopicId, id: CapabilityRef, from: NodeId, now: Time) {
+        if let Some(asking) = self.asking.get_mut(&(topic, id)) {
             asking.until = now;
+            asking.asked.retain(|p| *p != from);
+            if asking.false_ones.len() < 2 * SOURCES {
+                asking.false_ones.push(from);
+            }
         }
     }
 
     /// What no batch names any longer is asked for no more.
     fn prune(&mut self) {
-        let held = &self.held;
-        self.asking.retain(|id, _| held.values().any(|h| h.batch.header().capability == Some(*id)));
+        let name = |h: &BatchHeader| h.capability.map(|id| (h.topic, id));
+        let named: BTreeSet<_> = self.held.values().filter_map(|held| name(held.batch.header())).collect();
+        self.asking.retain(|of, _| named.contains(of));
     }
 
     /// Capabilities that are due to be asked for again.
     pub(super) fn due(&mut self, now: Time) -> Vec<(TopicId, CapabilityRef)> {
         self.prune();
-        self.asking.iter().filter(|(_, a)| a.until <= now).map(|(id, a)| (a.topic, *id)).collect()
+        self.asking.iter().filter(|(_, a)| a.until <= now).map(|(of, _)| *of).collect()
     }
 
     /// When something is to be done next.
