@@ -20,6 +20,10 @@ mod names;
 
 pub use names::{MAX_NAME, MAX_NAMES, NameError, Names};
 
+/// How often a directory in use is tried again, and after how long: a fifth of a second in all.
+const LOCK_TRIES: u32 = 10;
+const LOCK_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// The layout this version makes, and the newest it understands.
 const VERSION: u32 = 1;
 
@@ -225,7 +229,16 @@ fn take_lock(dir: &Path) -> Result<File, DataDirError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(&path).map_err(|e| io_at(&path, e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    // A process that was just forked from one that had it open has it until it becomes another program.
+    let mut locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    for _ in 0..LOCK_TRIES {
+        if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(LOCK_WAIT);
+        locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+    }
+    match locked {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
