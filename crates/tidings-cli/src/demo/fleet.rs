@@ -109,6 +109,8 @@ impl Fleet {
             quic.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let transport = QuicTransport::bind(quic).await.map_err(failed)?;
             let builder = Agent::builder().network(network.clone()).secret(secret).transport(transport.clone());
+            // What is measured is the topic: nobody is looked for here.
+            let builder = builder.findable(false).serve_index(false);
             let agent = builder.build().await.map_err(failed)?;
             fleet.transports.push(transport);
             let options = SubscribeOptions::default();
@@ -139,10 +141,15 @@ impl Fleet {
         }
     }
 
-    /// Waits until the topic's overlay is in one piece: each node can be reached from each other one.
-    pub(super) async fn wait_for_one_piece(&self, progress: &mut Progress) -> Result<(), CliError> {
+    /// Waits until the topic's overlay is in one piece, without those that will be stuck: each node can be reached from each
+    /// other one through nodes that read.
+    pub(super) async fn wait_for_one_piece(&self, stuck: &[usize], progress: &mut Progress) -> Result<(), CliError> {
+        let held: Vec<NodeId> = stuck.iter().filter_map(|n| self.nodes.get(*n)).map(|n| n.node_id()).collect();
         loop {
-            let pieces = pieces(&self.views().await?);
+            let mut views = self.views().await?;
+            views.retain(|node, _| !held.contains(node));
+            views.values_mut().for_each(|view| view.retain(|peer| !held.contains(peer)));
+            let pieces = pieces(&views);
             if pieces.len() == 1 {
                 return Ok(());
             }
