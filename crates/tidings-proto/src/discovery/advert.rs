@@ -1,6 +1,6 @@
 //! Index adverts: "I hold records for others, at this address; two other nodes have reached me there."
 //!
-//! A record of the network-wide set [`INDEX`], signed by its node as records are (`records/signed.rs`), refreshed along its
+//! A record of the network-wide set `INDEX`, signed by its node as records are (`records/signed.rs`), refreshed along its
 //! hash chain. Its content is a CBOR map:
 //!
 //! | key | | |

@@ -6,13 +6,13 @@
 //! directory is 400 kB, and what changes in it a few hundred bytes a second.
 //!
 //! - *Two round trips to a stranger.* The question travels with the handshake (`Output::Dial`), so that the answer comes with
-//!   the link. A link that was used stays for [`calls::WARM`]; the next question to the same node takes one round trip.
+//!   the link. A link that was used stays for `calls::WARM`; the next question to the same node takes one round trip.
 //! - *Statements are signed by nodes*, with a certificate by their agent, which a holder asks for once. So a holder can
 //!   withhold, never forge; of several statements the latest counts, whoever brings it.
 //! - *Two must agree.* An empty, stale or differing answer makes the asker ask the other holders too, and it believes what two
 //!   of them say. Statements are renewed every [`register::RENEW`], so that an old one is noticed as stale.
 //! - *Who cannot be reached is passed over*, by those who register and those who ask alike: the next in the order steps in, up
-//!   to [`NEAR`]. So holders that died, or never were where their advert says, cost a time-out and no record.
+//!   to `NEAR`. So holders that died, or never were where their advert says, cost a time-out and no record.
 //! - *When the index changes*, statements go to the new holders at once; those that were holders keep what they have, and are
 //!   told of what is renewed for another minute, for those who have not heard of the change.
 //! - *A topic's statements* are its members', sixty-four at most with each holder; a node that enters a topic and finds nobody
@@ -22,7 +22,7 @@
 //!
 //! Invariants: nothing is held, told or believed that was not verified here; a node holds statements of shards it is near of
 //! only, so many in all and of each topic; what one place left makes room first; each question is answered or given up on;
-//! links are claimed for as long as somebody is asked and [`calls::WARM`] more.
+//! links are claimed for as long as somebody is asked and `calls::WARM` more.
 //!
 //! Messages: `Register`, `Registered`, `LookUp`, `Holds`. Timers: `Serve` (this node's own advert),
 //! `Calls` (time-outs, idle links), `Look` (a look-up takes long), `Registration`, `Topic`, `Changed` (the index did),

@@ -5,7 +5,7 @@
 //! bytes in a box (HPKE over X-Wing, see [`crate::crypto`]) to the prekey in the receiver's certificate, signed by the sender's node and
 //! with the certificate of its agent; so the post-quantum price is paid once. From the root, a hash chain gives each frame a key of its own that
 //! is forgotten with its use: who takes a node's memory reads nothing of before. New sessions use the newest prekey, and one is
-//! given up for a new one after [`session::MAX_FRAMES`] frames or [`session::MAX_AGE`], so that who took a memory once reads on for that long only.
+//! given up for a new one after `session::MAX_FRAMES` frames or `session::MAX_AGE`, so that who took a memory once reads on for that long only.
 //! This is the sending half of the double ratchet (Marlinspike, Perrin 2016) with its asymmetric step once an hour and not with each answer: an
 //! X-Wing key is 1216 bytes.
 //!

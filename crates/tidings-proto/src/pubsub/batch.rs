@@ -75,7 +75,7 @@ pub struct BatchHeader {
     /// The certificate of the author's agent. Not every batch names it: see `publish.rs`.
     #[n(10)]
     pub certificate: Option<CertificateRef>,
-    /// Where not everyone may publish, the capability by which the author does, if it is by one ([`super::policy`]).
+    /// Where not everyone may publish, the capability by which the author does, if it is by one (`super::policy`).
     #[n(11)]
     pub capability: Option<CapabilityRef>,
 }
