@@ -4,7 +4,7 @@ mod scenario;
 
 use std::str::FromStr;
 
-pub use scenario::Scenario;
+pub use scenario::{Forgery, Scenario};
 
 use crate::latency::Latency;
 

@@ -51,6 +51,7 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Registered(m) => missing!(m, 1 outcome, 2 members, 3 crowd),
         Message::LookUp(m) => missing!(m, 2 have),
         Message::Holds(m) => missing!(m, 1 statements),
+        Message::Vouch(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::CloseSession(m) => missing!(m, 1 why, 2 at_ms, 3 epoch),
         Message::Reached(_) => {}
         // Nothing of these may be missing.
