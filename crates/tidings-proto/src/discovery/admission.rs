@@ -21,7 +21,7 @@
 //! identity is free (Douceur, IPTPS 2002), addresses are not. Neighbours are a sample that is hard to bias, since membership
 //! keeps prefixes apart; to vouch for what is not there takes half of a node's neighbours, and a neighbour of whose word two
 //! thirds prove false is not listened to. Measuring the usual number of votes on what this node has reached itself means that
-//! there is no number to choose, and none that a liar can raise or lower but by its own vote: in a young network one vote is
+//! there is no number to choose, and none that a liar can raise or lower but by its own vote: in a young network two votes are
 //! enough, in an old one it takes half of the neighbours.
 //!
 //! Invariants: nothing a stranger signs changes the standing of another; evidence is of one key at one address; [`MAX_PROOFS`]
@@ -48,6 +48,8 @@ const PRIOR: u32 = 4;
 const LAST: u32 = 32;
 /// Below this, in thousands, strangers count for nothing.
 const LEAST: u32 = 250;
+/// Neighbours whose word is remembered, former ones included.
+const MAX_VOUCHERS: usize = 64;
 /// A neighbour is not listened to of whose word so much was tried, and two thirds false.
 const TRIED: u32 = 4;
 
@@ -218,9 +220,17 @@ impl Admission {
         over
     }
 
-    /// It is a neighbour no longer.
+    /// It is a neighbour no longer. What its word was worth is remembered: who leaves and comes back has not become honest.
     pub(crate) fn forget(&mut self, by: &NodeId) {
-        self.vouchers.remove(by);
+        let Some(v) = self.vouchers.get_mut(by) else { return };
+        v.heads.clear();
+        if v.bad == 0 {
+            self.vouchers.remove(by);
+        } else if self.vouchers.len() > MAX_VOUCHERS {
+            let least = self.vouchers.iter().filter(|(_, v)| v.heads.is_empty()).min_by_key(|(n, v)| (v.bad, **n));
+            let least = least.map(|(n, _)| *n);
+            least.map(|n| self.vouchers.remove(&n));
+        }
     }
 
     /// Counts votes anew. `known`: those this node has reached itself.
@@ -236,8 +246,10 @@ impl Admission {
             all += 1;
             sum += self.votes.get(&h).copied().unwrap_or(0);
         }
-        // Half of what is usual, rounded up.
-        self.need = if all == 0 { 1 } else { sum.div_ceil(2 * all).max(1) };
+        // Half of what is usual, rounded up, and where there are several neighbours not one alone.
+        let heard = self.vouchers.values().filter(|v| !v.heads.is_empty()).count();
+        let least = if heard > 2 { 2 } else { 1 };
+        self.need = if all == 0 { least } else { sum.div_ceil(2 * all).max(least) };
     }
 }
 

@@ -100,11 +100,12 @@ pub fn verify(set: SetId, bytes: &[u8], context: &Context<'_>) -> bool {
         && reach::proves(&a.attested, context.crypto, context.reached, &a.node.id, &[*addr], claim.issued)
 }
 
-/// Who stays when the set is full, of those nobody here has reached.
+/// Who stays when the set is full, of those nobody here has reached: others each day. Whoever draws keys for it wins a place among
+/// strangers. (SplitMix64's mixing, since it is asked of the whole set whenever one comes.)
 pub fn rank(key: &RecordKey, wall: UnixMillis) -> u64 {
-    let day = wall.0 / 86_400_000;
-    let mut h = blake3::Hasher::new();
-    h.update(&day.to_le_bytes()).update(key.as_bytes());
-    let [a, b, c, d, e, f, g, i, ..] = *h.finalize().as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, i])
+    let head = key.0.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+    let mut z = head ^ (wall.0 / 86_400_000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

@@ -21,6 +21,7 @@
 //! advert says moves no other but behind itself.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::Place;
 use super::admission::Standing;
@@ -50,10 +51,13 @@ struct Entry {
     standing: Standing,
 }
 
-impl Entry {
-    fn addr(&self) -> Option<&Addr> {
-        self.node.addrs.first()
-    }
+/// Which places count.
+#[derive(Clone, Copy, Debug)]
+struct Places {
+    /// Whether loopback addresses do.
+    locals: bool,
+    /// Those of a higher rank do not.
+    cutoff: u64,
 }
 
 /// The adverts, read and judged.
@@ -61,12 +65,10 @@ impl Entry {
 pub struct Index {
     nodes: BTreeMap<NodeId, Entry>,
     by_place: BTreeMap<Place, Vec<NodeId>>,
-    /// Whether loopback addresses count.
-    locals: bool,
     /// What a stranger counts for.
     strangers: u32,
-    /// Places of a higher rank do not count.
-    cutoff: u64,
+    /// Which places count, looked at when it is asked for after a change.
+    places: OnceLock<Places>,
     wall: UnixMillis,
     version: u64,
 }
@@ -76,9 +78,8 @@ impl Default for Index {
         Index {
             nodes: BTreeMap::new(),
             by_place: BTreeMap::new(),
-            locals: true,
             strangers: WHOLE,
-            cutoff: u64::MAX,
+            places: OnceLock::new(),
             wall: UnixMillis(0),
             version: 0,
         }
@@ -118,7 +119,7 @@ impl Index {
             self.by_place.entry(new.place).or_default().push(id);
             self.nodes.insert(id, new);
         }
-        self.look_at_places();
+        self.places.take();
         self.version += 1;
         true
     }
@@ -131,7 +132,7 @@ impl Index {
         if before == standing {
             return false;
         }
-        self.look_at_places();
+        self.places.take();
         self.version += 1;
         weight(before, strangers) != weight(standing, strangers)
     }
@@ -159,13 +160,13 @@ impl Index {
         }
         self.strangers = strangers;
         self.wall = wall;
-        self.look_at_places();
+        self.places.take();
         self.version += u64::from(changed);
         changed
     }
 
     /// Which places count.
-    fn look_at_places(&mut self) {
+    fn look_at_places(&self) -> Places {
         let counts = |p: &Place, ids: &Vec<NodeId>| {
             let in_it = || ids.iter().filter_map(|id| self.nodes.get(id));
             (!p.is_local()).then(|| (in_it().any(|e| e.standing.is_trusted()), in_it().any(|e| self.counts(e) > 0)))
@@ -176,17 +177,17 @@ impl Index {
             any |= a;
         }
         let local = self.nodes.values().any(|e| e.place.is_local() && e.standing.is_trusted());
-        self.locals = !trusted && (local || !any);
-        self.cutoff = u64::MAX;
+        let (locals, mut cutoff) = (!trusted && (local || !any), u64::MAX);
         if self.by_place.len() > PLACES {
             let admitted =
                 |ids: &Vec<NodeId>| ids.iter().filter_map(|id| self.nodes.get(id)).any(|e| self.counts(e) > 0);
             let mut ranks: Vec<u64> =
                 self.by_place.iter().filter(|(_, ids)| admitted(ids)).map(|(p, _)| rank(p, self.wall)).collect();
             if ranks.len() > PLACES {
-                self.cutoff = *ranks.select_nth_unstable(PLACES - 1).1;
+                cutoff = *ranks.select_nth_unstable(PLACES - 1).1;
             }
         }
+        Places { locals, cutoff }
     }
 
     fn counts(&self, e: &Entry) -> u32 {
@@ -274,12 +275,13 @@ impl Index {
     }
 
     fn list(&self, shard: u16, most: usize, weight: impl Fn(&Entry) -> u32) -> Vec<(&PeerAddr, u32)> {
+        let counting = self.places.get_or_init(|| self.look_at_places());
         // No hash is the highest of two places but by chance of 2^-128.
         let mut places: Vec<([u8; 16], &Vec<NodeId>)> = self
             .by_place
             .iter()
-            .filter(|(p, _)| self.locals || !p.is_local())
-            .filter(|(p, _)| self.cutoff == u64::MAX || rank(p, self.wall) <= self.cutoff)
+            .filter(|(p, _)| counting.locals || !p.is_local())
+            .filter(|(p, _)| counting.cutoff == u64::MAX || rank(p, self.wall) <= counting.cutoff)
             .map(|(p, ids)| (score(shard, p.bytes()), ids))
             .collect();
         places.sort_unstable_by_key(|(score, _)| std::cmp::Reverse(*score));
@@ -331,11 +333,6 @@ impl Index {
     /// Whether `node` is among the first that count for `most` for a shard.
     pub fn is_among(&self, shard: u16, most: usize, node: &NodeId) -> bool {
         self.nodes(shard, most).iter().any(|n| n.id == *node)
-    }
-
-    /// Whom to dial next, of those with a standing: any of them.
-    pub(super) fn of(&self, which: impl Fn(Standing) -> bool) -> Vec<&PeerAddr> {
-        self.nodes.values().filter(|e| which(e.standing) && e.addr().is_some()).map(|e| &e.node).collect()
     }
 }
 

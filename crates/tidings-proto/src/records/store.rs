@@ -266,8 +266,14 @@ impl Store {
                 let favoured = |k: &RecordKey| near(k) || self.favoured.contains(&(rules.set, head(k)));
                 let place = |k: &RecordKey| (!favoured(k), rank(k, wall), *k);
                 let mine = place(&claim.key);
-                let above: BTreeSet<_> = h.records.keys().map(place).filter(|k| old > 0 || *k > mine).collect();
-                above.iter().rev().take(MAX_VICTIMS).filter_map(|(.., k)| h.records.get(k)).collect()
+                let mut above: Vec<_> = h.records.keys().map(place).filter(|k| old > 0 || *k > mine).collect();
+                if above.len() > MAX_VICTIMS {
+                    let last = above.len() - MAX_VICTIMS;
+                    above.select_nth_unstable(last);
+                    above.drain(..last);
+                }
+                above.sort_unstable_by(|a, b| b.cmp(a));
+                above.iter().filter_map(|(.., k)| h.records.get(k)).collect()
             }
         };
         let mut out = Vec::new();

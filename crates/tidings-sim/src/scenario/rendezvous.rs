@@ -44,7 +44,7 @@ const MEET: Span = Span::from_secs(20);
 
 /// Among forgers: nodes look as soon as all are in the index, and again when they have been there for so long, together with
 /// so many that have just come.
-const OLD: Span = Span::from_secs(600);
+const OLD: Span = Span::from_secs(300);
 const NEWCOMERS: f64 = 0.05;
 /// One in so many looks for whom the forgers want to hide.
 const HIDDEN: usize = 4;

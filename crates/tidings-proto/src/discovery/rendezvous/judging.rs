@@ -29,6 +29,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const FIRST: u32 = 512;
 const APART: Span = Span::from_secs(1);
 const EVERY: Span = Span::from_secs(30);
+/// Where there is nobody to dial, or too many were, until it is looked again.
+const IDLE: Span = Span::from_secs(10);
+/// Nodes looked at each time.
+const TRIES: usize = 8;
 /// Dials under way at once.
 const MAX_DIALING: usize = 4;
 /// Links left for others.
@@ -220,13 +224,14 @@ impl Rendezvous {
         if self.index.is_empty() {
             return;
         }
-        let apart = Span(self.rng.between(APART.0 / 2, APART.0 * 3 / 2));
-        cx.deadlines.set(TimerKey::Rendezvous(Timer::Probe), now + apart);
-        let Some(node) = self.pick(cx) else { return };
+        let picked = self.pick(cx);
         let tokens = self.probing.tokens.get_or_insert_with(|| Tokens::new(FIRST, EVERY, now));
-        if !tokens.take(now) {
-            return;
-        }
+        let node = picked.filter(|_| tokens.take(now));
+        // Without anybody to dial, or anything to do it with, there is time.
+        let apart = if node.is_some() { APART } else { IDLE };
+        let apart = Span(self.rng.between(apart.0 / 2, apart.0 * 3 / 2));
+        cx.deadlines.set(TimerKey::Rendezvous(Timer::Probe), now + apart);
+        let Some(node) = node else { return };
         let Some((place, to)) = self.index.get(&node) else { return };
         let (place, to) = (*place, to.clone());
         match cx.claim_saying(&to, CLAIM, None) {
@@ -243,25 +248,31 @@ impl Rendezvous {
         if self.probing.dialing.len() >= MAX_DIALING || cx.links().len() + SPARE > cx.config.max_links {
             return None;
         }
-        let free = |n: &&PeerAddr| {
-            let place = self.index.get(&n.id).map(|(p, _)| p);
-            n.id != cx.me
-                && cx.links().claims(&n.id).is_empty()
-                && !cx.links().is_up(&n.id)
-                && cx.topology.is_ready(&n.id, cx.now.mono)
-                && !self.probing.dialing.values().any(|p| Some(p) == place)
-        };
-        let some = |which: Standing| -> Vec<NodeId> {
-            self.index.of(|s| s == which).into_iter().filter(free).map(|n| n.id).collect()
-        };
-        let (vouched, strangers) = (some(Standing::Vouched), some(Standing::Stranger));
+        let (mut vouched, mut strangers) = (Vec::new(), Vec::new());
+        for (n, standing) in self.index.all() {
+            match standing {
+                Standing::Vouched => vouched.push(n.id),
+                Standing::Stranger => strangers.push(n.id),
+                _ => {}
+            }
+        }
         let rather = if self.index.doubts() { 4 } else { 2 };
-        let from = match (vouched.is_empty(), strangers.is_empty()) {
-            (true, true) => return None,
-            (true, false) => strangers,
+        let mut from = match (vouched.is_empty(), strangers.is_empty()) {
             (false, false) if self.rng.below(rather) == 0 => strangers,
+            (true, _) => strangers,
             _ => vouched,
         };
-        Some(from[self.rng.below(from.len())])
+        self.rng.sample(&mut from, TRIES);
+        from.into_iter().find(|n| self.is_free(cx, n))
+    }
+
+    /// Whether somebody may be dialed to see whether it is there.
+    fn is_free(&self, cx: &Cx<'_>, node: &NodeId) -> bool {
+        let place = self.index.get(node).map(|(p, _)| p);
+        *node != cx.me
+            && cx.links().claims(node).is_empty()
+            && !cx.links().is_up(node)
+            && cx.topology.is_ready(node, cx.now.mono)
+            && !self.probing.dialing.values().any(|p| Some(p) == place)
     }
 }

@@ -20,8 +20,8 @@ use crate::wire::Refresh;
 const LOOK: Span = Span::from_secs(1);
 /// After so many looks any two will do.
 const CHOOSY: u32 = 8;
-/// How often a node looks whether there is room for it in the index.
-const FULL: Span = Span::from_secs(300);
+/// How often a node looks whether there is room for it in the index: that it is full may be false, as it knows soon.
+const FULL: Span = Span::from_secs(30);
 /// An advert is refreshed when half its life is over.
 const HALF: Span = Span(ADVERT_LIFE.0 / 2);
 

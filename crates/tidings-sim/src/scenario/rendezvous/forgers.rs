@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use bytes::Bytes;
-use tidings_proto::discovery::shard_id;
-use tidings_proto::identity::{NodeId, SecretKey};
+use tidings_proto::discovery::{advert, shard_id};
+use tidings_proto::identity::{NodeId, RecordKey, SecretKey};
 use tidings_proto::records::sets::INDEX;
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
@@ -20,7 +20,9 @@ use crate::network::HolderLie;
 use crate::options::Forgery;
 
 /// How often they publish anew what they have.
-pub(super) const EVERY: Span = Span::from_secs(60);
+pub(super) const EVERY: Span = Span::from_secs(300);
+/// And tell their neighbours, new ones too, whom they have reached.
+const VOUCH: Span = Span::from_secs(20);
 /// False adverts: as many as the set has room for.
 const MANY: usize = 2_048;
 /// To stand before everybody honest in one shard, and hardly be noticed elsewhere.
@@ -41,6 +43,7 @@ pub(super) struct Forgers {
     attesters: Vec<SecretKey>,
     theirs: BTreeSet<NodeId>,
     due: Time,
+    vouch_due: Time,
     rng: Rng,
 }
 
@@ -95,12 +98,8 @@ impl Forgers {
         let false_ones: Vec<(SecretKey, SocketAddrV4)> = match how {
             Forgery::Fill => {
                 // Those that stay when the set is full: the lowest by the hash of day and key.
-                let day = s.net.clocks().wall.0 / 86_400_000;
-                let rank = |id: NodeId| {
-                    let mut h = blake3::Hasher::new();
-                    h.update(&day.to_le_bytes()).update(id.as_bytes());
-                    *h.finalize().as_bytes()
-                };
+                let wall = s.net.clocks().wall;
+                let rank = |id: NodeId| advert::rank(&RecordKey::from(id), wall);
                 let mut keys: Vec<SecretKey> = (0..MANY * DRAWN).map(|_| key(&mut rng)).collect();
                 keys.sort_by_cached_key(|k| rank(s.net.id_of(k)));
                 keys.into_iter().take(MANY).map(|k| (k, nowhere(&mut rng))).collect()
@@ -123,7 +122,7 @@ impl Forgers {
             Forgery::Grind => best_places(&mut rng, FEW).into_iter().map(|a| (key(&mut rng), a)).collect(),
             Forgery::Ring => {
                 attesters = own.clone();
-                best_places(&mut rng, MANY / 2).into_iter().map(|a| (key(&mut rng), a)).collect()
+                best_places(&mut rng, FEW).into_iter().map(|a| (key(&mut rng), a)).collect()
             }
             Forgery::Mixed => {
                 let mut out: Vec<_> = best_places(&mut rng, FEW).into_iter().map(|a| (key(&mut rng), a)).collect();
@@ -144,11 +143,15 @@ impl Forgers {
         if how == Forgery::Mixed {
             attesters.extend(own);
         }
-        Forgers { how, ids, victim, false_ones, attesters, theirs, due: s.now(), rng }
+        Forgers { how, ids, victim, false_ones, attesters, theirs, due: s.now(), vouch_due: s.now(), rng }
     }
 
     /// Publishes what is false, if it is time.
     pub(super) fn act(&mut self, s: &mut Stage) {
+        if s.now() >= self.vouch_due {
+            self.vouch_due = s.now() + VOUCH;
+            self.vouch(s);
+        }
         if s.now() < self.due {
             return;
         }
@@ -167,9 +170,17 @@ impl Forgers {
             let by = self.ids[i % self.ids.len()];
             s.net.put_record(by, INDEX, advert);
         }
+    }
+
+    /// Tells neighbours that what is false was reached.
+    fn vouch(&mut self, s: &mut Stage) {
         if self.how == Forgery::Ring {
-            let heads = self.theirs.iter().filter_map(|id| id.0.first_chunk::<8>()).map(|b| u64::from_be_bytes(*b));
-            let frame = Message::from(Vouch { anew: false, reached: Vouch::pack(heads), lost: Vec::new() }).frame();
+            // Beside what is true: so most of what they vouch for can be reached.
+            let all = (0..s.net.len() as u32).map(|n| s.net.id(n)).chain(self.theirs.iter().copied());
+            let heads: Vec<u64> =
+                all.filter_map(|id| id.0.first_chunk::<8>().copied()).map(|b| u64::from_be_bytes(b)).collect();
+            let frame =
+                Message::from(Vouch { anew: false, reached: Vouch::pack(heads.into_iter()), lost: Vec::new() }).frame();
             for n in &self.ids {
                 for peer in s.net.puppet_links(*n) {
                     s.net.inject(*n, peer, Lane::Control, frame.clone());
@@ -185,7 +196,7 @@ impl Forgers {
         let (mut of_victim, mut of_all) = ((0, 0), (0, 0));
         for n in honest {
             let Some(index) = s.net.node(n).map(|node| node.index()) else { continue };
-            let mut count = |shard: u16, of: &mut (usize, usize)| {
+            let count = |shard: u16, of: &mut (usize, usize)| {
                 let holders = index.nodes(shard, 8);
                 of.1 += holders.len();
                 of.0 += holders.iter().filter(|h| self.theirs.contains(&h.id)).count();
