@@ -9,7 +9,7 @@
 //! | `Reached` | a link to it, or from it, showed its key at its address within a day | fully |
 //! | `Vouched` | so many neighbours say that they have reached it as is usual among those this node has reached itself: at least half as many | fully |
 //! | `Stranger` | none of these | as many in a thousand as answered, of the strangers that this node dialed last |
-//! | `Failing` | a dial failed less than a minute ago, or its advert was not refreshed when it was due | not |
+//! | `Failing` | a dial failed less than a minute ago, or its advert was not refreshed when it was due and it was not reached since | not |
 //! | `Dead` | two dials failed, half a minute apart; for half an hour | not |
 //!
 //! The holders of a shard are the first of the order of places (`index.rs`) that together count for eight. Who is there and
@@ -38,6 +38,8 @@ const DAY: Span = Span::from_secs(24 * 3_600);
 /// A node that failed counts for nothing for so long; another failure so much later makes it dead.
 pub(crate) const RETRY: Span = Span::from_secs(60);
 const APART: Span = Span::from_secs(30);
+/// An advert that was not refreshed a minute after it was due is believed no longer, unless its node was reached since.
+const LATE: Span = Span::from_secs(960);
 /// For how long (that of an advert which nobody refreshes).
 const DEAD: Span = Span::from_secs(1_800);
 /// Nodes of which is remembered whether they were reached: twice what the index takes.
@@ -116,17 +118,24 @@ pub(crate) fn head(node: &NodeId) -> u64 {
 
 impl Admission {
     /// What a node is, that says to be at `addr`.
-    pub(crate) fn standing(&self, now: Time, node: &NodeId, addr: &Addr) -> Standing {
+    /// `since`: when its advert was last said to hold.
+    pub(crate) fn standing(&self, now: Time, node: &NodeId, addr: &Addr, since: Time) -> Standing {
+        let late = now.since(since) > LATE;
         if let Some(p) = self.proofs.get(node).filter(|p| p.addr == *addr) {
-            let since = now.since(p.last);
+            let ago = now.since(p.last);
+            let lately = if late { LATE } else { DAY };
             match p.failed {
-                0 if p.reached.is_some_and(|at| now.since(at) < DAY) => return Standing::Reached,
-                1 if since < RETRY => return Standing::Failing,
-                2.. if since < DEAD => return Standing::Dead,
+                0 if p.reached.is_some_and(|at| now.since(at) < lately) => return Standing::Reached,
+                1 if ago < RETRY => return Standing::Failing,
+                2.. if ago < DEAD => return Standing::Dead,
                 _ => {}
             }
         }
-        if self.is_vouched(head(node)) { Standing::Vouched } else { Standing::Stranger }
+        match self.is_vouched(head(node)) {
+            _ if late => Standing::Failing,
+            true => Standing::Vouched,
+            false => Standing::Stranger,
+        }
     }
 
     fn is_vouched(&self, head: u64) -> bool {
@@ -274,7 +283,7 @@ mod tests {
     #[test]
     fn one_failure_rests_it_and_two_make_it_dead_for_a_while() {
         let mut a = Admission::default();
-        let standing = |a: &Admission, s| a.standing(at(s), &node(1), &addr(1));
+        let standing = |a: &Admission, s| a.standing(at(s), &node(1), &addr(1), at(s));
         assert_eq!(standing(&a, 0), Standing::Stranger);
         a.failed(at(0), node(1), addr(1), None, false);
         a.failed(at(1), node(1), addr(1), None, false);
@@ -289,8 +298,8 @@ mod tests {
     fn what_was_reached_was_reached_at_that_address() {
         let mut a = Admission::default();
         a.reached(at(0), node(1), addr(1), None);
-        assert_eq!(a.standing(at(1), &node(1), &addr(2)), Standing::Stranger);
-        assert_eq!(a.standing(at(86_401), &node(1), &addr(1)), Standing::Stranger);
+        assert_eq!(a.standing(at(1), &node(1), &addr(2), at(1)), Standing::Stranger);
+        assert_eq!(a.standing(at(86_401), &node(1), &addr(1), at(86_401)), Standing::Stranger);
     }
 
     #[test]
@@ -332,12 +341,23 @@ mod tests {
         a.vouches(node(1), true, &false_ones, &[]);
         a.count([].into_iter());
         for n in 0..TRIED as u16 {
-            let was = a.standing(at(0), &node(900 + n), &addr(n));
+            let was = a.standing(at(0), &node(900 + n), &addr(n), at(0));
             assert_eq!(was, Standing::Vouched);
             a.failed(at(0), node(900 + n), addr(n), Some(was), false);
         }
         a.count([].into_iter());
-        assert_eq!(a.standing(at(0), &node(910), &addr(10)), Standing::Stranger);
+        assert_eq!(a.standing(at(0), &node(910), &addr(10), at(0)), Standing::Stranger);
+    }
+
+    #[test]
+    fn whose_refresh_is_overdue_counts_only_if_it_was_reached_since() {
+        let mut a = Admission::default();
+        let standing = |a: &Admission, s| a.standing(at(s), &node(1), &addr(1), at(0));
+        assert_eq!((standing(&a, 950), standing(&a, 961)), (Standing::Stranger, Standing::Failing));
+        a.reached(at(10), node(1), addr(1), None);
+        assert_eq!((standing(&a, 950), standing(&a, 990)), (Standing::Reached, Standing::Failing));
+        a.reached(at(900), node(1), addr(1), None);
+        assert_eq!(standing(&a, 990), Standing::Reached);
     }
 
     #[test]

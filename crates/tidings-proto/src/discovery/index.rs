@@ -25,11 +25,11 @@ use std::sync::OnceLock;
 
 use super::Place;
 use super::admission::Standing;
-use super::advert::{ADVERT_LIFE, Advert};
+use super::advert::Advert;
 use crate::identity::{Addr, NodeId, PeerAddr, RecordKey};
 use crate::records::Store;
 use crate::records::sets::INDEX;
-use crate::time::{Span, Time, UnixMillis};
+use crate::time::{Time, UnixMillis};
 
 /// Holders of a shard.
 pub const HOLDERS: usize = 8;
@@ -39,8 +39,6 @@ pub const PLACES: usize = 1_024;
 pub(super) const WHOLE: u32 = 1_000;
 /// A list is never so many times as long as it would be if all answered.
 const STRETCH: usize = 4;
-/// An advert that was not refreshed so long after it was due is no longer believed (a guess: what is due spreads in a second).
-const LATE: Span = Span::from_secs(ADVERT_LIFE.0 / 2_000_000 + 60);
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -140,21 +138,15 @@ impl Index {
     /// Judges all of them anew. Returns whether any counts for more or less than before.
     pub(super) fn judge(
         &mut self,
-        now: Time,
         wall: UnixMillis,
         strangers: u32,
         me: &NodeId,
-        of: impl Fn(&NodeId, &Addr) -> Standing,
+        of: impl Fn(&NodeId, &Addr, Time) -> Standing,
     ) -> bool {
         let mut changed = self.strangers != strangers;
         for (id, e) in &mut self.nodes {
             let Some(addr) = e.node.addrs.first() else { continue };
-            let standing = match of(id, addr) {
-                _ if id == me => Standing::Reached,
-                Standing::Vouched | Standing::Stranger if now.since(e.since) > LATE => Standing::Failing,
-                Standing::Reached if now.since(e.since) > LATE => Standing::Failing,
-                standing => standing,
-            };
+            let standing = if id == me { Standing::Reached } else { of(id, addr, e.since) };
             changed |= weight(e.standing, self.strangers) != weight(standing, strangers);
             e.standing = standing;
         }
@@ -222,6 +214,11 @@ impl Index {
     /// Its place and where it is reached.
     pub(super) fn get(&self, node: &NodeId) -> Option<(&Place, &PeerAddr)> {
         self.nodes.get(node).map(|e| (&e.place, &e.node))
+    }
+
+    /// When its advert was last said to hold.
+    pub(super) fn since(&self, node: &NodeId) -> Option<Time> {
+        self.nodes.get(node).map(|e| e.since)
     }
 
     /// All of them, with what this node makes of each.

@@ -262,7 +262,10 @@ impl Rendezvous {
         for subject in self.registrations.keys().copied().collect::<Vec<_>>() {
             self.tend_registration(cx, subject);
         }
-        self.tend_advert(cx);
+        // It may have been displaced. Who has none looks when it is time.
+        if self.serving.has_own() {
+            self.tend_advert(cx);
+        }
     }
 
     fn leave(&mut self, cx: &mut Cx<'_>) {

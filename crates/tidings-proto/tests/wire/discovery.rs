@@ -212,5 +212,8 @@ fn the_bytes_of_reached() {
 
 #[test]
 fn the_bytes_of_vouch() {
-    insta::assert_snapshot!(wire("Vouch"), @"");
+    insta::assert_snapshot!(wire("Vouch"), @r"
+    01621f0000000000
+    a300f501501111111111111111111111111111111102482222222222222222
+    ");
 }

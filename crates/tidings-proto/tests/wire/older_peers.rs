@@ -102,7 +102,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 50);
+    assert_eq!(seen, 53);
 }
 
 #[test]

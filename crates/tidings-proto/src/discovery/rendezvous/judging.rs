@@ -126,7 +126,8 @@ impl Rendezvous {
     /// What there is to say of one node has changed.
     fn judged(&mut self, cx: &mut Cx<'_>, node: &NodeId) {
         let Some(addr) = self.index.get(node).and_then(|(_, n)| n.addrs.first().copied()) else { return };
-        let standing = self.admission.standing(cx.now.mono, node, &addr);
+        let since = self.index.since(node).unwrap_or_default();
+        let standing = self.admission.standing(cx.now.mono, node, &addr, since);
         if self.index.set_standing(node, standing) {
             cx.deadlines.set_no_later(TimerKey::Rendezvous(Timer::Changed), cx.now.mono + super::CHANGED);
         }
@@ -159,12 +160,13 @@ impl Rendezvous {
         let (admission, index) = (&mut self.admission, &mut self.index);
         let reached = |(n, _): &(&PeerAddr, Standing)| {
             let addr = n.addrs.first();
-            n.id != cx.me && addr.is_some_and(|a| admission.standing(now, &n.id, a) == Standing::Reached)
+            n.id != cx.me && addr.is_some_and(|a| admission.standing(now, &n.id, a, now) == Standing::Reached)
         };
         let known: Vec<u64> = index.all().filter(reached).map(|(n, _)| head(&n.id)).collect();
         admission.count(known.into_iter());
-        let changed =
-            index.judge(now, cx.now.wall, admission.strangers(), &cx.me, |n, addr| admission.standing(now, n, addr));
+        let changed = index.judge(cx.now.wall, admission.strangers(), &cx.me, |n, addr, since| {
+            admission.standing(now, n, addr, since)
+        });
         let slots = usize::from(SLOTS);
         let favoured: Vec<u64> =
             index.trusted(slots).map(head).chain(admission.vouched()).take(2 * MAX_VOUCHED).collect();

@@ -34,6 +34,13 @@ pub(super) struct Serving {
     own: Option<Own>,
 }
 
+impl Serving {
+    /// Whether there is an advert of this node's.
+    pub(super) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
 /// An advert of this node's that is in the set.
 #[derive(Debug)]
 struct Own {
