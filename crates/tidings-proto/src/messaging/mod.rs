@@ -24,6 +24,7 @@
 mod inbox;
 mod incoming;
 mod outgoing;
+mod relayed;
 mod session;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub use session::MAX_BODY_LEN;
 use crate::identity::{AgentId, Network, NodeId, PeerAddr};
 use crate::io::{StoreError, StoreTicket, Ticket};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};
+use crate::presence::GroupSecret;
 use crate::rng::Rng;
 use crate::time::Span;
 use crate::wire::Message;
@@ -78,6 +80,7 @@ pub enum Command {
 /// The layer.
 pub struct Messaging {
     key: [u8; 32],
+    group: GroupSecret,
     rng: Rng,
     /// What this node has to say, by whom it is for.
     conversations: BTreeMap<NodeId, outgoing::Conversation>,
@@ -101,6 +104,7 @@ impl Messaging {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Messaging {
         Messaging {
             key: network.derive("tidings 1 direct"),
+            group: GroupSecret::of(network),
             rng: Rng::derive(seed, "messaging", &[]),
             conversations: BTreeMap::new(),
             waiting: 0,
@@ -115,11 +119,16 @@ impl Messaging {
         self.inbox.all()
     }
 
-    /// A message of this layer's, with the raw payload behind it.
+    /// A message of this layer's that came over a link, with the raw payload behind it.
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: &Bytes) {
+        self.take(cx, from, message, payload, Vec::new());
+    }
+
+    /// The same, also of one that came through relays; they are where an answer goes.
+    fn take(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: &Bytes, back: Vec<NodeId>) {
         match message {
-            Message::OpenSession(m) => self.on_open(cx, from, &m, payload),
-            Message::Envelopes(m) => self.on_envelopes(cx, from, &m, payload),
+            Message::OpenSession(m) => self.on_open(cx, from, &m, payload, back),
+            Message::Envelopes(m) => self.on_envelopes(cx, from, &m, payload, back),
             Message::Receipt(m) => self.on_receipt(cx, from, &m, payload),
             Message::CloseSession(m) => self.on_close(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
@@ -159,8 +168,8 @@ impl Layer for Messaging {
     }
 
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
-        if let Signal::LinkDown { peer, .. } = signal {
-            self.link_lost(cx, peer);
+        if let Signal::LinkDown { peer, dial, .. } = signal {
+            self.link_lost(cx, peer, *dial);
             self.senders.link_lost(peer);
         }
     }

@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::inbox::EnvelopeId;
+use super::relayed::Relayed;
 use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_BODY_LEN, MAX_FRAMES};
 use super::{Messaging, tend_soon};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Overlay, Reply, Ticket};
-use crate::layer::Cx;
+use crate::layer::{Cx, Request};
 use crate::links::{Claim, Claimed};
+use crate::routing::{Conveyed, Kind};
 use crate::time::{Span, Time};
-use crate::wire::{CloseSession, Envelopes, Lane, Message, OpenSession, Receipt};
+use crate::wire::{CloseSession, Envelopes, Frame, Lane, Message, OpenSession, Receipt};
 
 /// Peers that something waits for at once.
 const MAX_CONVERSATIONS: usize = 1_024;
@@ -29,6 +31,8 @@ const MAX_MESSAGES: usize = 16_384;
 pub(super) const BYTES: usize = 2 * MAX_WAITING + MAX_CONVERSATIONS * 1_024;
 /// Bytes on their way without a receipt: a part of what the control lane may hold, and 25 MB/s at ten milliseconds.
 const WINDOW: usize = 256 << 10;
+/// Plain bytes of a frame through relays, which shares the envelope with the opening of its session and a certificate.
+const FULL_RELAYED: usize = 72 << 10;
 /// How long a message may wait for its receipt before it counts as failed (a guess: longer than a restart).
 const GIVE_UP: Span = Span::from_secs(30);
 /// Without a receipt for so long on a link that is up, a session is begun anew.
@@ -39,7 +43,7 @@ const AGAIN_MOST: Span = Span::from_secs(4);
 /// How long a link is kept after the last receipt.
 const IDLE: Span = Span::from_secs(30);
 
-const CLAIM: Claim = Claim { layer: 100, overlay: Overlay::Root };
+pub(super) const CLAIM: Claim = Claim { layer: 100, overlay: Overlay::Root };
 
 /// A message is in its receiver's inbox: the receiver has signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +78,7 @@ struct Session {
 
 /// What this node has to say to one other.
 pub(super) struct Conversation {
-    to: PeerAddr,
+    pub(super) to: PeerAddr,
     agent: AgentId,
     epoch: u64,
     next: u64,
@@ -86,12 +90,14 @@ pub(super) struct Conversation {
     session: Option<Session>,
     /// The one before: its receipts may still be on their way.
     last: Option<Session>,
-    claimed: bool,
+    pub(super) claimed: bool,
     tries: u32,
     not_before: Time,
     /// When the last session was opened, by the clock that the receiver goes by.
     opened_ms: u64,
     idle_since: Time,
+    /// What it says goes through relays, and which message went through whom.
+    pub(super) relayed: Relayed,
 }
 
 impl Conversation {
@@ -111,11 +117,12 @@ impl Conversation {
             not_before: now,
             opened_ms: 0,
             idle_since: now,
+            relayed: Relayed::default(),
         }
     }
 
     /// What has no receipt is to be sent again, in another session.
-    fn start_over(&mut self, now: Time) {
+    pub(super) fn start_over(&mut self, now: Time) {
         if let Some(session) = self.session.take() {
             self.last = Some(session);
         }
@@ -175,7 +182,8 @@ impl Messaging {
             .filter(|(_, c)| {
                 let sent = c.session.as_ref().map_or(0, |s| s.sent);
                 // While a link is being dialed the first frame goes with it; the others wait for it.
-                let may = c.session.is_none() || c.in_flight == 0 || cx.links().credit(&c.to.id, Lane::Control) > FULL;
+                let credit = || cx.links().credit(&c.to.id, Lane::Control) > FULL;
+                let may = c.session.is_none() || c.in_flight == 0 || c.relayed.is_on() || credit();
                 may && c.waiting.back().is_some_and(|w| w.number > sent)
                     && c.in_flight < WINDOW
                     && cx.now.mono >= c.not_before
@@ -183,7 +191,8 @@ impl Messaging {
             .map(|(id, _)| *id)
             .collect();
         for peer in due {
-            any |= self.may_claim(cx, peer) && self.say(cx, peer);
+            let relayed = self.by_relay(cx, peer);
+            any |= (relayed || self.may_claim(cx, peer)) && self.say(cx, peer);
         }
         any
     }
@@ -219,16 +228,22 @@ impl Messaging {
             }
             c.session = None;
         }
-        if c.session.is_none() && !open(&self.key, &mut self.rng, cx, c) {
-            c.start_over(now);
-            return false;
+        let relayed = c.relayed.is_on();
+        let mut opening = None;
+        if c.session.is_none() {
+            opening = open(&self.key, &mut self.rng, cx, c);
+            if opening.is_none() {
+                c.start_over(now);
+                return false;
+            }
         }
+        let full = if relayed { FULL_RELAYED } else { FULL };
         let Some(s) = &mut c.session else { return false };
         let fresh = c.waiting.iter().skip_while(|w| w.number <= s.sent);
         let (mut taken, mut size, mut first) = (Vec::new(), 0, 0);
         for w in fresh {
             let len = Envelope::len(w.body.len());
-            if !taken.is_empty() && (size + len > FULL || c.in_flight + size >= WINDOW) {
+            if !taken.is_empty() && (size + len > full || c.in_flight + size >= WINDOW) {
                 break;
             }
             if taken.is_empty() {
@@ -243,14 +258,21 @@ impl Messaging {
         let m = Envelopes { session: s.id, frame: s.chain.frame, first };
         let payload = s.chain.seal(&self.key, cx.crypto, &m, &plain);
         let frame = Message::from(m).frame_with(payload);
-        if matches!(cx.claim_saying(&c.to, CLAIM, Some(frame)), Claimed::Full | Claimed::NoAddress) {
+        let last = first + taken.len() as u64 - 1;
+        if relayed {
+            let kind = if opening.is_some() { Kind::Fresh } else { Kind::More };
+            let frames = opening.into_iter().chain([frame]).collect();
+            let (to, messages) = (c.to.id, taken.len() as u16);
+            cx.request(Request::Convey(Box::new(Conveyed { to, frames, messages, last, kind })));
+        } else if !claim(cx, c, opening.into_iter().chain([frame])) {
             c.start_over(now);
             return false;
         }
+        let Some(s) = &mut c.session else { return false };
         if c.in_flight == 0 {
             s.waits_since = now;
         }
-        s.sent = first + taken.len() as u64 - 1;
+        s.sent = last;
         c.in_flight += size;
         cx.counters.direct_frames_sent += 1;
         cx.counters.direct_sent += taken.len() as u64;
@@ -281,7 +303,8 @@ impl Messaging {
             self.waiting -= w.body.len() + COST;
             c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
-            let delivered = Delivered { id, node: from, via: Vec::new(), took: now.since(w.since) };
+            let via = c.relayed.went(w.number);
+            let delivered = Delivered { id, node: from, via, took: now.since(w.since) };
             cx.counters.direct_delivered += 1;
             cx.reply(w.ticket, Reply::Delivered(delivered));
         }
@@ -308,10 +331,15 @@ impl Messaging {
         self.fail(cx, from, |_| true, &why);
     }
 
-    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
+    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId, dial: bool) {
         let now = cx.now.mono;
         let Some(c) = self.conversations.get_mut(peer) else { return };
         c.claimed = false;
+        if c.relayed.is_on() {
+            // A link was tried beside the relays.
+            return;
+        }
+        c.relayed.turn_on(dial && !c.waiting.is_empty());
         c.start_over(now);
         tend_soon(cx);
     }
@@ -338,7 +366,8 @@ impl Messaging {
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
             // Behind a slow link what was said is still on its way: it is not said again.
             let stuck = cx.links().is_up(&peer) && cx.links().credit(&peer, Lane::Control) < Lane::Control.budget();
-            let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= PATIENCE);
+            let patience = if c.relayed.is_on() { PATIENCE.times(2) } else { PATIENCE };
+            let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= patience);
             if c.in_flight > 0 && silent {
                 c.start_over(now);
             }
@@ -371,10 +400,22 @@ fn prekey(cx: &Cx<'_>, agent: &AgentId, node: &NodeId) -> Option<(u64, Vec<u8>)>
     Some((newest.id, newest.key.clone()))
 }
 
-fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut Conversation) -> bool {
+/// Says these on the link to a conversation's peer, with the dial if there is none. Returns whether that can be.
+fn claim(cx: &mut Cx<'_>, c: &mut Conversation, frames: impl Iterator<Item = Frame>) -> bool {
+    for frame in frames {
+        if matches!(cx.claim_saying(&c.to, CLAIM, Some(frame)), Claimed::Full | Claimed::NoAddress) {
+            return false;
+        }
+        c.claimed = true;
+    }
+    true
+}
+
+/// Begins a session. Returns the frame that says so.
+fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut Conversation) -> Option<Frame> {
     let now = cx.now.mono;
-    let Some((own, certificate)) = cx.agents.own_certificate().cloned() else { return false };
-    let Some((prekey, key)) = prekey(cx, &c.agent, &c.to.id) else { return false };
+    let (own, certificate) = cx.agents.own_certificate().cloned()?;
+    let (prekey, key) = prekey(cx, &c.agent, &c.to.id)?;
     let mut random = || {
         let mut bytes = [0; 32];
         bytes.chunks_mut(8).for_each(|b| b.copy_from_slice(&rng.next_u64().to_le_bytes()));
@@ -390,16 +431,10 @@ fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut 
         at_ms: cx.now.wall.0.max(c.opened_ms.saturating_add(1)),
     };
     c.opened_ms = m.at_ms;
-    let begun = session::begin(network, cx.crypto, &m, &key, &certificate, (&root, &seed));
-    let Some((chain, payload)) = begun else { return false };
+    let (chain, payload) = session::begin(network, cx.crypto, &m, &key, &certificate, (&root, &seed))?;
     let id = m.session;
-    let claimed = cx.claim_saying(&c.to, CLAIM, Some(Message::from(m).frame_with(payload)));
-    if matches!(claimed, Claimed::Full | Claimed::NoAddress) {
-        return false;
-    }
-    c.claimed = true;
     let sent = c.waiting.front().map_or(0, |w| w.number - 1);
     c.session = Some(Session { id, chain, began: now, sent, waits_since: now });
     cx.counters.sessions_opened += 1;
-    true
+    Some(Message::from(m).frame_with(payload))
 }
