@@ -378,6 +378,8 @@ counters! {
     relay_acks_unexpected,
     /// Times a relay said that it does not take something.
     relays_declined,
+    /// Relays credited for what they brought a receiver.
+    relays_credited,
     /// Times a relay lost something that came another way.
     relays_failed,
     /// Passages that were not acknowledged or credited in time.
@@ -390,6 +392,8 @@ counters! {
     credits_refused,
     /// Credits not given because too many were due.
     credits_shed,
+    /// Messages said to be read that were not sent, or not delivered.
+    reads_unexpected,
     /// Direct messages sent; one that goes again counts again.
     direct_sent,
     /// Frames that they went in.

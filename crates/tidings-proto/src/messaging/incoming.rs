@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use super::inbox::{self, EnvelopeId, Received};
 use super::session::{Chain, MAX_AGE, MAX_FRAMES, Opening};
 use super::{Messaging, OURS};
-use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId};
+use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId, PeerAddr};
 use crate::io::{Event, Output, Reply, StoreTicket, Ticket};
 use crate::layer::Cx;
 use crate::membership::Tokens;
@@ -303,6 +303,10 @@ impl Messaging {
                 continue;
             }
             seen.next = number + 1;
+            if e.kind == super::READ {
+                self.on_read(cx, from, &e.body);
+                continue;
+            }
             if e.kind != 0 {
                 cx.counters.envelopes_unknown += 1;
                 continue;
@@ -398,7 +402,15 @@ impl Messaging {
     }
 
     pub(super) fn read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, ids: &[EnvelopeId]) {
+        let mut told: BTreeMap<(NodeId, AgentId), Vec<EnvelopeId>> = BTreeMap::new();
+        for r in ids.iter().filter_map(|id| self.inbox.get(id)).filter(|r| self.tracker.is_told(&r.agent)) {
+            told.entry((r.from, r.agent)).or_default().push(r.id);
+        }
         let records: Vec<_> = ids.iter().filter_map(|id| self.inbox.take(id)).collect();
+        for ((node, agent), ids) in told {
+            let to = PeerAddr { id: node, addrs: crate::routing::addrs(cx, &self.group, &node) };
+            self.tell_read(cx, to, agent, &ids);
+        }
         if records.is_empty() {
             return cx.reply(ticket, Reply::Done);
         }

@@ -26,6 +26,7 @@ mod incoming;
 mod outgoing;
 mod relayed;
 mod session;
+mod tracker;
 
 use std::collections::BTreeMap;
 
@@ -34,9 +35,10 @@ use bytes::Bytes;
 pub use inbox::{EnvelopeId, Received};
 pub use outgoing::Delivered;
 pub use session::MAX_BODY_LEN;
+pub use tracker::{MessageStatus, Progress};
 
 use crate::identity::{AgentId, Network, NodeId, PeerAddr};
-use crate::io::{StoreError, StoreTicket, Ticket};
+use crate::io::{CommandError, Reply, StoreError, StoreTicket, Ticket};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};
 use crate::presence::GroupSecret;
 use crate::rng::Rng;
@@ -45,6 +47,9 @@ use crate::wire::Message;
 
 /// How often what waits is looked at.
 const TEND: Span = Span::from_millis(250);
+
+/// The kind of envelope that says what was read: ids, one behind the other. 0 is what a program sends.
+const READ: u8 = 1;
 
 /// Tells this layer's tickets from those of others.
 const OURS: u64 = 1 << 61;
@@ -73,6 +78,8 @@ pub enum Command {
     Send(Ticket, PeerAddr, AgentId, Bytes),
     /// These were read: the inbox need not keep them.
     Read(Ticket, Vec<EnvelopeId>),
+    /// From now on an agent is told what of its is read, or is not.
+    TellRead(Ticket, AgentId, bool),
     /// The node says goodbye.
     Leave,
 }
@@ -88,6 +95,7 @@ pub struct Messaging {
     waiting: usize,
     senders: incoming::Senders,
     inbox: inbox::Inbox,
+    tracker: tracker::Tracker,
     left: bool,
 }
 
@@ -98,7 +106,7 @@ impl std::fmt::Debug for Messaging {
 }
 
 /// Bytes this layer holds at most.
-pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES;
+pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES + tracker::BYTES;
 
 impl Messaging {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Messaging {
@@ -110,6 +118,7 @@ impl Messaging {
             waiting: 0,
             senders: incoming::Senders::default(),
             inbox: inbox::Inbox::default(),
+            tracker: tracker::Tracker::default(),
             left: false,
         }
     }
@@ -163,6 +172,13 @@ impl Layer for Messaging {
         match command {
             Command::Send(ticket, to, agent, body) => self.send(cx, ticket, to, agent, body),
             Command::Read(ticket, ids) => self.read(cx, ticket, &ids),
+            Command::TellRead(ticket, agent, on) => {
+                let reply = match self.tracker.tell(agent, on) {
+                    true => Reply::Done,
+                    false => Reply::Refused(CommandError::TooManyQueries { limit: tracker::MAX_TOLD }),
+                };
+                cx.reply(ticket, reply);
+            }
             Command::Leave => self.leave(cx),
         }
     }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::inbox::EnvelopeId;
 use super::relayed::Relayed;
 use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_BODY_LEN, MAX_FRAMES};
+use super::tracker::{MessageStatus, Progress};
 use super::{Messaging, tend_soon};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Overlay, Reply, Ticket};
@@ -60,9 +61,11 @@ pub struct Delivered {
 
 struct Waiting {
     number: u64,
-    ticket: Ticket,
+    /// Who waits for the receipt: nobody for what the node itself has to say.
+    ticket: Option<Ticket>,
     since: Time,
     at_ms: u64,
+    kind: u8,
     body: Bytes,
 }
 
@@ -121,6 +124,26 @@ impl Conversation {
         }
     }
 
+    /// How far a message that has no receipt has come, if it is of this conversation.
+    pub(super) fn status(&self, me: &NodeId, id: &EnvelopeId) -> Option<MessageStatus> {
+        let is = |w: &&Waiting| EnvelopeId::of(me, &self.to.id, self.epoch, w.number) == *id;
+        let number = self.waiting.iter().find(is)?.number;
+        let sent = self.session.iter().chain(&self.last).any(|s| s.sent >= number);
+        Some(match (number <= self.relayed.upto, sent) {
+            (true, _) => MessageStatus::Relayed,
+            (_, true) => MessageStatus::Sent,
+            _ => MessageStatus::Pending,
+        })
+    }
+
+    /// The messages up to this number without a receipt that no relay had yet, and has now.
+    pub(super) fn have_been_relayed(&mut self, me: &NodeId, last: u64) -> Vec<EnvelopeId> {
+        let from = self.relayed.upto;
+        self.relayed.upto = from.max(last);
+        let news = self.waiting.iter().filter(|w| w.number > from && w.number <= last && w.ticket.is_some());
+        news.map(|w| EnvelopeId::of(me, &self.to.id, self.epoch, w.number)).collect()
+    }
+
     /// What has no receipt is to be sent again, in another session.
     pub(super) fn start_over(&mut self, now: Time) {
         if let Some(session) = self.session.take() {
@@ -135,42 +158,57 @@ impl Conversation {
 
 impl Messaging {
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, ticket: Ticket, to: PeerAddr, agent: AgentId, body: Bytes) {
-        let refused = |cx: &mut Cx<'_>, why| cx.reply(ticket, Reply::Refused(why));
+        if let Err(why) = self.queue(cx, Some(ticket), to, agent, 0, body) {
+            cx.reply(ticket, Reply::Refused(why));
+        }
+    }
+
+    /// Takes something in to be sent.
+    pub(super) fn queue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Option<Ticket>,
+        to: PeerAddr,
+        agent: AgentId,
+        kind: u8,
+        body: Bytes,
+    ) -> Result<(), CommandError> {
         let size = body.len();
         if self.left {
-            return refused(cx, CommandError::Leaving);
+            return Err(CommandError::Leaving);
         }
         if size > MAX_BODY_LEN {
-            return refused(cx, CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
+            return Err(CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
         }
         if to.id == cx.me {
-            return refused(cx, CommandError::ToOneself);
+            return Err(CommandError::ToOneself);
         }
         if cx.agents.own_certificate().is_none() {
-            return refused(cx, CommandError::NoAgent);
+            return Err(CommandError::NoAgent);
         }
         if prekey(cx, &agent, &to.id).is_none() {
-            return refused(cx, CommandError::NoCertificate);
+            return Err(CommandError::NoCertificate);
         }
         let waits = self.conversations.get(&to.id).map_or((0, 0), |c| (c.bytes, c.waiting.len()));
         let cost = size + COST;
         let full = waits.0 + cost > MAX_WAITING_PEER || waits.1 >= MAX_MESSAGES || self.waiting + cost > MAX_WAITING;
         if full {
-            return refused(cx, CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
+            return Err(CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
         }
         let now = cx.now.mono;
         if !self.conversations.contains_key(&to.id) && self.conversations.len() >= MAX_CONVERSATIONS {
-            return refused(cx, CommandError::TooManyQueries { limit: MAX_CONVERSATIONS });
+            return Err(CommandError::TooManyQueries { limit: MAX_CONVERSATIONS });
         }
         let epoch = cx.now.wall.0;
         let c = self.conversations.entry(to.id).or_insert_with(|| Conversation::new(to.clone(), agent, epoch, now));
         (c.to, c.agent) = (to, agent);
         let number = c.next;
         c.next += 1;
-        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, body });
+        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, kind, body });
         c.bytes += cost;
         self.waiting += cost;
         tend_soon(cx);
+        Ok(())
     }
 
     /// Sends what waits, one frame a peer. Returns whether there was anything.
@@ -252,7 +290,7 @@ impl Messaging {
                 break;
             }
             size += len;
-            taken.push(Envelope { kind: 0, at_ms: w.at_ms, body: w.body.to_vec() });
+            taken.push(Envelope { kind: w.kind, at_ms: w.at_ms, body: w.body.to_vec() });
         }
         let Ok(plain) = minicbor::to_vec(&taken) else { return false };
         let m = Envelopes { session: s.id, frame: s.chain.frame, first };
@@ -306,7 +344,10 @@ impl Messaging {
             let via = c.relayed.went(w.number);
             let delivered = Delivered { id, node: from, via, took: now.since(w.since) };
             cx.counters.direct_delivered += 1;
-            cx.reply(w.ticket, Reply::Delivered(delivered));
+            let Some(ticket) = w.ticket else { continue };
+            let (status, via) = (MessageStatus::Delivered, delivered.via.clone());
+            self.tracker.ended(cx, Progress { id, to: from, status, via });
+            cx.reply(ticket, Reply::Delivered(delivered));
         }
     }
 
@@ -355,7 +396,11 @@ impl Messaging {
                 c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             }
             cx.counters.direct_failed += 1;
-            cx.reply(w.ticket, Reply::Refused(why.clone()));
+            let Some(ticket) = w.ticket else { continue };
+            let id = EnvelopeId::of(&cx.me, &peer, c.epoch, w.number);
+            let status = MessageStatus::Failed(why.clone());
+            self.tracker.ended(cx, Progress { id, to: peer, status, via: Vec::new() });
+            cx.reply(ticket, Reply::Refused(why.clone()));
         }
     }
 

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::outgoing::CLAIM;
+use super::tracker::{MessageStatus, Progress};
 use super::{Messaging, tend_soon};
 use crate::identity::NodeId;
+use crate::io::Event;
 use crate::layer::{Cx, Request};
 use crate::routing::{self, Conveyed, Kind, Up};
 use crate::time::{Span, Time};
@@ -25,6 +27,8 @@ pub(super) struct Relayed {
     on: bool,
     ask_at: Time,
     dial_at: Time,
+    /// A relay has had the messages up to this number.
+    pub(super) upto: u64,
     /// By the number of the last message, the way it went.
     went: VecDeque<(u64, Vec<NodeId>)>,
 }
@@ -94,7 +98,13 @@ impl Messaging {
                     cx.counters.frames_unexpected += 1;
                 }
             }
-            Up::Relayed { .. } => {}
+            Up::Relayed { to, last } => {
+                let Some(c) = self.conversations.get_mut(&to) else { return };
+                for id in c.have_been_relayed(&cx.me, last) {
+                    let p = Progress { id, to, status: MessageStatus::Relayed, via: Vec::new() };
+                    cx.event(Event::Message(Box::new(p)));
+                }
+            }
             Up::NoWay { to } => {
                 let Some(c) = self.conversations.get_mut(&to) else { return };
                 // A link is tried again.

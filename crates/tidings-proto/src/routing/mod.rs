@@ -41,7 +41,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 pub use envelope::{MAX_TTL, hops, key, next_hop};
-pub(crate) use ways::is_behind;
+pub(crate) use ways::{addrs, is_behind};
 
 use crate::identity::{Network, NodeId};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};

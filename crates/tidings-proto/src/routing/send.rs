@@ -349,6 +349,7 @@ impl Routing {
         }
         for relay in &by.path {
             self.merits.carried(*relay, now);
+            cx.counters.relays_credited += 1;
             cx.signal(Signal::RelayCredited {
                 relay: *relay,
                 messages: u32::from(p.messages),

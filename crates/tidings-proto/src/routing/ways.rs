@@ -97,7 +97,7 @@ pub(crate) fn is_behind(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> bool
 }
 
 /// Where a node can be dialed, by what is known.
-pub(super) fn addrs(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> Vec<Addr> {
+pub(crate) fn addrs(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> Vec<Addr> {
     let known = cx.topology.addrs(node);
     match known.is_empty() {
         false => known.to_vec(),
