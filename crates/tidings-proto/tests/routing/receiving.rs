@@ -58,7 +58,7 @@ fn what_comes_from_another_than_the_last_relay_is_refused() {
 fn content_that_is_no_frame_or_of_another_kind_is_counted_and_dropped() {
     let (mut d, relay, sender) = receiver();
     let unknown = Frame::new(250, &[], bytes::Bytes::new()).to_bytes();
-    let ping = Message::from(Ping { seq: 1, incarnation: 1, target: None }).frame().to_bytes();
+    let ping = Message::from(Ping { seq: 1, incarnation: 1, suspected: None }).frame().to_bytes();
     let nested = Message::from(head(&d, &relay, &sender, 7)).frame().to_bytes();
     for (n, inner) in [b"nonsense".to_vec().into(), unknown, ping, nested].into_iter().enumerate() {
         let m = head(&d, &relay, &sender, n as u8);
