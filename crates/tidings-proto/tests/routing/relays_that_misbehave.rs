@@ -98,15 +98,18 @@ fn what_a_relay_repeats_comes_once() {
 fn what_a_relay_exchanges_comes_in_order() {
     let (mut m, bad) = under_way();
     let kept: Rc<RefCell<Option<Passing>>> = Rc::default();
-    m.fate = Some(Box::new(move |p| match carried(&p, bad) {
-        false => vec![p],
-        true => match kept.borrow_mut().take() {
+    m.fate = Some(Box::new(move |p| {
+        if !carried(&p, bad) {
+            return vec![p];
+        }
+        let before = kept.borrow_mut().take();
+        match before {
+            Some(first) => vec![p, first],
             None => {
                 *kept.borrow_mut() = Some(p);
                 vec![]
             }
-            Some(first) => vec![p, first],
-        },
+        }
     }));
     for n in 1..=4 {
         m.send(A, C, format!("{n}").as_bytes());
