@@ -54,6 +54,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             let (lookups, churn, liars, forgers) = (a.lookups, a.churn, a.liars, a.forgers);
             (Scenario::Rendezvous { lookups, churn, liars, forgers, strategy: a.strategy }, &a.network)
         }
+        SimScenario::Roles(a) => (Scenario::Roles { messages: a.messages, fault: a.relay_fault }, &a.network),
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)
@@ -61,13 +62,14 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Reconcile(a) => (Scenario::Reconcile { items: a.items, diff: a.diff }, &a.network),
         SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
-    let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
+    let Network { nodes, seeds, latency, jitter, loss, unreachable, crypto, publishers } = network.clone();
     let mut options = Options::new(scenario);
     options.nodes = nodes;
     options.seeds = seeds.unwrap_or_else(|| Options::default_seeds(nodes));
     options.latency = latency;
     options.jitter = jitter;
     options.loss = loss.unwrap_or_else(|| scenario.default_loss());
+    options.unreachable = unreachable.unwrap_or_else(|| scenario.default_unreachable());
     options.crypto = match crypto {
         Crypto::Real => CryptoKind::Real,
         Crypto::Sim => CryptoKind::Sim,

@@ -169,10 +169,14 @@ struct Slot {
     node: Option<Node>,
     /// It has no core: the scenario plays it.
     puppet: bool,
+    /// Nobody can dial it.
+    shielded: bool,
     /// What it sends of contents is a lie.
     lie: Option<Lie>,
     /// What it answers as a holder of the index is a lie.
     holder_lie: Option<HolderLie>,
+    /// It drops what it says it has passed on.
+    relay_lie: Option<lie::RelayLie>,
     /// Bytes a second it can send of contents, and until when it is busy with those sent so far.
     uplink: Option<u64>,
     busy: u64,
@@ -346,8 +350,10 @@ impl Network {
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
             puppet: false,
+            shielded: false,
             lie: None,
             holder_lie: None,
+            relay_lie: None,
             uplink: None,
             busy: 0,
             overheard: false,

@@ -4,55 +4,47 @@ use std::time::Duration;
 
 use tidings_proto::config::GossipConfig;
 
-use super::{OptionsError, within};
+use super::{Forgery, OptionsError, within};
 
-/// What members do that forge adverts of the index.
+/// What relays in use begin to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forgery {
-    /// Fill the set, with keys drawn to stay in it.
-    Fill,
-    /// Stand before honest nodes in their own places, with higher versions and keys drawn to come first.
-    Displace,
-    /// Claim two thousand prefixes in which nobody is.
-    Prefixes,
-    /// Draw prefixes in which nobody is to be the first in one shard, and few enough to go unnoticed elsewhere.
-    Grind,
-    /// Attest each other's false adverts, and vouch for them.
-    Ring,
-    /// Many keys that listen, in the attackers' own prefixes, beside false ones.
-    Mixed,
-    /// That of these with which fewest agents are found.
+pub enum RelayFault {
+    /// Nothing.
     #[default]
-    Best,
+    None,
+    /// Die without a word.
+    Crash,
+    /// Drop one in so many of what they say they have taken.
+    Drop(u64),
 }
 
-impl Forgery {
-    /// All of them, but for the best.
-    pub const ALL: [Forgery; 6] =
-        [Forgery::Fill, Forgery::Displace, Forgery::Prefixes, Forgery::Grind, Forgery::Ring, Forgery::Mixed];
+impl std::str::FromStr for RelayFault {
+    type Err = OptionsError;
 
-    /// Its name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Forgery::Fill => "fill",
-            Forgery::Displace => "displace",
-            Forgery::Prefixes => "prefixes",
-            Forgery::Grind => "grind",
-            Forgery::Ring => "ring",
-            Forgery::Mixed => "mixed",
-            Forgery::Best => "best",
+    fn from_str(s: &str) -> Result<Self, OptionsError> {
+        let every = s.strip_prefix("drop:").and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+        match (s, every) {
+            ("none", _) => Ok(RelayFault::None),
+            ("crash", _) => Ok(RelayFault::Crash),
+            ("drop", _) => Ok(RelayFault::Drop(1)),
+            (_, Some(n)) => Ok(RelayFault::Drop(n)),
+            _ => Err(OptionsError {
+                what: "--relay-fault",
+                value: format!("{s:?}"),
+                hint: "say crash, drop, or drop:N for one in N, such as drop:3",
+            }),
         }
     }
 }
 
-impl std::str::FromStr for Forgery {
-    type Err = OptionsError;
-
-    fn from_str(s: &str) -> Result<Forgery, OptionsError> {
-        let all = Forgery::ALL.into_iter().chain([Forgery::Best]);
-        let hint = "fill, displace, prefixes, grind, ring, mixed, or best";
-        let unknown = || OptionsError { what: "--strategy", value: s.to_owned(), hint };
-        all.into_iter().find(|f| f.name() == s).ok_or_else(unknown)
+impl std::fmt::Display for RelayFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RelayFault::None => f.write_str("none"),
+            RelayFault::Crash => f.write_str("crash"),
+            RelayFault::Drop(1) => f.write_str("drop"),
+            RelayFault::Drop(n) => write!(f, "drop:{n}"),
+        }
     }
 }
 
@@ -120,6 +112,13 @@ pub enum Scenario {
         /// How.
         strategy: Forgery,
     },
+    /// Every node is an agent, and each sends messages to a random other.
+    Roles {
+        /// Messages of each.
+        messages: usize,
+        /// What relays in use do, half-way.
+        fault: RelayFault,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -170,6 +169,7 @@ impl Scenario {
             Scenario::Hostile { .. } => "hostile",
             Scenario::Find { .. } => "find",
             Scenario::Rendezvous { .. } => "rendezvous",
+            Scenario::Roles { .. } => "roles",
         }
     }
 
@@ -177,6 +177,14 @@ impl Scenario {
     pub fn default_loss(&self) -> f64 {
         match self {
             Scenario::Detect { .. } => 0.05,
+            _ => 0.0,
+        }
+    }
+
+    /// The share of nodes that nobody can dial when nothing else is said.
+    pub fn default_unreachable(&self) -> f64 {
+        match self {
+            Scenario::Roles { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -216,6 +224,9 @@ impl Scenario {
                 within("--forgers", forgers, 0.0..=0.5, "a share from 0 to 0.5, such as 0.1")?;
                 within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
             }
+            Scenario::Roles { messages, .. } => {
+                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -253,6 +264,7 @@ impl Scenario {
                 };
                 format!(" --lookups {lookups} --liars {liars}{churn}{forgers}")
             }
+            Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
