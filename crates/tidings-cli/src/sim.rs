@@ -60,13 +60,14 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Reconcile(a) => (Scenario::Reconcile { items: a.items, diff: a.diff }, &a.network),
         SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
-    let Network { nodes, seeds, latency, jitter, loss, crypto, publishers } = network.clone();
+    let Network { nodes, seeds, latency, jitter, loss, unreachable, crypto, publishers } = network.clone();
     let mut options = Options::new(scenario);
     options.nodes = nodes;
     options.seeds = seeds.unwrap_or_else(|| Options::default_seeds(nodes));
     options.latency = latency;
     options.jitter = jitter;
     options.loss = loss.unwrap_or_else(|| scenario.default_loss());
+    options.unreachable = unreachable;
     options.crypto = match crypto {
         Crypto::Real => CryptoKind::Real,
         Crypto::Sim => CryptoKind::Sim,

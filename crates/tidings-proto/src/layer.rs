@@ -106,6 +106,29 @@ pub enum Signal {
         /// How.
         change: records::Change,
     },
+    /// Routing: a relay carried what this node had to say, and the receiver's signed receipt names it.
+    RelayCredited {
+        /// Which relay.
+        relay: NodeId,
+        /// Messages in what it carried.
+        messages: u32,
+        /// Bytes that it carried.
+        bytes: u64,
+    },
+    /// Routing: a relay was given something of this node's to carry, and no receipt came in time.
+    RelayFailed {
+        /// Which relay.
+        relay: NodeId,
+    },
+    /// Routing: a receiver's signed receipt, which passed through this node, names this node as a relay.
+    CreditedAsRelay {
+        /// The receiver, who signed it.
+        by: NodeId,
+        /// Messages in what this node carried.
+        messages: u32,
+        /// Bytes that it carried.
+        bytes: u64,
+    },
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
         /// Who.

@@ -45,6 +45,7 @@ fn main() {
     o.latency = get("--latency").map_or(o.latency, |s| s.parse().expect("latency"));
     o.jitter = num("--jitter", o.jitter);
     o.loss = num("--loss", o.loss);
+    o.unreachable = num("--unreachable", 0.0);
     if get("--publishers").as_deref() == Some("rotating") {
         o.publishers = Publishers::Rotating;
     }

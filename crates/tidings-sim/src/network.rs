@@ -168,6 +168,8 @@ struct Slot {
     node: Option<Node>,
     /// It has no core: the scenario plays it.
     puppet: bool,
+    /// Nobody can dial it.
+    shielded: bool,
     /// What it sends of contents is a lie.
     lie: Option<Lie>,
     /// What it answers as a holder of the index is a lie.
@@ -345,6 +347,7 @@ impl Network {
             addr: Addr::Socket(SocketAddr::V4(addr)),
             node: None,
             puppet: false,
+            shielded: false,
             lie: None,
             holder_lie: None,
             uplink: None,

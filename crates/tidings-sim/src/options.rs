@@ -105,6 +105,8 @@ pub struct Options {
     pub jitter: f64,
     /// The share of packets lost.
     pub loss: f64,
+    /// The share of nodes that nobody can dial: they dial others, and two of them never meet.
+    pub unreachable: f64,
     /// The crypto port.
     pub crypto: CryptoKind,
     /// Who publishes.
@@ -126,6 +128,7 @@ impl Options {
             latency: Latency::default(),
             jitter: 0.0,
             loss: scenario.default_loss(),
+            unreachable: 0.0,
             crypto: CryptoKind::default(),
             publishers: Publishers::default(),
         }
@@ -136,6 +139,7 @@ impl Options {
         within("--nodes", self.nodes as f64, 2.0..=200_000.0, "from 2 to 200000")?;
         within("--jitter", self.jitter, 0.0..=10.0, "a share from 0 to 10, such as 0.2")?;
         within("--loss", self.loss, 0.0..=0.9, "a share from 0 to 0.9, such as 0.05")?;
+        within("--unreachable", self.unreachable, 0.0..=0.9, "a share from 0 to 0.9, such as 0.2")?;
         self.scenario.validate()
     }
 
@@ -144,6 +148,9 @@ impl Options {
         let mut c = format!("tidings sim {} --nodes {} --seeds {seed}", self.scenario.name(), self.nodes);
         c += &self.scenario.flags();
         c += &format!(" --latency {} --jitter {} --loss {}", self.latency, self.jitter, self.loss);
+        if self.unreachable > 0.0 {
+            c += &format!(" --unreachable {}", self.unreachable);
+        }
         if self.publishers == Publishers::Rotating {
             c += " --publishers rotating";
         }

@@ -254,6 +254,9 @@ pub(crate) struct Network {
     /// Share of packets lost [default: 0.05 for detect, else 0]
     #[arg(long, value_name = "P")]
     pub(crate) loss: Option<f64>,
+    /// Share of the nodes that nobody can dial, as behind an address translation: they dial others
+    #[arg(long, value_name = "F", default_value_t = 0.0)]
+    pub(crate) unreachable: f64,
     /// Real signatures, or simulated ones of the same size
     #[arg(long, value_enum, default_value_t = Crypto::Sim)]
     pub(crate) crypto: Crypto,

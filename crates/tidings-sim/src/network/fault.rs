@@ -45,6 +45,17 @@ impl Network {
         }
     }
 
+    /// From now on nobody can dial a node, as behind an address translation or a firewall that lets nothing in; it dials others,
+    /// and the links it has stay.
+    pub fn shield(&mut self, n: u32) {
+        self.slots[n as usize].shielded = true;
+    }
+
+    /// Whether nobody can dial a node.
+    pub fn is_shielded(&self, n: u32) -> bool {
+        self.slots[n as usize].shielded
+    }
+
     /// Limits what a node can send of large messages' contents, to so many bytes a second.
     pub fn limit_uplink(&mut self, n: u32, bytes_per_s: u64) {
         self.slots[n as usize].uplink = Some(bytes_per_s);

@@ -138,7 +138,7 @@ impl Network {
         self.slots[n as usize].dialing.insert(peer, attempt);
         self.traffic.control_bytes += first.iter().map(|f| (f.len() + PACKET) as u64).sum::<u64>();
         self.schedule(self.now + DIAL.0, n, What::DialFailed { peer, attempt });
-        if let Some(p) = there.filter(|p| !self.cut(n, *p)) {
+        if let Some(p) = there.filter(|p| !self.cut(n, *p) && !self.slots[*p as usize].shielded) {
             let mut delay = 3 * self.latency.of(self.seed, n, p);
             while self.loss > 0.0 && self.rng.unit() < self.loss {
                 delay += 2 * delay;

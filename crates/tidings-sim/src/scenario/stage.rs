@@ -62,12 +62,26 @@ impl Stage {
         };
         let apart = Span((10_000_000 / options.nodes as u64).clamp(500, 50_000));
         for i in 0..options.nodes as u32 {
-            let contact = (i > 0).then(|| stage.rng.below(i as usize) as u32);
-            stage.add(contact);
+            let contact = stage.contact(i);
+            let n = stage.add(contact);
+            // Who is there first is somebody's first contact.
+            if i > 0 && options.unreachable > 0.0 && stage.rng.unit() < options.unreachable {
+                stage.net.shield(n);
+            }
             stage.run(apart);
         }
         stage.run(settle);
         stage
+    }
+
+    /// A random earlier node, of those that can be dialed: an address that nobody answers at lets nobody in.
+    fn contact(&mut self, i: u32) -> Option<u32> {
+        loop {
+            let c = (i > 0).then(|| self.rng.below(i as usize) as u32)?;
+            if !self.net.is_shielded(c) {
+                return Some(c);
+            }
+        }
     }
 
     /// Starts a new node that knows `contact`.
