@@ -24,6 +24,7 @@ use crate::messaging;
 use crate::presence;
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
+use crate::roles::{self, PeerRole};
 use crate::time::Now;
 use crate::topology::Topology;
 use crate::wire::{CertificateRef, Lane, LinkRefusal, Message, Refresh};
@@ -129,6 +130,14 @@ pub enum Signal {
         /// Bytes that it carried.
         bytes: u64,
     },
+    /// Roles: a node is taken for something else than before; for this node itself, it is something else. Of a relay that is
+    /// one no longer: nothing new is given to it, and it takes nothing new.
+    RoleChanged {
+        /// Which node.
+        node: NodeId,
+        /// What it is.
+        role: PeerRole,
+    },
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
         /// Who.
@@ -200,6 +209,8 @@ pub enum TimerKey {
     Coordinators(coordinator::Timer),
     /// Those of rendezvous.
     Rendezvous(rendezvous::Timer),
+    /// Those of roles.
+    Roles(roles::Timer),
     /// That of direct messages.
     Messaging(messaging::Timer),
 }

@@ -6,6 +6,7 @@ use minicbor::{Decode, Encode};
 use super::capabilities::{AskCapabilities, Capability, MAX_CAPABILITIES_ASKED};
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
 use super::direct::{CloseSession, Envelopes, OpenSession, Receipt};
+use super::roles::VouchFor;
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
 use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Suspect};
@@ -473,6 +474,7 @@ messages! {
     95 Holds |m| statements_ok(&m.statements);
     96 AskReach |_| true;
     97 Reached |_| true;
+    100 VouchFor |_| true;
     104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;
     105 Capability |_| true;
     108 OpenSession |_| true;

@@ -15,6 +15,7 @@
 mod capabilities;
 mod certificates;
 mod direct;
+mod roles;
 mod foaf;
 mod frame;
 mod large;
@@ -28,6 +29,7 @@ mod rendezvous;
 pub use capabilities::*;
 pub use certificates::*;
 pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
+pub use roles::VouchFor;
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
