@@ -222,7 +222,7 @@ impl Chaos {
             }
             3 => RecordsLazy {}.into(),
             4 => RecordsWave { id: session }.into(),
-            5 => Compare { set: set_tag, session, from: 0, span: n, sum: n, count: n }.into(),
+            5 => Compare { set: set_tag, session, from: 0, span: n, sum: n, count: n, young: None }.into(),
             6 => Differ { session, from: n, sum: n, count: n, streams: n }.into(),
             7 => Same { session }.into(),
             8 => AskSymbols {

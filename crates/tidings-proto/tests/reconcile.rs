@@ -163,7 +163,7 @@ fn a_neighbour_that_sends_nothing_is_given_up_for_the_next() {
 fn who_compares_is_told_what_it_lacks_and_asked_for_what_we_lack() {
     let (mut d, friends, author) = scene(1);
     let from = d.now.wall.0 - 20_000;
-    d.say(&friends[0], Compare { set: set(), session: 5, from, span: 60_000, sum: 9, count: 9 });
+    d.say(&friends[0], Compare { set: set(), session: 5, from, span: 60_000, sum: 9, count: 9, young: None });
     let sent = d.sent_to(&friends[0].id);
     let Some(Message::Differ(differ)) = sent.iter().find(|m| matches!(m, Message::Differ(_))) else { panic!() };
     assert_eq!((differ.session, differ.count, differ.streams), (5, 1, 1));
@@ -301,11 +301,11 @@ fn forged_and_cut_batches_are_counted_and_nothing_else() {
 fn a_neighbour_that_asks_without_end_is_answered_now_and_then() {
     let (mut d, friends, _) = scene(1);
     for session in 0..100 {
-        d.say(&friends[0], Compare { set: set(), session, from: WALL, span: 60_000, sum: 9, count: 9 });
+        d.say(&friends[0], Compare { set: set(), session, from: WALL, span: 60_000, sum: 9, count: 9, young: None });
     }
     assert_eq!(d.counters().reconcile_limited, 92, "eight at once");
     d.pass_ms(41);
-    d.say(&friends[0], Compare { set: set(), session: 1, from: WALL, span: 60_000, sum: 9, count: 9 });
+    d.say(&friends[0], Compare { set: set(), session: 1, from: WALL, span: 60_000, sum: 9, count: 9, young: None });
     assert_eq!(d.counters().reconcile_limited, 92, "and one each 40 ms");
     let ask = AskSymbols { set: set(), session: 1, from: WALL, first: 1_000_000, count: 4_096, as_of: Some(1) };
     d.say(&friends[0], ask);
@@ -336,7 +336,7 @@ fn strangers_and_other_topics_are_not_answered() {
     let stranger = Fake::new(50);
     d.link(&stranger);
     let before = d.counters().frames_unexpected;
-    d.say(&stranger, Compare { set: set(), session: 1, from: WALL, span: 60_000, sum: 9, count: 9 });
+    d.say(&stranger, Compare { set: set(), session: 1, from: WALL, span: 60_000, sum: 9, count: 9, young: None });
     d.say(&stranger, Ranges { set: SetTag(1), session: 1, from: WALL, span: 1, streams: Streams::default() });
     d.say(&stranger, Same { session: 1 });
     assert_eq!(d.counters().frames_unexpected, before + 3);
@@ -369,7 +369,7 @@ fn what_was_missed_while_the_process_was_down_is_fetched_and_delivered_in_order(
     d.pass_ms(5_000);
     d.neighbor(&friends[0]);
     // The neighbour compares; we hold nothing and say so, from where we stopped on.
-    let c = Compare { set: set(), session: 1, from: WALL, span: 90_000, sum: 9, count: 3 };
+    let c = Compare { set: set(), session: 1, from: WALL, span: 90_000, sum: 9, count: 3, young: None };
     d.say(&friends[0], c);
     let sent = d.sent_to(&friends[0].id);
     let Some(Message::Differ(differ)) = sent.iter().find(|m| matches!(m, Message::Differ(_))) else { panic!() };

@@ -1,6 +1,6 @@
 //! A set in eight bytes: enough to see that two are equal.
 
-use crate::wire::ShortId;
+use crate::wire::{Change, ShortId};
 
 /// Any number but zero: no item is to weigh nothing (the golden ratio's digits, as in SplitMix64).
 const SCATTER: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -40,6 +40,19 @@ impl Digest {
     /// What is left without the other's items.
     pub fn minus(self, other: Digest) -> Digest {
         Digest { sum: self.sum.wrapping_sub(other.sum), count: self.count.wrapping_sub(other.count) }
+    }
+}
+
+impl From<Digest> for Change {
+    fn from(d: Digest) -> Change {
+        // A change is of one item, whose place another may take.
+        Change { sum: d.sum, count: d.count.cast_signed().clamp(-1, 1) as i8 }
+    }
+}
+
+impl From<Change> for Digest {
+    fn from(c: Change) -> Digest {
+        Digest { sum: c.sum, count: i64::from(c.count).cast_unsigned() }
     }
 }
 

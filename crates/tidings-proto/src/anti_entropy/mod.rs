@@ -34,7 +34,7 @@ mod streams;
 pub(crate) mod sync;
 
 pub use digest::Digest;
-pub use sketches::{Sketches, Stream, Symbols};
+pub use sketches::{Mirror, Sketches, Stream, Symbols};
 pub use streams::{Gaps, StreamTag, Streams};
 
 /// What comparing a set with the neighbours' came to.

@@ -114,6 +114,11 @@ impl Sketch {
         Sketch { key, symbols: Vec::new(), items: 0 }
     }
 
+    /// Of a set of so many items, which [`Sketch::extend`] is given; no symbols yet.
+    pub fn of(key: Key, items: u64) -> Sketch {
+        Sketch { key, symbols: Vec::new(), items }
+    }
+
     /// The symbols made so far.
     pub fn symbols(&self) -> &[Symbol] {
         &self.symbols

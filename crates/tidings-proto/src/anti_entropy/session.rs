@@ -2,7 +2,7 @@
 //! to ask for, when to stop.
 
 use super::riblt::{Decoder, Difference, Key, RibltError, Symbol};
-use super::{Digest, MAX_SYMBOLS, Stream, Streams};
+use super::{Digest, MAX_SYMBOLS, Mirror, Streams};
 use crate::wire::ShortId;
 
 /// Bytes a symbol takes, about, and symbols a difference of a few items takes.
@@ -40,7 +40,7 @@ pub fn way(ours: &Streams, mine: Digest, streams: u64, theirs: Digest, failed: b
 /// Symbols on their way to a difference.
 #[derive(Debug)]
 pub struct Decoding {
-    ours: Stream,
+    ours: Mirror,
     decoder: Decoder,
     most: usize,
     used: usize,
@@ -49,7 +49,7 @@ pub struct Decoding {
 impl Decoding {
     /// Of our set against one with `theirs` items, under the other's key.
     pub fn new(key: u64, theirs: u64, ids: impl IntoIterator<Item = ShortId>) -> Decoding {
-        let ours = Stream::new(key, ids);
+        let ours = Mirror::new(key, ids);
         let all = usize::try_from(ours.len().saturating_add(theirs)).unwrap_or(usize::MAX);
         let most = all.saturating_mul(2).saturating_add(128).min(MOST);
         Decoding { ours, decoder: Decoder::new(Key(key), most), most, used: 0 }
@@ -88,9 +88,9 @@ impl Decoding {
             let (part, behind) = rest.split_at((self.taken() / 512).clamp(1, rest.len()));
             rest = behind;
             let taken = self.taken() + part.len();
-            self.ours.sketch(taken.max(64).next_power_of_two());
+            self.ours.extend(if taken <= LEAST { LEAST } else { taken.next_power_of_two() });
             let ours = &self.ours;
-            let done = self.decoder.take(part, ours.kept(), |item| ours.has(item))?;
+            let done = self.decoder.take(part, ours.sketch(), |item| ours.has(item))?;
             if done.is_some() {
                 self.used = self.taken();
                 return Ok(done);

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::riblt::{Key, Sketch, Symbol};
+use super::digest::halves;
+use super::riblt::{Key, Sketch, Symbol, mix};
 use crate::time::UnixMillis;
 use crate::wire::ShortId;
 
@@ -16,48 +17,30 @@ const KEY_AGE_MS: u64 = 3_600_000;
 /// hundred batches a second).
 const CHANGES: usize = 4_096;
 
-/// A set under a key.
-#[derive(Debug)]
-pub struct Stream {
-    key: u64,
-    hash: [u8; 32],
-    sketch: Sketch,
-    ids: BTreeMap<u64, ShortId>,
+/// What an id becomes under a key: two rounds of a bijection that scatters. Ids are hashes, so that nobody chooses one; two
+/// of the same item are as hard to find as with any hash of 64 bits, by who knows the key.
+fn item(key: u64, id: &ShortId) -> u64 {
+    let (a, b) = halves(id);
+    mix(mix(a ^ key).wrapping_add(b) ^ key.rotate_left(32))
 }
 
-impl Stream {
+/// A set under another's key, as it is: to find out what the two do not share.
+#[derive(Debug)]
+pub struct Mirror {
+    key: u64,
+    sketch: Sketch,
+    /// In order.
+    ids: Vec<(u64, ShortId)>,
+}
+
+impl Mirror {
     /// Of these items, under this key.
-    pub fn new(key: u64, ids: impl IntoIterator<Item = ShortId>) -> Stream {
-        let hash = blake3::derive_key("tidings 1 reconciled item", &key.to_le_bytes());
-        let mut s = Stream { key, hash, sketch: Sketch::new(Key(key)), ids: BTreeMap::new() };
-        for id in ids {
-            s.add(&id);
-        }
-        s
-    }
-
-    fn item(&self, id: &ShortId) -> u64 {
-        let hash = blake3::keyed_hash(&self.hash, &id.0);
-        let mut first = [0; 8];
-        first.copy_from_slice(&hash.as_bytes()[..8]);
-        u64::from_le_bytes(first)
-    }
-
-    fn add(&mut self, id: &ShortId) -> Option<u64> {
-        let item = self.item(id);
-        // The same hash for two ids: some 2^-40 for a million, and then one of them waits for the next key.
-        if self.ids.insert(item, *id).is_some() {
-            return None;
-        }
-        self.sketch.add(item);
-        Some(item)
-    }
-
-    fn remove(&mut self, id: &ShortId) -> Option<u64> {
-        let item = self.item(id);
-        self.ids.remove(&item)?;
-        self.sketch.remove(item);
-        Some(item)
+    pub fn new(key: u64, ids: impl IntoIterator<Item = ShortId>) -> Mirror {
+        let mut ids: Vec<(u64, ShortId)> = ids.into_iter().map(|id| (item(key, &id), id)).collect();
+        ids.sort_unstable_by_key(|i| i.0);
+        // The same item for two ids: some 2^-40 for a million, and then one of them waits for the next key.
+        ids.dedup_by_key(|i| i.0);
+        Mirror { key, sketch: Sketch::of(Key(key), ids.len() as u64), ids }
     }
 
     /// The key.
@@ -77,7 +60,67 @@ impl Stream {
 
     /// Whether the set has an item.
     pub fn has(&self, item: u64) -> bool {
-        self.ids.contains_key(&item)
+        self.id(item).is_some()
+    }
+
+    /// What an item stands for.
+    pub fn id(&self, item: u64) -> Option<ShortId> {
+        self.ids.binary_search_by_key(&item, |i| i.0).ok().map(|at| self.ids[at].1)
+    }
+
+    /// Makes `count` symbols at least.
+    pub fn extend(&mut self, count: usize) {
+        self.sketch.extend(count, self.ids.iter().map(|i| i.0));
+    }
+
+    /// The sketch as it is.
+    pub fn sketch(&self) -> &Sketch {
+        &self.sketch
+    }
+}
+
+/// A set under a key, kept while it changes.
+#[derive(Debug)]
+pub struct Stream {
+    key: u64,
+    sketch: Sketch,
+    ids: BTreeMap<u64, ShortId>,
+}
+
+impl Stream {
+    /// Of these items, under this key.
+    pub fn new(key: u64, ids: impl IntoIterator<Item = ShortId>) -> Stream {
+        let mut s = Stream { key, sketch: Sketch::new(Key(key)), ids: BTreeMap::new() };
+        for id in ids {
+            s.add(&id);
+        }
+        s
+    }
+
+    fn add(&mut self, id: &ShortId) -> Option<u64> {
+        let item = item(self.key, id);
+        if self.ids.insert(item, *id).is_some() {
+            return None;
+        }
+        self.sketch.add(item);
+        Some(item)
+    }
+
+    fn remove(&mut self, id: &ShortId) -> Option<u64> {
+        let item = item(self.key, id);
+        self.ids.remove(&item)?;
+        self.sketch.remove(item);
+        Some(item)
+    }
+
+    /// How many items.
+    pub fn len(&self) -> u64 {
+        self.sketch.items()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
     }
 
     /// What an item stands for.
@@ -88,11 +131,6 @@ impl Stream {
     /// The sketch, with `count` symbols at least.
     pub fn sketch(&mut self, count: usize) -> &Sketch {
         self.sketch.extend(count, self.ids.keys().copied());
-        &self.sketch
-    }
-
-    /// The sketch as it is.
-    pub fn kept(&self) -> &Sketch {
         &self.sketch
     }
 }

@@ -2,8 +2,8 @@
 //! [`crate::anti_entropy::sync`]'s.
 //!
 //! Each record counts as it is now, its last refresh included. So two neighbours hardly ever hold quite the same: something is
-//! always on its way. A difference that the changes of the last seconds explain, in whatever combination, is none; what
-//! remains is found by symbols. Who holds next to nothing asks for everything instead.
+//! always on its way. Who asks tells what changed with it a moment ago; a difference that this and the changes of the last
+//! seconds here explain, in whatever combination, is none; what remains is found by symbols. Who holds next to nothing asks for everything instead.
 //!
 //! What is fetched is kept but not passed on: neighbours compare and fetch it themselves, each once.
 
@@ -61,9 +61,14 @@ impl Set for All<'_> {
     }
 
     /// Who has just become a neighbour was not told of what changed before.
-    fn is_on_its_way(&self, cx: &Cx<'_>, peer: &NodeId, theirs: Digest) -> bool {
+    fn is_on_its_way(&self, cx: &Cx<'_>, peer: &NodeId, theirs: Digest, told: &[Digest]) -> bool {
         let peer = self.peers.iter().find(|p| p.id == *peer);
-        peer.is_some_and(|p| cx.records.may_be(cx.now.mono, p.since, theirs))
+        peer.is_some_and(|p| cx.records.may_be(cx.now.mono, p.since, theirs, told))
+    }
+
+    fn young(&self, cx: &Cx<'_>, peer: &NodeId) -> Vec<Digest> {
+        let peer = self.peers.iter().find(|p| p.id == *peer);
+        peer.map_or(Vec::new(), |p| cx.records.told(cx.now.mono, p.since))
     }
 
     fn streams(&self, _: &Cx<'_>, _: u64, _: u64) -> Streams {

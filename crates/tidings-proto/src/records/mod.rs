@@ -28,7 +28,7 @@ mod take;
 mod tree;
 
 pub use sets::{Claim, Refused, SetId};
-pub use store::{Record, Store};
+pub use store::{MAX_TOLD, Record, Store};
 
 use std::collections::BTreeMap;
 

@@ -38,6 +38,13 @@ pub(super) fn due(claim: &Claim, step: u16) -> UnixMillis {
     UnixMillis(claim.issued.0.saturating_add(claim.life.times(u64::from(step)).as_millis() / 2))
 }
 
+/// When a refresh was said at the earliest, by the owner's clock: owners spread their first by a quarter of a life, and those
+/// that follow with it.
+fn earliest(claim: &Claim, step: u16) -> UnixMillis {
+    let early = if step == 0 { 0 } else { claim.life.as_millis() / 4 };
+    UnixMillis(due(claim, step).0.saturating_sub(early))
+}
+
 impl Records {
     pub(super) fn on_records(
         &mut self,
@@ -56,21 +63,27 @@ impl Records {
             }
             // A copy: what is kept must not hold the whole frame.
             let bytes = Bytes::copy_from_slice(&payload.split_to(len));
-            if came == Came::Fetched {
-                self.sync.fetched(cx, from, 0, 1, len);
-            }
             let taken = self.take_full(cx, from, f, bytes);
+            self.note_fetched(cx, from, came, len, &taken);
             self.pass_on(cx, from, f.set, taken, came);
         }
         for f in &m.fresh {
-            if came == Came::Fetched {
-                self.sync.fetched(cx, from, 0, 1, 32);
-            }
             let taken = self.take_fresh(cx, from, f);
+            self.note_fetched(cx, from, came, 32, &taken);
             self.pass_on(cx, from, f.set, taken, came);
         }
         cx.counters.records_malformed += u64::from(!payload.is_empty());
         self.arm_expiry(cx);
+    }
+
+    /// What comparing brought. What could not be taken is no reason to compare with others: they may offer it as well, and
+    /// would again.
+    fn note_fetched(&mut self, cx: &Cx<'_>, from: NodeId, came: Came, len: usize, taken: &Result<Taken, Refused>) {
+        match (came, taken) {
+            (Came::Pushed, _) => {}
+            (Came::Fetched, Ok(Taken::Changed(..))) => self.sync.fetched(cx, from, 0, 1, len),
+            (Came::Fetched, _) => self.sync.heard(cx, from, len),
+        }
     }
 
     fn pass_on(&mut self, cx: &mut Cx<'_>, from: NodeId, set: SetId, taken: Result<Taken, Refused>, came: Came) {
@@ -141,7 +154,7 @@ impl Records {
         if !(rules.verify)(f.set, &bytes, &context) {
             return Err(Refused::Forged);
         }
-        let since = store::since(cx.now, age, at);
+        let since = store::since(cx.now, age, earliest(&claim, step));
         let new = New { set: f.set, claim, bytes, refresh: f.refresh, since, from: Some(from) };
         let change = if verdict == Verdict::Newer { Change::Replaced } else { Change::New };
         self.keep(cx, rules, new)?;
@@ -229,7 +242,7 @@ impl Records {
         if from.is_some() && !cx.records.may_change(set, key, cx.now.mono) {
             return Err(Refused::Limited);
         }
-        let since = store::since(cx.now, age, at);
+        let since = store::since(cx.now, age, earliest(&r.claim, refresh.step));
         cx.records.refresh(cx.now, set, key, Refreshed { refresh, since, from });
         Ok(Taken::Changed(*key, Change::Refreshed))
     }

@@ -17,6 +17,7 @@ use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, statement
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
+use crate::records::MAX_TOLD;
 
 /// Most peers carried by one message.
 pub const MAX_PEERS: usize = 16;
@@ -439,7 +440,7 @@ messages! {
     45 Alive |_| true;
     46 Suspect |_| true;
     47 Neighbors |m| m.peers.len() <= MAX_PEERS;
-    50 Compare |_| true;
+    50 Compare |m| m.young.as_ref().is_none_or(|y| y.len() <= MAX_TOLD);
     51 Same |_| true;
     52 Differ |_| true;
     53 Ranges |m| m.streams.valid();

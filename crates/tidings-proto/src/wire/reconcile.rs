@@ -45,6 +45,21 @@ pub struct Compare {
     /// The digest's count.
     #[n(5)]
     pub count: u64,
+    /// What has just changed here and may be on its way to the other, if anything: at most [`crate::records::MAX_TOLD`].
+    #[n(6)]
+    pub young: Option<Vec<Change>>,
+}
+
+/// A change of a set: the digest after it less the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Change {
+    /// The difference of the sums.
+    #[n(0)]
+    pub sum: u64,
+    /// The difference of the counts.
+    #[n(1)]
+    pub count: i8,
 }
 
 /// "We do."

@@ -62,6 +62,42 @@ fn what_is_on_its_way_is_no_difference() {
 }
 
 #[test]
+fn what_is_on_its_way_here_is_no_difference_either() {
+    let mut d = with_records(9);
+    let (peer, before) = asked_by(&mut d);
+    push(&mut d, &Fake::new(1), &plain(&Fake::new(150), 1));
+    let coming = Change { sum: 77, count: 1 };
+    let theirs = Compare { sum: before.sum.wrapping_add(77), count: before.count + 1, ..before };
+    d.say(&peer, Compare { session: 99, young: Some(vec![coming]), ..theirs.clone() });
+    d.say(&peer, Compare { session: 101, young: Some(vec![Change { sum: 78, count: 1 }]), ..theirs });
+    let answers = d.sent_to(&peer.id);
+    assert!(answers.iter().any(|m| matches!(m, Message::Same(s) if s.session == 99)));
+    assert!(answers.iter().any(|m| matches!(m, Message::Differ(s) if s.session == 101)));
+}
+
+#[test]
+fn who_asks_tells_what_has_just_changed_and_who_knows_it_does_not_count_it() {
+    let mut d = with_records(9);
+    let (peer, before) = asked_by(&mut d);
+    let asked = compares(&d, &peer).len();
+    while compares(&d, &peer).len() == asked {
+        d.pass_ms(100);
+    }
+    let interval: u64 =
+        tidings_proto::config::GossipConfig::default().anti_entropy_interval.as_millis().try_into().unwrap();
+    d.pass_ms(interval - 500);
+    push(&mut d, &Fake::new(1), &plain(&Fake::new(150), 1));
+    d.pass_ms(600);
+    let c = compares(&d, &peer).pop().unwrap();
+    let young = c.young.clone().expect("nothing is told");
+    assert_eq!(young, [Change { sum: c.sum.wrapping_sub(before.sum), count: 1 }]);
+    // What this node has got since then is on its way to the other.
+    push(&mut d, &Fake::new(1), &plain(&Fake::new(151), 1));
+    d.say(&peer, Compare { session: 99, ..c });
+    assert!(d.sent_to(&peer.id).iter().any(|m| matches!(m, Message::Same(s) if s.session == 99)));
+}
+
+#[test]
 fn nothing_is_on_its_way_to_who_came_after_it() {
     let mut d = with_records(9);
     let (peer, before) = asked_by(&mut d);
@@ -93,6 +129,32 @@ fn who_has_nothing_asks_for_everything() {
     d.say(&peer, Differ { session: c.session, from: 0, sum: 1, count: 500, streams: 0 });
     d.pass_ms(500);
     assert!(d.sent_to(&peer.id).iter().any(|m| matches!(m, Message::Ranges(r) if r.session == c.session)));
+}
+
+/// Whether other neighbours are asked when comparing with one has brought this.
+fn asks_others_after(served: &Bytes) -> bool {
+    let (mut d, others) = among(1);
+    let owner = Fake::new(150);
+    push(&mut d, &others[0], &plain(&owner, 5));
+    let (peer, c) = asked_by(&mut d);
+    d.say(&peer, Differ { session: c.session, from: 0, sum: 1, count: 500, streams: 0 });
+    d.pass_ms(500);
+    d.did.clear();
+    d.frame(&peer, Lane::Bulk, frame(served, 0, None).to_bytes()).unwrap();
+    let served = Served { set: SetTag::RECORDS, session: c.session, count: 1, more: false };
+    d.frame(&peer, Lane::Bulk, Message::from(served).frame().to_bytes()).unwrap();
+    d.pass_ms(1_000);
+    !compares(&d, &others[0]).is_empty()
+}
+
+#[test]
+fn news_that_comparing_brought_the_other_neighbours_may_lack_too() {
+    assert!(asks_others_after(&plain(&Fake::new(151), 1)));
+}
+
+#[test]
+fn what_could_not_be_taken_is_no_reason_to_compare_with_others() {
+    assert!(!asks_others_after(&plain(&Fake::new(150), 4)));
 }
 
 #[test]

@@ -44,6 +44,31 @@ fn who_says_that_something_is_older_than_it_is_takes_nobody_offline() {
     assert_eq!(lives(WALL, 599_000), Some(600));
 }
 
+/// How long a record is kept that was issued 400 s ago, for 600 s, and whose first refresh is said to be so old.
+fn refreshed_lives(age_ms: u64) -> Option<u64> {
+    let (mut d, peers) = among(1);
+    let owner = Fake::new(50);
+    let refresh = Refresh { step: 1, value: chain(&owner).value(1).unwrap() };
+    let bytes = at(&owner, WALL - 400_000);
+    d.frame(&peers[0], Lane::Control, frame(&bytes, age_ms, Some(refresh)).to_bytes()).unwrap();
+    kept(&d, &owner)?;
+    let began = d.now.mono;
+    while kept(&d, &owner).is_some() {
+        d.pass_ms(1_000);
+    }
+    Some(d.now.mono.since(began).as_millis() / 1_000)
+}
+
+#[test]
+fn a_refresh_that_came_early_ends_for_those_who_learn_it_late_when_it_does_for_all() {
+    assert_eq!(refreshed_lives(200_000), Some(400), "said 200 s after the record, a hundred before it was due");
+}
+
+#[test]
+fn who_says_that_a_refresh_is_older_than_it_is_takes_nobody_offline_before_the_next() {
+    assert_eq!(refreshed_lives(599_000), Some(350), "the next is due in 200 s");
+}
+
 #[test]
 fn far_future_long_past_and_endless_records_are_refused() {
     assert_eq!(lives(WALL + 16 * MINUTE, 0), None);

@@ -274,9 +274,9 @@ fn of_bundle() {
 #[test]
 fn of_compare() {
     insta::assert_snapshot!(wire("Compare"), @r"
-    0132250000000000
-    861baaaaaaaaaaaaaaaa071b0000018bcfe568001a00048ff81b010203040506
-    0708190960
+    0132290000000000
+    871baaaaaaaaaaaaaaaa071b0000018bcfe568001a00048ff81b010203040506
+    070819096081820320
     ");
 }
 

@@ -75,6 +75,9 @@ fn of_announcements_requests_and_ranges() {
 
 #[test]
 fn of_what_reconciles() {
+    let young = |n| Some(vec![Change { sum: 1, count: -1 }; n]);
+    let compare = Compare { set: SET, session: 1, from: WALL, span: 1, sum: 1, count: 1, young: None };
+    at_and_past(|n| Compare { young: young(n), ..compare.clone() }.into(), MAX_TOLD);
     let wanted = Wanted { stream: stream(1), from: 1, to: 2 };
     at_and_past(|n| Pull { set: SET, session: 1, ranges: vec![wanted; n] }.into(), MAX_WANTED);
     let bundled = Bundled { len: 1, hop: 1, held: 1 };
@@ -88,7 +91,8 @@ fn of_what_reconciles() {
 
 #[test]
 fn equal_sets_cost_no_more_than_64_bytes() {
-    let compare = Compare { set: SET, session: 65_535, from: WALL, span: 3_600_000, sum: u64::MAX, count: 65_535 };
+    let compare =
+        Compare { set: SET, session: 65_535, from: WALL, span: 3_600_000, sum: u64::MAX, count: 65_535, young: None };
     let both = Message::from(compare).frame().len() + Message::from(Same { session: 65_535 }).frame().len();
     assert!(both <= 64, "{both}");
 }

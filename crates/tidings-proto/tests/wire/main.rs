@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tidings_proto::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED, StreamTag, Streams};
 use tidings_proto::identity::{Addr, ContentId, MAX_ADDRS, NodeId, PeerAddr, TopicId, hex};
+use tidings_proto::records::MAX_TOLD;
 use tidings_proto::wire::*;
 
 fn node(n: u8) -> NodeId {
@@ -127,7 +128,16 @@ fn other_examples() -> Vec<Message> {
         .into(),
         Suspect { peer: node(0xbb), incarnation: LIFE }.into(),
         Neighbors { incarnation: LIFE, peers: vec![peer(0xdd)] }.into(),
-        Compare { set: SET, session: 7, from: WALL, span: 299_000, sum: 0x0102_0304_0506_0708, count: 2_400 }.into(),
+        Compare {
+            set: SET,
+            session: 7,
+            from: WALL,
+            span: 299_000,
+            sum: 0x0102_0304_0506_0708,
+            count: 2_400,
+            young: Some(vec![Change { sum: 3, count: -1 }]),
+        }
+        .into(),
         Same { session: 7 }.into(),
         Differ { session: 7, from: WALL + 5, sum: 0x0102_0304_0506_0708, count: 2_400, streams: 12 }.into(),
         Ranges { set: SET, session: 7, from: WALL, span: 299_000, streams: streams() }.into(),

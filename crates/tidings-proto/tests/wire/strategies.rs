@@ -212,11 +212,14 @@ fn reconciliation() -> impl Strategy<Value = Message> {
         from,
         to,
     });
+    let changed = || (n(), any::<i8>()).prop_map(|(sum, count)| Change { sum, count });
     let asks = (any::<u32>(), 0..=MAX_SYMBOLS as u32, any::<Option<u64>>());
     prop_oneof![
-        (id(), n(), n(), n(), n()).prop_map(|((set, session), from, span, sum, count)| {
-            Compare { set, session, from, span, sum, count }.into()
-        }),
+        (id(), n(), n(), n(), n(), proptest::option::of(vec(changed(), 0..=MAX_TOLD))).prop_map(
+            |((set, session), from, span, sum, count, young)| {
+                Compare { set, session, from, span, sum, count, young }.into()
+            }
+        ),
         any::<u32>().prop_map(|session| Same { session }.into()),
         (any::<u32>(), n(), n(), n(), n()).prop_map(|(session, from, sum, count, streams)| Differ {
             session,

@@ -5,7 +5,7 @@
 
 use tidings_proto::anti_entropy::riblt::{Decoder, Key, encode};
 use tidings_proto::anti_entropy::session::{Decoding, first};
-use tidings_proto::anti_entropy::{Digest, Sketches, Stream};
+use tidings_proto::anti_entropy::{Digest, Mirror, Sketches};
 use tidings_proto::time::UnixMillis;
 use tidings_proto::wire::{AskSymbols, Compare, Differ, Message, Same, SetTag, ShortId, Symbols};
 
@@ -39,7 +39,15 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         d
     };
     let (mine, other) = (digest(ours), digest(theirs));
-    let compare = Compare { set: SET, session: SESSION, from: WALL.0, span: 300_000, sum: mine.sum, count: mine.count };
+    let compare = Compare {
+        set: SET,
+        session: SESSION,
+        from: WALL.0,
+        span: 300_000,
+        sum: mine.sum,
+        count: mine.count,
+        young: None,
+    };
     let mut bytes = Message::from(compare).frame().len();
     let mut out = Measured::default();
     let mut broken = Vec::new();
@@ -95,8 +103,9 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     out.value("rounds", f64::from(rounds), Worst::Largest);
     if let Some(d) = decoding {
         // Once more, timed: the decoding alone, with our own symbols made before.
-        let mut own = Stream::new(d.key(), ours.iter().copied());
-        let sketch = own.sketch(used).clone();
+        let mut own = Mirror::new(d.key(), ours.iter().copied());
+        own.extend(used);
+        let sketch = own.sketch().clone();
         // The system tells a thread's time in steps of some milliseconds.
         let times = (TIMED / diff).max(1);
         let before = spent_us();

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tidings_proto::time::{Now, Span, Time, UnixMillis};
 
-/// Monotonic time since the start, and wall time.
+/// What the monotonic clock shows at the start: what was said before it, up to a day ago, has its time too.
+const BEFORE: Duration = Duration::from_hours(48);
+
+/// Monotonic time, and wall time.
 pub(super) struct Clock {
     origin: Instant,
 }
@@ -17,7 +20,12 @@ impl Clock {
 
     /// The system's word for a point in time.
     pub(super) fn instant(&self, at: Time) -> Instant {
-        self.origin + Duration::from_micros(at.0)
+        self.origin + Duration::from_micros(at.0).saturating_sub(BEFORE)
+    }
+
+    /// How long it has been running.
+    pub(super) fn uptime(&self) -> Span {
+        Span::from(self.origin.elapsed())
     }
 
     pub(super) fn now(&self) -> Now {
@@ -26,6 +34,6 @@ impl Clock {
     }
 
     fn mono(&self) -> Time {
-        Time::default() + Span::from(self.origin.elapsed())
+        Time::default() + Span::from(BEFORE + self.origin.elapsed())
     }
 }

@@ -274,7 +274,7 @@ impl Driver {
                     subscribers: &self.subscribers,
                     run: &self.run,
                     dropped_frames: self.dropped_frames,
-                    uptime: now.mono.since(Time::default()),
+                    uptime: self.clock.uptime(),
                 }),
             }
         }

@@ -22,9 +22,10 @@ impl Sync {
         let shared = m.from.max(set.horizon());
         let until = m.from.saturating_add(m.span);
         let (mine, theirs) = (set.digest(cx, shared, until), Digest { sum: m.sum, count: m.count });
+        let told: Vec<Digest> = m.young.iter().flatten().map(|c| Digest::from(*c)).collect();
         // It asks, so we need not.
         self.due.remove(&from);
-        if shared == m.from && (mine == theirs || set.is_on_its_way(cx, &from, theirs)) {
+        if shared == m.from && (mine == theirs || set.is_on_its_way(cx, &from, theirs, &told)) {
             self.compared = true;
             cx.send(from, Same { session: m.session });
             return self.arm(cx, set);
@@ -49,7 +50,7 @@ impl Sync {
         let Some(a) = self.asked.remove(&m.session) else { return };
         let shared = m.from.clamp(a.from, a.until);
         let theirs = Digest { sum: m.sum, count: m.count };
-        if set.digest(cx, shared, a.until) == theirs || set.is_on_its_way(cx, &from, theirs) {
+        if set.digest(cx, shared, a.until) == theirs || set.is_on_its_way(cx, &from, theirs, &[]) {
             self.compared = true;
         } else {
             let (session, until, streams) = (m.session, a.until, m.streams);

@@ -48,8 +48,8 @@ impl Sync {
     }
 
     pub(super) fn begin_session(&mut self, cx: &mut Cx<'_>, set: &impl Set, d: Divergent) {
-        // Another neighbour may have brought it meanwhile.
-        if set.digest(cx, d.from, d.until) == d.theirs {
+        // Another neighbour may have brought it meanwhile, and more.
+        if set.digest(cx, d.from, d.until) == d.theirs || set.is_on_its_way(cx, &d.peer, d.theirs, &[]) {
             return;
         }
         let id = d.session;
@@ -144,13 +144,19 @@ impl Sync {
         }
     }
 
-    /// An item was fetched.
-    pub(crate) fn fetched(&mut self, cx: &Cx<'_>, from: NodeId, time: u64, messages: u64, bytes: usize) {
+    /// Something came, news or not.
+    pub(crate) fn heard(&mut self, cx: &Cx<'_>, from: NodeId, bytes: usize) {
         let Some(s) = self.active.as_mut().filter(|s| s.peer == from) else { return };
         s.progressed = cx.now.mono;
+        s.bytes += bytes as u64;
+    }
+
+    /// An item was fetched that was not here.
+    pub(crate) fn fetched(&mut self, cx: &Cx<'_>, from: NodeId, time: u64, messages: u64, bytes: usize) {
+        self.heard(cx, from, bytes);
+        let Some(s) = self.active.as_mut().filter(|s| s.peer == from) else { return };
         s.items += 1;
         s.messages += messages;
-        s.bytes += bytes as u64;
         s.latest = s.latest.max(time);
     }
 

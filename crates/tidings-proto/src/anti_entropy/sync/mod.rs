@@ -21,7 +21,7 @@ use crate::identity::NodeId;
 use crate::io::Ticket;
 use crate::layer::{Cx, TimerKey};
 use crate::time::{Span, Time};
-use crate::wire::{Compare, Ranges, SetTag, ShortId, Wanted};
+use crate::wire::{Change, Compare, Ranges, SetTag, ShortId, Wanted};
 
 use fetch::Session;
 
@@ -66,9 +66,13 @@ pub(crate) trait Set {
     fn is_empty(&self, cx: &Cx<'_>) -> bool;
     /// What tells whether two hold the same of a span.
     fn digest(&self, cx: &Cx<'_>, from: u64, until: u64) -> Digest;
-    /// Whether a neighbour that holds this differs only by what is on its way to it.
-    fn is_on_its_way(&self, _: &Cx<'_>, _: &NodeId, _: Digest) -> bool {
+    /// Whether a neighbour that holds this differs only by what is on its way to it, and, of what it told us, to us.
+    fn is_on_its_way(&self, _: &Cx<'_>, _: &NodeId, _: Digest, _: &[Digest]) -> bool {
         false
+    }
+    /// The changes here that may be on their way to a neighbour.
+    fn young(&self, _: &Cx<'_>, _: &NodeId) -> Vec<Digest> {
+        Vec::new()
     }
     /// The numbers of a span's items, author by author.
     fn streams(&self, cx: &Cx<'_>, from: u64, until: u64) -> Streams;
@@ -318,7 +322,9 @@ impl Sync {
         let until = set.until(cx, all);
         let span = until.saturating_sub(from);
         let digest = set.digest(cx, from, from + span);
-        let compare = Compare { set: set.tag(), session, from, span, sum: digest.sum, count: digest.count };
+        let young: Vec<Change> = set.young(cx, &peer).into_iter().map(Change::from).collect();
+        let young = Some(young).filter(|y| !y.is_empty());
+        let compare = Compare { set: set.tag(), session, from, span, sum: digest.sum, count: digest.count, young };
         if cx.send(peer, compare) {
             cx.counters.reconcile_compared += 1;
             self.asked.insert(session, Asked { peer, from, until: from + span, sent: cx.now.mono });
