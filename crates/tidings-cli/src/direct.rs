@@ -31,10 +31,9 @@ pub(crate) async fn send(args: &SendArgs, json: bool) -> Result<(), CliError> {
     }
     let ms = answer["took_ms"].as_f64().unwrap_or(0.0);
     let node: String = answer["node"].as_str().unwrap_or("?").chars().take(10).collect();
-    let via = match answer["via"].as_array().map_or(0, Vec::len) {
-        0 => "directly".to_owned(),
-        n => format!("through {n} relays"),
-    };
+    let short = |v: &Value| v.as_str().unwrap_or("?").chars().take(10).collect::<String>();
+    let via: Vec<String> = answer["via"].as_array().into_iter().flatten().map(short).collect();
+    let via = if via.is_empty() { "directly".to_owned() } else { format!("via {}", via.join(" and ")) };
     out::line(&format!("delivered {via} to node {node} of {} in {ms:.1} ms", shown(&answer)))
 }
 

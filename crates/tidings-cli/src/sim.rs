@@ -53,6 +53,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Rendezvous(a) => {
             (Scenario::Rendezvous { lookups: a.lookups, churn: a.churn, liars: a.liars }, &a.network)
         }
+        SimScenario::Roles(a) => (Scenario::Roles { messages: a.messages, fault: a.relay_fault }, &a.network),
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)
@@ -67,7 +68,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
     options.latency = latency;
     options.jitter = jitter;
     options.loss = loss.unwrap_or_else(|| scenario.default_loss());
-    options.unreachable = unreachable;
+    options.unreachable = unreachable.unwrap_or_else(|| scenario.default_unreachable());
     options.crypto = match crypto {
         Crypto::Real => CryptoKind::Real,
         Crypto::Sim => CryptoKind::Sim,

@@ -368,6 +368,48 @@ counters! {
     sessions_limited,
     /// Sessions that the receiver closed.
     sessions_closed,
+    /// Envelopes sent through relays; one that goes again counts again.
+    envelopes_sent,
+    /// Envelopes that could not be sent: too long, no room, or no link.
+    envelopes_unsent,
+    /// Envelopes that came through relays to their end.
+    envelopes_arrived,
+    /// Envelopes passed on for others.
+    envelopes_relayed,
+    /// Envelopes not taken to be passed on: no room, or no way.
+    envelopes_declined,
+    /// Envelopes taken that could not be passed on after all.
+    envelopes_dropped,
+    /// Envelopes of a neighbour that sends too many.
+    envelopes_limited,
+    /// Envelopes that were here already.
+    envelopes_repeated,
+    /// Envelopes with a loop, to oneself, too old, or with too many hops.
+    envelopes_unsound,
+    /// Envelopes from somebody who does not stand before this node on their way.
+    envelopes_misrouted,
+    /// Envelopes that their sender did not sign.
+    envelopes_refused_forged,
+    /// Acknowledgements of relays for what they were not given.
+    relay_acks_unexpected,
+    /// Times a relay said that it does not take something.
+    relays_declined,
+    /// Relays credited for what they brought a receiver.
+    relays_credited,
+    /// Times a relay lost something that came another way.
+    relays_failed,
+    /// Passages that were not acknowledged or credited in time.
+    passages_late,
+    /// Nodes to which no way was left.
+    courses_lost,
+    /// Credits that this node was given for what it carried.
+    credits_taken,
+    /// Credits that are forged, out of time, given before, or for what was not carried.
+    credits_refused,
+    /// Credits not given because too many were due.
+    credits_shed,
+    /// Messages said to be read that were not sent, or not delivered.
+    reads_unexpected,
     /// Direct messages sent; one that goes again counts again.
     direct_sent,
     /// Frames that they went in.

@@ -12,7 +12,7 @@ use crate::discovery::Search;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
-use crate::messaging::{Delivered, Received};
+use crate::messaging::{Delivered, Progress, Received};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, ReconciliationStats, TopicCapability, TopicTerms};
 use crate::roles::{PeerRole, RoleSource};
@@ -296,6 +296,8 @@ pub enum Event {
     Delivered(Delivery),
     /// A direct message came, and is in the inbox.
     Direct(Box<Received>),
+    /// A direct message of this node's has come farther, or failed.
+    Message(Box<Progress>),
     /// Messages that could not be had in time.
     Gap {
         /// Of which topic.

@@ -21,10 +21,11 @@ use crate::large::{self, Content, Manifest, Uploads};
 use crate::links::{Claim, Claimed, Links};
 use crate::membership::{self, swim};
 use crate::messaging;
-use crate::presence;
+use crate::presence::{self, Via};
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
 use crate::roles::{self, PeerRole};
+use crate::routing;
 use crate::time::Now;
 use crate::topology::Topology;
 use crate::wire::{CertificateRef, Lane, LinkRefusal, Message, Refresh};
@@ -107,6 +108,8 @@ pub enum Signal {
         /// How.
         change: records::Change,
     },
+    /// Routing: this node is found through other relays than before.
+    ViasChanged,
     /// Routing: a relay carried what this node had to say, and the receiver's signed receipt names it.
     RelayCredited {
         /// Which relay.
@@ -163,6 +166,8 @@ pub enum Request {
     PutRecord(SetId, Bytes),
     /// The records: say that one of this node's own still holds.
     RefreshRecord(SetId, RecordKey, Refresh),
+    /// Routing: convey frames to a node that there is no link to.
+    Convey(Box<routing::Conveyed>),
     /// Large messages: serve a content published here.
     Offer(TopicId, Arc<Content>),
     /// Large messages: get a content; this neighbour brought its manifest.
@@ -207,6 +212,8 @@ pub enum TimerKey {
     Reach(reach::Timer),
     /// That of coordinators.
     Coordinators(coordinator::Timer),
+    /// Routing's.
+    Routing(routing::Timer),
     /// Those of rendezvous.
     Rendezvous(rendezvous::Timer),
     /// Those of roles.
@@ -262,6 +269,8 @@ pub struct Cx<'a> {
     pub uploads: &'a mut Uploads,
     /// Where others have reached this node.
     pub attestations: &'a mut Attestations,
+    /// The relays through whom this node is found, written by routing.
+    pub vias: &'a mut Vec<Via>,
     /// The network's records, written by their layer.
     pub records: &'a mut Store,
     pub(crate) links: &'a mut Links,

@@ -26,6 +26,7 @@ pub mod pubsub;
 pub mod records;
 pub mod rng;
 pub mod roles;
+pub mod routing;
 pub mod time;
 pub mod topology;
 pub mod wire;

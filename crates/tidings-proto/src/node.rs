@@ -26,6 +26,7 @@ use crate::presence::Presence;
 use crate::pubsub::PubSub;
 use crate::records::{self, Records};
 use crate::roles::{self, Roles};
+use crate::routing::Routing;
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
 use crate::wire::{Lane, Message};
@@ -82,6 +83,8 @@ pub struct Node {
     rendezvous: Rendezvous,
     roles: Roles,
     messaging: Messaging,
+    routing: Routing,
+    vias: Vec<crate::presence::Via>,
     certificates: Certificates,
     uploads: Uploads,
     held: VecDeque<Input>,
@@ -103,6 +106,7 @@ macro_rules! cx {
             certificates: &mut $node.certificates,
             uploads: &mut $node.uploads,
             attestations: &mut $node.attestations,
+            vias: &mut $node.vias,
             records: &mut $node.store,
             links: &mut $node.links,
             deadlines: &mut $node.deadlines,
@@ -136,6 +140,8 @@ impl Node {
             rendezvous: Rendezvous::new(&setup.network, &setup.seed),
             roles: Roles::new(id, &setup.network, &setup.seed),
             messaging: Messaging::new(&setup.network, &setup.seed),
+            routing: Routing::new(&setup.network, &setup.seed),
+            vias: Vec::new(),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
             links: Links::new(setup.config.max_links),
@@ -321,6 +327,7 @@ impl Node {
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
             m @ Message::VouchFor(_) => self.roles.on_frame(&mut cx!(self), from, &m, &payload),
+            m if Routing::is_meant(&m) => self.routing.on_frame(&mut cx!(self), from, m, &payload),
             m if messaging::is_meant(&m) => self.messaging.on_frame(&mut cx!(self), from, m, &payload),
             m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
             Message::Ping(_)
@@ -392,6 +399,7 @@ impl Node {
                 TimerKey::Foaf(t) => self.foaf.on_timer(&mut cx!(self), t),
                 TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
                 TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
+                TimerKey::Routing(t) => self.routing.on_timer(&mut cx!(self), t),
                 TimerKey::Messaging(t) => self.messaging.on_timer(&mut cx!(self), t),
                 TimerKey::Roles(t) => self.roles.on_timer(&mut cx!(self), t),
                 TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
@@ -421,8 +429,10 @@ impl Node {
                 self.rendezvous.on_signal(&mut cx!(self), &signal);
                 self.messaging.on_signal(&mut cx!(self), &signal);
                 self.roles.on_signal(&mut cx!(self), &signal);
+                self.routing.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
+                    Request::Convey(c) => self.routing.on_command(&mut cx!(self), *c),
                     Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::Prove(node, epoch, certificate, from) => {
                         let named = certifying::Command::Named(node, epoch, certificate, from);
@@ -451,7 +461,13 @@ impl Node {
                     }
                 }
             } else {
-                return;
+                let up = self.routing.take_up();
+                if up.is_empty() {
+                    return;
+                }
+                for up in up {
+                    self.messaging.on_up(&mut cx!(self), up);
+                }
             }
         }
         self.counters.turns_over_budget += 1;
@@ -465,7 +481,7 @@ impl Node {
                 return Some(out);
             }
             let any = self.pubsub.flush(&mut cx!(self)) || self.records.flush(&mut cx!(self));
-            if !any && !self.messaging.flush(&mut cx!(self)) {
+            if !any && !self.messaging.flush(&mut cx!(self)) && !self.routing.flush(&mut cx!(self)) {
                 return None;
             }
             self.route();

@@ -26,6 +26,10 @@ fn main() {
             churn: a.iter().any(|x| x == "--churn"),
             liars: num("--liars", 0.0),
         },
+        Some("roles") => Scenario::Roles {
+            messages: num("--messages", 20.0) as usize,
+            fault: get("--relay-fault").map_or(RelayFault::None, |s| s.parse().expect("a fault")),
+        },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },
         Some("hostile") => Scenario::Hostile {
@@ -45,7 +49,7 @@ fn main() {
     o.latency = get("--latency").map_or(o.latency, |s| s.parse().expect("latency"));
     o.jitter = num("--jitter", o.jitter);
     o.loss = num("--loss", o.loss);
-    o.unreachable = num("--unreachable", 0.0);
+    o.unreachable = num("--unreachable", o.unreachable);
     if get("--publishers").as_deref() == Some("rotating") {
         o.publishers = Publishers::Rotating;
     }

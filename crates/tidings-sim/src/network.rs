@@ -174,6 +174,8 @@ struct Slot {
     lie: Option<Lie>,
     /// What it answers as a holder of the index is a lie.
     holder_lie: Option<HolderLie>,
+    /// It drops what it says it has passed on.
+    relay_lie: Option<lie::RelayLie>,
     /// Bytes a second it can send of contents, and until when it is busy with those sent so far.
     uplink: Option<u64>,
     busy: u64,
@@ -350,6 +352,7 @@ impl Network {
             shielded: false,
             lie: None,
             holder_lie: None,
+            relay_lie: None,
             uplink: None,
             busy: 0,
             overheard: false,

@@ -4,7 +4,7 @@ mod scenario;
 
 use std::str::FromStr;
 
-pub use scenario::Scenario;
+pub use scenario::{RelayFault, Scenario};
 
 use crate::latency::Latency;
 
@@ -128,7 +128,7 @@ impl Options {
             latency: Latency::default(),
             jitter: 0.0,
             loss: scenario.default_loss(),
-            unreachable: 0.0,
+            unreachable: scenario.default_unreachable(),
             crypto: CryptoKind::default(),
             publishers: Publishers::default(),
         }
@@ -148,7 +148,7 @@ impl Options {
         let mut c = format!("tidings sim {} --nodes {} --seeds {seed}", self.scenario.name(), self.nodes);
         c += &self.scenario.flags();
         c += &format!(" --latency {} --jitter {} --loss {}", self.latency, self.jitter, self.loss);
-        if self.unreachable > 0.0 {
+        if self.unreachable != self.scenario.default_unreachable() {
             c += &format!(" --unreachable {}", self.unreachable);
         }
         if self.publishers == Publishers::Rotating {

@@ -44,9 +44,10 @@ pub use data_dir::{DataDir, DataDirError, MAX_NAME, MAX_NAMES, NameError, Names,
 pub use gossip::{
     AgentEvent, AntiEntropyManager, ConfigError, CoordinatorAdvert, CoordinatorManager, CoordinatorMode, Counters,
     DirectMessage, DirectMessages, DiscoveryManager, Events, Found, GossipConfig, GossipRuntime, HistoryQuery, How,
-    MAX_DIRECT, MembershipEvent, MembershipEvents, MembershipManager, MessagingManager, OfflineReason, OnlineAgent,
-    PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager, ReconciliationStats,
-    RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, SendError, Sent, TopicInfo, TopicStatus,
+    MAX_DIRECT, MembershipEvent, MembershipEvents, MembershipManager, MessageProgress, MessagingManager, OfflineReason,
+    OnlineAgent, PeerInfo, PresenceEvent, PresenceEvents, PresenceInfo, PresenceManager, PubSubManager,
+    ReconciliationStats, RendezvousManager, RuntimeError, RuntimeHandle, RuntimeOptions, SendError, Sent, TopicInfo,
+    TopicStatus,
 };
 pub use lan::{Lan, LanError};
 pub use large::{Large, LargeError};
@@ -60,7 +61,7 @@ pub use tidings_proto::identity::{
     NetworkError, NodeId, PeerAddr, Proof, SecretKey, TopicError, TopicId,
 };
 pub use tidings_proto::io::{CommandError, LeaveReason, Outgoing, Overlay, Published};
-pub use tidings_proto::messaging::EnvelopeId;
+pub use tidings_proto::messaging::{EnvelopeId, MessageStatus};
 pub use tidings_proto::pubsub::{CapabilityError, PolicyError, TopicPolicy};
 pub use tidings_proto::time::UnixMillis;
 pub use topic::{TopicTicket, TopicTicketError};

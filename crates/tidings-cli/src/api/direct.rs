@@ -43,6 +43,40 @@ fn refuse(error: SendError) -> Refusal {
     Refusal::new(status, error)
 }
 
+/// How far a message of this node's has come.
+pub(super) async fn progress(
+    State(shared): State<Shared>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let bad = |error: String| Refusal::new(StatusCode::BAD_REQUEST, error);
+    let Path(text) = id.map_err(|e| bad(e.to_string()))?;
+    let id: EnvelopeId = text.parse().map_err(|e| bad(format!("{text:?} is no message's id: {e}")))?;
+    let progress = shared.agent.messaging().progress(id).await.map_err(|e| routes::refuse(e.into()))?;
+    match progress {
+        Some(p) => Ok(Json(json!(p))),
+        None => Err(Refusal::new(StatusCode::NOT_FOUND, "no such message is remembered".to_owned())),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Tell {
+    read: bool,
+}
+
+/// Whether an agent is told which of its messages were read.
+pub(super) async fn tell(
+    State(shared): State<Shared>,
+    agent: Result<Path<String>, PathRejection>,
+    tell: Result<Json<Tell>, JsonRejection>,
+) -> Result<Json<Value>, Refusal> {
+    let bad = |error: String| Refusal::new(StatusCode::BAD_REQUEST, error);
+    let Path(text) = agent.map_err(|e| bad(e.to_string()))?;
+    let agent: AgentId = text.parse().map_err(|e| bad(format!("{text:?} is no agent's id: {e}")))?;
+    let Json(tell) = tell.map_err(|_| bad("the body is {\"read\": true} or {\"read\": false}".to_owned()))?;
+    shared.agent.messaging().tell_read(agent, tell.read).await.map_err(|e| routes::refuse(e.into()))?;
+    Ok(Json(json!({ "agent": agent.to_string(), "read": tell.read })))
+}
+
 #[derive(Deserialize)]
 pub(super) struct Choice {
     #[serde(default)]

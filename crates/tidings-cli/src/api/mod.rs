@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router, middleware};
 use serde::Serialize;
 use tidings::Agent;
@@ -119,6 +119,8 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/status", get(routes::status))
         .route("/v1/find/{agent}", get(find::find))
         .route("/v1/agents/{agent}/messages", post(direct::send))
+        .route("/v1/agents/{agent}/told", put(direct::tell))
+        .route("/v1/messages/{id}", get(direct::progress))
         .route("/v1/inbox", get(direct::inbox))
         .route("/v1/inbox/read", post(direct::read))
         .route("/v1/presence", get(presence::list).put(presence::say))

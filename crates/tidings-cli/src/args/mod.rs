@@ -221,6 +221,9 @@ pub(crate) struct UpArgs {
     /// Hold nothing for others about where agents and the members of topics are
     #[arg(long)]
     pub(crate) no_index: bool,
+    /// Take no links that others dial: the node is found through relays
+    #[arg(long)]
+    pub(crate) outgoing_only: bool,
     /// Neither announce the node on the local network nor look for others there
     #[arg(long)]
     pub(crate) no_lan: bool,

@@ -1,7 +1,7 @@
 //! The command line of the simulator.
 
 use clap::{Args, Subcommand, ValueEnum};
-use tidings_sim::{Latency, Options, Scenario, Seeds};
+use tidings_sim::{Latency, Options, RelayFault, Scenario, Seeds};
 
 use super::Publishers;
 
@@ -26,6 +26,8 @@ pub(crate) enum SimScenario {
     Find(FindArgs),
     /// Every node is an agent that leaves word with the holders of its shard, and some look for others there
     Rendezvous(RendezvousArgs),
+    /// Every node is an agent and sends messages to a random other, through relays where it can't be dialed
+    Roles(RolesArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -146,6 +148,27 @@ pub(crate) struct RendezvousArgs {
     pub(crate) network: Network,
 }
 
+/// `tidings sim roles`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+latency_over_direct is the way through relays over the direct one, both as they were, of all but first messages; where a
+relay is no more than a fifth farther, latency_over_direct_good. first_ms is what first messages take, look-up and session
+included, in first_direct_ms where there is a direct way.
+
+Examples:
+  tidings sim roles --nodes 1000 --unreachable 0.2
+  tidings sim roles --nodes 300 --relay-fault drop:3 --seeds 1..4 --json")]
+pub(crate) struct RolesArgs {
+    /// Messages of each node, one a second
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) messages: usize,
+    /// What relays in use do half-way: die, or drop all, or one in N, of what they say they have taken
+    #[arg(long, value_name = "crash|drop|drop:N", default_value_t = RelayFault::None)]
+    pub(crate) relay_fault: RelayFault,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
 /// `tidings sim partition`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -254,9 +277,10 @@ pub(crate) struct Network {
     /// Share of packets lost [default: 0.05 for detect, else 0]
     #[arg(long, value_name = "P")]
     pub(crate) loss: Option<f64>,
-    /// Share of the nodes that nobody can dial, as behind an address translation: they dial others
-    #[arg(long, value_name = "F", default_value_t = 0.0)]
-    pub(crate) unreachable: f64,
+    /// Share of the nodes that nobody can dial, as behind an address translation: they dial others [default: 0.2 for roles,
+    /// else 0]
+    #[arg(long, value_name = "F")]
+    pub(crate) unreachable: Option<f64>,
     /// Real signatures, or simulated ones of the same size
     #[arg(long, value_enum, default_value_t = Crypto::Sim)]
     pub(crate) crypto: Crypto,

@@ -141,6 +141,11 @@ impl Attestations {
         confirmed.collect()
     }
 
+    /// Whether anybody has reached this node at one of these addresses.
+    pub(crate) fn any(&self, own: &[Addr]) -> bool {
+        self.0.values().any(|a| own.iter().any(|addr| a.is_of(addr)))
+    }
+
     /// The attestations of one address: one of each prefix, or with `related` those of one prefix too, the others first.
     pub(crate) fn of(
         &self,

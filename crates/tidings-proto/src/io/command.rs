@@ -154,6 +154,13 @@ pub enum Command {
         /// Which; what is not there is passed over.
         ids: Vec<EnvelopeId>,
     },
+    /// From now on an agent is told which of its direct messages were read here, or is not; nobody is at first.
+    TellRead {
+        /// Which agent.
+        agent: AgentId,
+        /// Whether.
+        on: bool,
+    },
     /// Say goodbye to every neighbour. The node does nothing afterwards.
     Leave,
 }

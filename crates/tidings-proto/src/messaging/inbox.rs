@@ -111,6 +111,10 @@ impl Inbox {
         self.kept.values()
     }
 
+    pub(super) fn get(&self, id: &EnvelopeId) -> Option<&Received> {
+        self.kept.get(self.order.get(id)?)
+    }
+
     fn has_room(&self, messages: usize, bytes: usize) -> bool {
         self.kept.len() + messages <= MAX && self.bytes + bytes <= MAX_BYTES
     }

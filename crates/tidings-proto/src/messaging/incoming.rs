@@ -8,19 +8,26 @@ use minicbor::{Decode, Encode};
 use super::inbox::{self, EnvelopeId, Received};
 use super::session::{Chain, MAX_AGE, MAX_FRAMES, Opening};
 use super::{Messaging, OURS};
-use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId};
+use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId, PeerAddr};
 use crate::io::{Event, Output, Reply, StoreTicket, Ticket};
 use crate::layer::Cx;
 use crate::membership::Tokens;
 use crate::time::{Span, Time};
-use crate::wire::{CertificateRef, CloseSession, Envelopes, Message, OpenSession, Receipt};
+use crate::wire::{CertificateRef, CloseSession, Envelopes, OpenSession, Receipt};
 
 /// Senders whose numbers are kept; the one heard longest ago goes, and nobody older is heard any more.
 const MAX_SEEN: usize = 16_384;
 /// With what keeping them takes, sessions among them.
-pub(super) const BYTES: usize = MAX_SEEN * 512;
+pub(super) const BYTES: usize = MAX_SEEN * 512 + HOLDING * AHEAD_BYTES;
 /// Sessions that one link may open: so many, and one more each interval (a guess; honest ones open one an hour).
 const OPENS: (u32, Span) = (16, Span::from_secs(1));
+
+/// Frames of a session kept that come before their turn, their bytes (as many as are on their way at once), and sessions with such.
+const AHEAD: usize = 64;
+const AHEAD_BYTES: usize = 384 << 10;
+const HOLDING: usize = 32;
+/// Senders whose openings are counted; then it begins anew.
+const OPENERS: usize = 4_096;
 
 /// No number is higher.
 const LAST: u64 = u64::MAX - 1;
@@ -55,6 +62,12 @@ struct Session {
     agent: AgentId,
     certificate: CertificateRef,
     began: Time,
+    /// The relays by which something came last, in the order of an answer; none if it was a link.
+    back: Vec<NodeId>,
+    /// It has come through relays, which may exchange the order.
+    relayed: bool,
+    /// Frames that came before their turn.
+    ahead: BTreeMap<u64, (Envelopes, Bytes)>,
 }
 
 /// Those who have something to say.
@@ -84,7 +97,9 @@ fn seen_key(of: &NodeId) -> Bytes {
 
 impl Senders {
     pub(super) fn link_lost(&mut self, peer: &NodeId) {
-        self.sessions.remove(peer);
+        if self.sessions.get(peer).is_some_and(|s| !s.relayed) {
+            self.sessions.remove(peer);
+        }
         self.may_open.remove(peer);
     }
 
@@ -143,8 +158,23 @@ impl Messaging {
         }
     }
 
-    pub(super) fn on_open(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &OpenSession, payload: &[u8]) {
+    pub(super) fn on_open(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        m: &OpenSession,
+        payload: &[u8],
+        back: Vec<NodeId>,
+    ) {
+        if !back.is_empty() && self.senders.sessions.get(&from).is_some_and(|s| s.id == m.session) {
+            // It went by two ways.
+            cx.counters.envelopes_duplicate += 1;
+            return;
+        }
         self.senders.sessions.remove(&from);
+        if self.senders.may_open.len() >= OPENERS && !self.senders.may_open.contains_key(&from) {
+            self.senders.may_open.clear();
+        }
         let (most, every) = OPENS;
         let now = cx.now;
         let tokens = self.senders.may_open.entry(from).or_insert_with(|| Tokens::new(most, every, now.mono));
@@ -152,7 +182,7 @@ impl Messaging {
             cx.counters.sessions_limited += 1;
             return;
         }
-        match self.take_session(cx, from, m, payload) {
+        match self.take_session(cx, from, m, payload, back.clone()) {
             Ok(session) => {
                 self.senders.sessions.insert(from, session);
                 cx.counters.sessions_taken += 1;
@@ -161,12 +191,20 @@ impl Messaging {
                 cx.counters.sessions_refused += 1;
                 let seen = self.senders.seen.get(&from);
                 let (at_ms, epoch) = seen.map_or((self.senders.floor_ms, 0), |s| (s.at_ms, s.epoch));
-                cx.send(from, CloseSession { session: m.session, why, at_ms, epoch });
+                let m = CloseSession { session: m.session, why, at_ms, epoch };
+                Messaging::answer(cx, from, &back, m.into(), Bytes::new());
             }
         }
     }
 
-    fn take_session(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &OpenSession, payload: &[u8]) -> Result<Session, u8> {
+    fn take_session(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        m: &OpenSession,
+        payload: &[u8],
+        back: Vec<NodeId>,
+    ) -> Result<Session, u8> {
         let wall = cx.now.wall;
         if cx.agents.own_certificate().is_none() || m.to != cx.me {
             return Err(NO_AGENT);
@@ -195,12 +233,22 @@ impl Messaging {
             self.senders.writing.insert(ticket, (from, Vec::new(), None));
             cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
         }
-        Ok(Session { id: m.session, chain, agent, certificate: m.certificate, began: cx.now.mono })
+        let (began, relayed) = (cx.now.mono, !back.is_empty());
+        let certificate = m.certificate;
+        Ok(Session { id: m.session, chain, agent, certificate, began, back, relayed, ahead: BTreeMap::new() })
     }
 
-    pub(super) fn on_envelopes(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Envelopes, payload: &[u8]) {
+    pub(super) fn on_envelopes(
+        &mut self,
+        cx: &mut Cx<'_>,
+        from: NodeId,
+        m: &Envelopes,
+        payload: &Bytes,
+        back: Vec<NodeId>,
+    ) {
         let close = |cx: &mut Cx<'_>, why| {
-            cx.send(from, CloseSession { session: m.session, why, at_ms: 0, epoch: 0 });
+            let m = CloseSession { session: m.session, why, at_ms: 0, epoch: 0 };
+            Messaging::answer(cx, from, &back, m.into(), Bytes::new());
         };
         let Some(s) = self.senders.sessions.get_mut(&from).filter(|s| s.id == m.session) else {
             cx.counters.envelopes_refused += 1;
@@ -213,6 +261,15 @@ impl Messaging {
             cx.counters.envelopes_refused += 1;
             self.senders.sessions.remove(&from);
             return close(cx, if proven { UNKNOWN } else { NOT_PROVEN });
+        }
+        s.relayed |= !back.is_empty();
+        if !back.is_empty() || !self.senders.due.contains(&from) {
+            s.back.clone_from(&back);
+        }
+        if m.frame != s.chain.frame && s.relayed {
+            // Another way was shorter, or it went by two. That it came is said either way.
+            self.senders.due.insert(from);
+            return self.early(cx, from, m, payload);
         }
         if m.frame != s.chain.frame {
             cx.counters.envelopes_refused += 1;
@@ -246,6 +303,10 @@ impl Messaging {
                 continue;
             }
             seen.next = number + 1;
+            if e.kind == super::READ {
+                self.on_read(cx, from, &e.body);
+                continue;
+            }
             if e.kind != 0 {
                 cx.counters.envelopes_unknown += 1;
                 continue;
@@ -268,6 +329,28 @@ impl Messaging {
         let ticket = self.ticket();
         self.senders.writing.insert(ticket, (from, shown, None));
         cx.output(Output::Store { ticket, records });
+        let s = self.senders.sessions.get_mut(&from);
+        let next = s.and_then(|s| s.ahead.remove(&s.chain.frame).map(|f| (f, s.back.clone())));
+        if let Some(((m, payload), back)) = next {
+            self.on_envelopes(cx, from, &m, &payload, back);
+        }
+    }
+
+    /// A frame out of turn, of a session that goes through relays: one from before is here already, one from after waits.
+    fn early(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Envelopes, payload: &Bytes) {
+        let holding = self.senders.sessions.values().filter(|s| !s.ahead.is_empty()).count();
+        let Some(s) = self.senders.sessions.get_mut(&from) else { return };
+        if m.frame < s.chain.frame || s.ahead.contains_key(&m.frame) {
+            cx.counters.envelopes_duplicate += 1;
+            return;
+        }
+        let bytes: usize = s.ahead.values().map(|(_, p)| p.len()).sum();
+        let room = s.ahead.len() < AHEAD && bytes + payload.len() <= AHEAD_BYTES && (bytes > 0 || holding < HOLDING);
+        if !room {
+            cx.counters.envelopes_refused += 1;
+            return;
+        }
+        s.ahead.insert(m.frame, (m.clone(), payload.clone()));
     }
 
     fn ticket(&mut self) -> StoreTicket {
@@ -284,7 +367,8 @@ impl Messaging {
                 self.inbox.take(&r.id);
             }
             if let Some(s) = self.senders.sessions.remove(&from) {
-                cx.send(from, CloseSession { session: s.id, why: FULL, at_ms: 0, epoch: 0 });
+                let m = CloseSession { session: s.id, why: FULL, at_ms: 0, epoch: 0 };
+                Messaging::answer(cx, from, &s.back, m.into(), Bytes::new());
             }
             return;
         }
@@ -312,14 +396,21 @@ impl Messaging {
             let m = Receipt { session: s.id, next: seen.next };
             let signature = s.chain.sign_receipt(&self.key, cx.crypto, &m);
             cx.counters.receipts_given += 1;
-            let frame = Message::from(m).frame_with(Bytes::copy_from_slice(&signature));
-            cx.send_frame(from, crate::wire::Lane::Control, frame);
+            Messaging::answer(cx, from, &s.back, m.into(), Bytes::copy_from_slice(&signature));
         }
         any
     }
 
     pub(super) fn read(&mut self, cx: &mut Cx<'_>, ticket: Ticket, ids: &[EnvelopeId]) {
+        let mut told: BTreeMap<(NodeId, AgentId), Vec<EnvelopeId>> = BTreeMap::new();
+        for r in ids.iter().filter_map(|id| self.inbox.get(id)).filter(|r| self.tracker.is_told(&r.agent)) {
+            told.entry((r.from, r.agent)).or_default().push(r.id);
+        }
         let records: Vec<_> = ids.iter().filter_map(|id| self.inbox.take(id)).collect();
+        for ((node, agent), ids) in told {
+            let to = PeerAddr { id: node, addrs: crate::routing::addrs(cx, &self.group, &node) };
+            self.tell_read(cx, to, agent, &ids);
+        }
         if records.is_empty() {
             return cx.reply(ticket, Reply::Done);
         }

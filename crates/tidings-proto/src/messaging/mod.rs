@@ -24,7 +24,9 @@
 mod inbox;
 mod incoming;
 mod outgoing;
+mod relayed;
 mod session;
+mod tracker;
 
 use std::collections::BTreeMap;
 
@@ -33,16 +35,21 @@ use bytes::Bytes;
 pub use inbox::{EnvelopeId, Received};
 pub use outgoing::Delivered;
 pub use session::MAX_BODY_LEN;
+pub use tracker::{MessageStatus, Progress};
 
 use crate::identity::{AgentId, Network, NodeId, PeerAddr};
-use crate::io::{StoreError, StoreTicket, Ticket};
+use crate::io::{CommandError, Reply, StoreError, StoreTicket, Ticket};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};
+use crate::presence::GroupSecret;
 use crate::rng::Rng;
 use crate::time::Span;
 use crate::wire::Message;
 
 /// How often what waits is looked at.
 const TEND: Span = Span::from_millis(250);
+
+/// The kind of envelope that says what was read: ids, one behind the other. 0 is what a program sends.
+const READ: u8 = 1;
 
 /// Tells this layer's tickets from those of others.
 const OURS: u64 = 1 << 61;
@@ -71,6 +78,8 @@ pub enum Command {
     Send(Ticket, PeerAddr, AgentId, Bytes),
     /// These were read: the inbox need not keep them.
     Read(Ticket, Vec<EnvelopeId>),
+    /// From now on an agent is told what of its is read, or is not.
+    TellRead(Ticket, AgentId, bool),
     /// The node says goodbye.
     Leave,
 }
@@ -78,6 +87,7 @@ pub enum Command {
 /// The layer.
 pub struct Messaging {
     key: [u8; 32],
+    group: GroupSecret,
     rng: Rng,
     /// What this node has to say, by whom it is for.
     conversations: BTreeMap<NodeId, outgoing::Conversation>,
@@ -85,6 +95,7 @@ pub struct Messaging {
     waiting: usize,
     senders: incoming::Senders,
     inbox: inbox::Inbox,
+    tracker: tracker::Tracker,
     left: bool,
 }
 
@@ -95,17 +106,19 @@ impl std::fmt::Debug for Messaging {
 }
 
 /// Bytes this layer holds at most.
-pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES;
+pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES + tracker::BYTES;
 
 impl Messaging {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Messaging {
         Messaging {
             key: network.derive("tidings 1 direct"),
+            group: GroupSecret::of(network),
             rng: Rng::derive(seed, "messaging", &[]),
             conversations: BTreeMap::new(),
             waiting: 0,
             senders: incoming::Senders::default(),
             inbox: inbox::Inbox::default(),
+            tracker: tracker::Tracker::default(),
             left: false,
         }
     }
@@ -115,11 +128,16 @@ impl Messaging {
         self.inbox.all()
     }
 
-    /// A message of this layer's, with the raw payload behind it.
+    /// A message of this layer's that came over a link, with the raw payload behind it.
     pub(crate) fn on_frame(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: &Bytes) {
+        self.take(cx, from, message, payload, Vec::new());
+    }
+
+    /// The same, also of one that came through relays; they are where an answer goes.
+    fn take(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message, payload: &Bytes, back: Vec<NodeId>) {
         match message {
-            Message::OpenSession(m) => self.on_open(cx, from, &m, payload),
-            Message::Envelopes(m) => self.on_envelopes(cx, from, &m, payload),
+            Message::OpenSession(m) => self.on_open(cx, from, &m, payload, back),
+            Message::Envelopes(m) => self.on_envelopes(cx, from, &m, payload, back),
             Message::Receipt(m) => self.on_receipt(cx, from, &m, payload),
             Message::CloseSession(m) => self.on_close(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
@@ -154,13 +172,20 @@ impl Layer for Messaging {
         match command {
             Command::Send(ticket, to, agent, body) => self.send(cx, ticket, to, agent, body),
             Command::Read(ticket, ids) => self.read(cx, ticket, &ids),
+            Command::TellRead(ticket, agent, on) => {
+                let reply = match self.tracker.tell(agent, on) {
+                    true => Reply::Done,
+                    false => Reply::Refused(CommandError::TooManyQueries { limit: tracker::MAX_TOLD }),
+                };
+                cx.reply(ticket, reply);
+            }
             Command::Leave => self.leave(cx),
         }
     }
 
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
-        if let Signal::LinkDown { peer, .. } = signal {
-            self.link_lost(cx, peer);
+        if let Signal::LinkDown { peer, dial, .. } = signal {
+            self.link_lost(cx, peer, *dial);
             self.senders.link_lost(peer);
         }
     }

@@ -5,14 +5,17 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::inbox::EnvelopeId;
+use super::relayed::Relayed;
 use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_BODY_LEN, MAX_FRAMES};
+use super::tracker::{MessageStatus, Progress};
 use super::{Messaging, tend_soon};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Overlay, Reply, Ticket};
-use crate::layer::Cx;
+use crate::layer::{Cx, Request};
 use crate::links::{Claim, Claimed};
+use crate::routing::{Conveyed, Kind};
 use crate::time::{Span, Time};
-use crate::wire::{CloseSession, Envelopes, Lane, Message, OpenSession, Receipt};
+use crate::wire::{CloseSession, Envelopes, Frame, Lane, Message, OpenSession, Receipt};
 
 /// Peers that something waits for at once.
 const MAX_CONVERSATIONS: usize = 1_024;
@@ -29,6 +32,8 @@ const MAX_MESSAGES: usize = 16_384;
 pub(super) const BYTES: usize = 2 * MAX_WAITING + MAX_CONVERSATIONS * 1_024;
 /// Bytes on their way without a receipt: a part of what the control lane may hold, and 25 MB/s at ten milliseconds.
 const WINDOW: usize = 256 << 10;
+/// Plain bytes of a frame through relays, which shares the envelope with the opening of its session and a certificate.
+const FULL_RELAYED: usize = 72 << 10;
 /// How long a message may wait for its receipt before it counts as failed (a guess: longer than a restart).
 const GIVE_UP: Span = Span::from_secs(30);
 /// Without a receipt for so long on a link that is up, a session is begun anew.
@@ -39,7 +44,7 @@ const AGAIN_MOST: Span = Span::from_secs(4);
 /// How long a link is kept after the last receipt.
 const IDLE: Span = Span::from_secs(30);
 
-const CLAIM: Claim = Claim { layer: 100, overlay: Overlay::Root };
+pub(super) const CLAIM: Claim = Claim { layer: 100, overlay: Overlay::Root };
 
 /// A message is in its receiver's inbox: the receiver has signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +61,11 @@ pub struct Delivered {
 
 struct Waiting {
     number: u64,
-    ticket: Ticket,
+    /// Who waits for the receipt: nobody for what the node itself has to say.
+    ticket: Option<Ticket>,
     since: Time,
     at_ms: u64,
+    kind: u8,
     body: Bytes,
 }
 
@@ -74,7 +81,7 @@ struct Session {
 
 /// What this node has to say to one other.
 pub(super) struct Conversation {
-    to: PeerAddr,
+    pub(super) to: PeerAddr,
     agent: AgentId,
     epoch: u64,
     next: u64,
@@ -86,12 +93,14 @@ pub(super) struct Conversation {
     session: Option<Session>,
     /// The one before: its receipts may still be on their way.
     last: Option<Session>,
-    claimed: bool,
+    pub(super) claimed: bool,
     tries: u32,
     not_before: Time,
     /// When the last session was opened, by the clock that the receiver goes by.
     opened_ms: u64,
     idle_since: Time,
+    /// What it says goes through relays, and which message went through whom.
+    pub(super) relayed: Relayed,
 }
 
 impl Conversation {
@@ -111,11 +120,32 @@ impl Conversation {
             not_before: now,
             opened_ms: 0,
             idle_since: now,
+            relayed: Relayed::default(),
         }
     }
 
+    /// How far a message that has no receipt has come, if it is of this conversation.
+    pub(super) fn status(&self, me: &NodeId, id: &EnvelopeId) -> Option<MessageStatus> {
+        let is = |w: &&Waiting| EnvelopeId::of(me, &self.to.id, self.epoch, w.number) == *id;
+        let number = self.waiting.iter().find(is)?.number;
+        let sent = self.session.iter().chain(&self.last).any(|s| s.sent >= number);
+        Some(match (number <= self.relayed.upto, sent) {
+            (true, _) => MessageStatus::Relayed,
+            (_, true) => MessageStatus::Sent,
+            _ => MessageStatus::Pending,
+        })
+    }
+
+    /// The messages up to this number without a receipt that no relay had yet, and has now.
+    pub(super) fn have_been_relayed(&mut self, me: &NodeId, last: u64) -> Vec<EnvelopeId> {
+        let from = self.relayed.upto;
+        self.relayed.upto = from.max(last);
+        let news = self.waiting.iter().filter(|w| w.number > from && w.number <= last && w.ticket.is_some());
+        news.map(|w| EnvelopeId::of(me, &self.to.id, self.epoch, w.number)).collect()
+    }
+
     /// What has no receipt is to be sent again, in another session.
-    fn start_over(&mut self, now: Time) {
+    pub(super) fn start_over(&mut self, now: Time) {
         if let Some(session) = self.session.take() {
             self.last = Some(session);
         }
@@ -128,42 +158,57 @@ impl Conversation {
 
 impl Messaging {
     pub(super) fn send(&mut self, cx: &mut Cx<'_>, ticket: Ticket, to: PeerAddr, agent: AgentId, body: Bytes) {
-        let refused = |cx: &mut Cx<'_>, why| cx.reply(ticket, Reply::Refused(why));
+        if let Err(why) = self.queue(cx, Some(ticket), to, agent, 0, body) {
+            cx.reply(ticket, Reply::Refused(why));
+        }
+    }
+
+    /// Takes something in to be sent.
+    pub(super) fn queue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ticket: Option<Ticket>,
+        to: PeerAddr,
+        agent: AgentId,
+        kind: u8,
+        body: Bytes,
+    ) -> Result<(), CommandError> {
         let size = body.len();
         if self.left {
-            return refused(cx, CommandError::Leaving);
+            return Err(CommandError::Leaving);
         }
         if size > MAX_BODY_LEN {
-            return refused(cx, CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
+            return Err(CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
         }
         if to.id == cx.me {
-            return refused(cx, CommandError::ToOneself);
+            return Err(CommandError::ToOneself);
         }
         if cx.agents.own_certificate().is_none() {
-            return refused(cx, CommandError::NoAgent);
+            return Err(CommandError::NoAgent);
         }
         if prekey(cx, &agent, &to.id).is_none() {
-            return refused(cx, CommandError::NoCertificate);
+            return Err(CommandError::NoCertificate);
         }
         let waits = self.conversations.get(&to.id).map_or((0, 0), |c| (c.bytes, c.waiting.len()));
         let cost = size + COST;
         let full = waits.0 + cost > MAX_WAITING_PEER || waits.1 >= MAX_MESSAGES || self.waiting + cost > MAX_WAITING;
         if full {
-            return refused(cx, CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
+            return Err(CommandError::QueueFull { waiting: waits.0, limit: MAX_WAITING_PEER });
         }
         let now = cx.now.mono;
         if !self.conversations.contains_key(&to.id) && self.conversations.len() >= MAX_CONVERSATIONS {
-            return refused(cx, CommandError::TooManyQueries { limit: MAX_CONVERSATIONS });
+            return Err(CommandError::TooManyQueries { limit: MAX_CONVERSATIONS });
         }
         let epoch = cx.now.wall.0;
         let c = self.conversations.entry(to.id).or_insert_with(|| Conversation::new(to.clone(), agent, epoch, now));
         (c.to, c.agent) = (to, agent);
         let number = c.next;
         c.next += 1;
-        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, body });
+        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, kind, body });
         c.bytes += cost;
         self.waiting += cost;
         tend_soon(cx);
+        Ok(())
     }
 
     /// Sends what waits, one frame a peer. Returns whether there was anything.
@@ -175,7 +220,8 @@ impl Messaging {
             .filter(|(_, c)| {
                 let sent = c.session.as_ref().map_or(0, |s| s.sent);
                 // While a link is being dialed the first frame goes with it; the others wait for it.
-                let may = c.session.is_none() || c.in_flight == 0 || cx.links().credit(&c.to.id, Lane::Control) > FULL;
+                let credit = || cx.links().credit(&c.to.id, Lane::Control) > FULL;
+                let may = c.session.is_none() || c.in_flight == 0 || c.relayed.is_on() || credit();
                 may && c.waiting.back().is_some_and(|w| w.number > sent)
                     && c.in_flight < WINDOW
                     && cx.now.mono >= c.not_before
@@ -183,7 +229,8 @@ impl Messaging {
             .map(|(id, _)| *id)
             .collect();
         for peer in due {
-            any |= self.may_claim(cx, peer) && self.say(cx, peer);
+            let relayed = self.by_relay(cx, peer);
+            any |= (relayed || self.may_claim(cx, peer)) && self.say(cx, peer);
         }
         any
     }
@@ -219,16 +266,22 @@ impl Messaging {
             }
             c.session = None;
         }
-        if c.session.is_none() && !open(&self.key, &mut self.rng, cx, c) {
-            c.start_over(now);
-            return false;
+        let relayed = c.relayed.is_on();
+        let mut opening = None;
+        if c.session.is_none() {
+            opening = open(&self.key, &mut self.rng, cx, c);
+            if opening.is_none() {
+                c.start_over(now);
+                return false;
+            }
         }
+        let full = if relayed { FULL_RELAYED } else { FULL };
         let Some(s) = &mut c.session else { return false };
         let fresh = c.waiting.iter().skip_while(|w| w.number <= s.sent);
         let (mut taken, mut size, mut first) = (Vec::new(), 0, 0);
         for w in fresh {
             let len = Envelope::len(w.body.len());
-            if !taken.is_empty() && (size + len > FULL || c.in_flight + size >= WINDOW) {
+            if !taken.is_empty() && (size + len > full || c.in_flight + size >= WINDOW) {
                 break;
             }
             if taken.is_empty() {
@@ -237,20 +290,27 @@ impl Messaging {
                 break;
             }
             size += len;
-            taken.push(Envelope { kind: 0, at_ms: w.at_ms, body: w.body.to_vec() });
+            taken.push(Envelope { kind: w.kind, at_ms: w.at_ms, body: w.body.to_vec() });
         }
         let Ok(plain) = minicbor::to_vec(&taken) else { return false };
         let m = Envelopes { session: s.id, frame: s.chain.frame, first };
         let payload = s.chain.seal(&self.key, cx.crypto, &m, &plain);
         let frame = Message::from(m).frame_with(payload);
-        if matches!(cx.claim_saying(&c.to, CLAIM, Some(frame)), Claimed::Full | Claimed::NoAddress) {
+        let last = first + taken.len() as u64 - 1;
+        if relayed {
+            let kind = if opening.is_some() { Kind::Fresh } else { Kind::More };
+            let frames = opening.into_iter().chain([frame]).collect();
+            let (to, messages) = (c.to.id, taken.len() as u16);
+            cx.request(Request::Convey(Box::new(Conveyed { to, frames, messages, last, kind })));
+        } else if !claim(cx, c, opening.into_iter().chain([frame])) {
             c.start_over(now);
             return false;
         }
+        let Some(s) = &mut c.session else { return false };
         if c.in_flight == 0 {
             s.waits_since = now;
         }
-        s.sent = first + taken.len() as u64 - 1;
+        s.sent = last;
         c.in_flight += size;
         cx.counters.direct_frames_sent += 1;
         cx.counters.direct_sent += taken.len() as u64;
@@ -281,9 +341,13 @@ impl Messaging {
             self.waiting -= w.body.len() + COST;
             c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
-            let delivered = Delivered { id, node: from, via: Vec::new(), took: now.since(w.since) };
+            let via = c.relayed.went(w.number);
+            let delivered = Delivered { id, node: from, via, took: now.since(w.since) };
             cx.counters.direct_delivered += 1;
-            cx.reply(w.ticket, Reply::Delivered(delivered));
+            let Some(ticket) = w.ticket else { continue };
+            let (status, via) = (MessageStatus::Delivered, delivered.via.clone());
+            self.tracker.ended(cx, Progress { id, to: from, status, via });
+            cx.reply(ticket, Reply::Delivered(delivered));
         }
     }
 
@@ -308,10 +372,15 @@ impl Messaging {
         self.fail(cx, from, |_| true, &why);
     }
 
-    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
+    pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId, dial: bool) {
         let now = cx.now.mono;
         let Some(c) = self.conversations.get_mut(peer) else { return };
         c.claimed = false;
+        if c.relayed.is_on() {
+            // A link was tried beside the relays.
+            return;
+        }
+        c.relayed.turn_on(dial && !c.waiting.is_empty());
         c.start_over(now);
         tend_soon(cx);
     }
@@ -327,7 +396,11 @@ impl Messaging {
                 c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             }
             cx.counters.direct_failed += 1;
-            cx.reply(w.ticket, Reply::Refused(why.clone()));
+            let Some(ticket) = w.ticket else { continue };
+            let id = EnvelopeId::of(&cx.me, &peer, c.epoch, w.number);
+            let status = MessageStatus::Failed(why.clone());
+            self.tracker.ended(cx, Progress { id, to: peer, status, via: Vec::new() });
+            cx.reply(ticket, Reply::Refused(why.clone()));
         }
     }
 
@@ -338,7 +411,8 @@ impl Messaging {
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
             // Behind a slow link what was said is still on its way: it is not said again.
             let stuck = cx.links().is_up(&peer) && cx.links().credit(&peer, Lane::Control) < Lane::Control.budget();
-            let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= PATIENCE);
+            let patience = if c.relayed.is_on() { PATIENCE.times(2) } else { PATIENCE };
+            let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= patience);
             if c.in_flight > 0 && silent {
                 c.start_over(now);
             }
@@ -371,10 +445,22 @@ fn prekey(cx: &Cx<'_>, agent: &AgentId, node: &NodeId) -> Option<(u64, Vec<u8>)>
     Some((newest.id, newest.key.clone()))
 }
 
-fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut Conversation) -> bool {
+/// Says these on the link to a conversation's peer, with the dial if there is none. Returns whether that can be.
+fn claim(cx: &mut Cx<'_>, c: &mut Conversation, frames: impl Iterator<Item = Frame>) -> bool {
+    for frame in frames {
+        if matches!(cx.claim_saying(&c.to, CLAIM, Some(frame)), Claimed::Full | Claimed::NoAddress) {
+            return false;
+        }
+        c.claimed = true;
+    }
+    true
+}
+
+/// Begins a session. Returns the frame that says so.
+fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut Conversation) -> Option<Frame> {
     let now = cx.now.mono;
-    let Some((own, certificate)) = cx.agents.own_certificate().cloned() else { return false };
-    let Some((prekey, key)) = prekey(cx, &c.agent, &c.to.id) else { return false };
+    let (own, certificate) = cx.agents.own_certificate().cloned()?;
+    let (prekey, key) = prekey(cx, &c.agent, &c.to.id)?;
     let mut random = || {
         let mut bytes = [0; 32];
         bytes.chunks_mut(8).for_each(|b| b.copy_from_slice(&rng.next_u64().to_le_bytes()));
@@ -390,16 +476,10 @@ fn open(network: &[u8; 32], rng: &mut crate::rng::Rng, cx: &mut Cx<'_>, c: &mut 
         at_ms: cx.now.wall.0.max(c.opened_ms.saturating_add(1)),
     };
     c.opened_ms = m.at_ms;
-    let begun = session::begin(network, cx.crypto, &m, &key, &certificate, (&root, &seed));
-    let Some((chain, payload)) = begun else { return false };
+    let (chain, payload) = session::begin(network, cx.crypto, &m, &key, &certificate, (&root, &seed))?;
     let id = m.session;
-    let claimed = cx.claim_saying(&c.to, CLAIM, Some(Message::from(m).frame_with(payload)));
-    if matches!(claimed, Claimed::Full | Claimed::NoAddress) {
-        return false;
-    }
-    c.claimed = true;
     let sent = c.waiting.front().map_or(0, |w| w.number - 1);
     c.session = Some(Session { id, chain, began: now, sent, waits_since: now });
     cx.counters.sessions_opened += 1;
-    true
+    Some(Message::from(m).frame_with(payload))
 }

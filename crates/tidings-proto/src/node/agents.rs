@@ -80,6 +80,11 @@ impl Node {
         self.agents.own()
     }
 
+    /// What became of a direct message of this node's, if it is remembered.
+    pub fn message(&self, id: &crate::messaging::EnvelopeId) -> Option<crate::messaging::Progress> {
+        self.messaging.progress(&self.id, id)
+    }
+
     /// Direct messages that came and were not said to be read, in the order they came.
     pub fn inbox(&self) -> impl Iterator<Item = &crate::messaging::Received> {
         self.messaging.inbox()

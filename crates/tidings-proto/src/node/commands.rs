@@ -114,6 +114,10 @@ impl Node {
                 self.messaging.on_command(&mut cx!(self), messaging::Command::Read(ticket, ids));
                 done = false;
             }
+            Command::TellRead { agent, on } => {
+                self.messaging.on_command(&mut cx!(self), messaging::Command::TellRead(ticket, agent, on));
+                done = false;
+            }
             Command::Leave => {
                 self.messaging.on_command(&mut cx!(self), messaging::Command::Leave);
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);

@@ -94,6 +94,11 @@ impl Node {
         self.foaf.known()
     }
 
+    /// The relays that what there is to say to a node goes through now; none on a direct way.
+    pub fn way_to(&self, node: &NodeId) -> &[NodeId] {
+        self.routing.way(node).unwrap_or_default()
+    }
+
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.
     pub fn local_health(&self) -> u8 {
         self.swim.local_health()

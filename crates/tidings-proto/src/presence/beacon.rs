@@ -6,7 +6,7 @@
 //!   nonce  seq u32 LE ‖ eight zeros
 //!   aad    the record before its content: owner, version, times and anchor
 //! version = epoch << 20 | seq
-//! map      0 agent   1 certificate   2 addresses   3 status   4 leaving
+//! map      0 agent   1 certificate   2 addresses   3 status   4 leaving   5 relays
 //! ```
 //!
 //! The epoch is the node's, stored before anything is said in it and higher at each start; the sequence number grows with each
@@ -19,10 +19,13 @@ use minicbor::{Decode, Encode};
 use crate::crypto::{Crypto, TAG_LEN};
 use crate::identity::{Addr, AgentId, CertificateId, Network, NodeId};
 use crate::records::{Claim, sets, signed};
+use crate::time::Span;
 use crate::wire::ChainValue;
 
 /// Longest status, in bytes: a short sentence.
 pub const MAX_STATUS: usize = 96;
+/// Most relays that a beacon names.
+pub const MAX_VIAS: usize = 8;
 /// Longest content: what the set's longest record leaves.
 const LONGEST: usize = 512 - signed::OVERHEAD - TAG_LEN;
 /// Bits of a version that count a start's beacons.
@@ -60,6 +63,29 @@ impl GroupSecret {
     }
 }
 
+/// A relay by which a node can be found that nobody can dial.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Via {
+    /// How its id begins: enough to tell it among those that are here.
+    pub head: [u8; 8],
+    /// The round trip from the node to it, in units of 2 ms.
+    pub rtt: u8,
+}
+
+impl Via {
+    /// Through `relay`, at this distance.
+    pub fn new(relay: &NodeId, rtt: Span) -> Via {
+        let mut head = [0; 8];
+        head.copy_from_slice(&relay.as_bytes()[..8]);
+        Via { head, rtt: u8::try_from(rtt.0.div_ceil(2_000)).unwrap_or(u8::MAX) }
+    }
+
+    /// The round trip.
+    pub fn span(&self) -> Span {
+        Span::from_millis(2 * u64::from(self.rtt))
+    }
+}
+
 /// What a node says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Beacon {
@@ -73,6 +99,8 @@ pub struct Beacon {
     pub status: String,
     /// It is about to be gone.
     pub leaving: bool,
+    /// Those through whom it is found, if nobody can dial it.
+    pub vias: Vec<Via>,
 }
 
 #[derive(Encode, Decode)]
@@ -92,6 +120,10 @@ struct Said {
     #[n(4)]
     #[cbor(default)]
     leaving: bool,
+    /// Each as the first eight bytes of an id and a distance.
+    #[n(5)]
+    #[cbor(with = "minicbor::bytes", default)]
+    vias: Vec<u8>,
 }
 
 /// The version of a start's beacon.
@@ -126,6 +158,7 @@ pub fn seal(
             addrs: pack(addrs),
             status: beacon.status.clone(),
             leaving: beacon.leaving,
+            vias: beacon.vias.iter().take(MAX_VIAS).flat_map(|v| [&v.head[..], &[v.rtt]].concat()).collect(),
         };
         let done = minicbor::encode(said, &mut plain);
         debug_assert!(done.is_ok());
@@ -159,6 +192,14 @@ pub fn open(crypto: &dyn Crypto, group: &GroupSecret, claim: &Claim, record: &By
         addrs: unpack(&said.addrs),
         status: said.status,
         leaving: said.leaving,
+        vias: said
+            .vias
+            .as_chunks::<9>()
+            .0
+            .iter()
+            .take(MAX_VIAS)
+            .map(|[head @ .., rtt]| Via { head: *head, rtt: *rtt })
+            .collect(),
     })
 }
 

@@ -20,13 +20,13 @@
 //! stored; an event for each coming and going, and none twice in a row.
 
 mod agents;
-mod beacon;
+pub(crate) mod beacon;
 mod proving;
 mod roster;
 
 use std::collections::BTreeSet;
 
-pub use beacon::{Beacon, GroupSecret, MAX_STATUS, open, seal};
+pub use beacon::{Beacon, GroupSecret, MAX_STATUS, MAX_VIAS, Via, open, seal};
 pub use roster::{Learned, OfflineReason, OnlineAgent, PresenceEvent, PresenceInfo, by_agent};
 
 use crate::identity::{AgentId, Network, NodeId, RecordKey};
@@ -138,6 +138,7 @@ impl Presence {
             addrs: if leaving { Vec::new() } else { cx.own_addrs.to_vec() },
             status: if leaving { String::new() } else { self.status.clone() },
             leaving,
+            vias: if leaving { Vec::new() } else { cx.vias.clone() },
         }
     }
 
@@ -379,7 +380,7 @@ impl Layer for Presence {
             Signal::Dead { peer, reason: LeaveReason::Died } => self.gone(cx, peer, OfflineReason::Died),
             Signal::Recovered { peer } => self.back(cx, peer),
             Signal::Agent { node, .. } => self.see_proof(cx, node),
-            Signal::OwnCertificate => self.say(cx),
+            Signal::OwnCertificate | Signal::ViasChanged => self.say(cx),
             _ => {}
         }
     }

@@ -193,7 +193,7 @@ impl Store {
     }
 
     /// The records whose keys begin with these eight bytes: nearly always one.
-    pub(super) fn beginning(&self, set: SetId, head: u64) -> Vec<RecordKey> {
+    pub(crate) fn beginning(&self, set: SetId, head: u64) -> Vec<RecordKey> {
         let bound = |fill: u8| {
             let mut key = [fill; 32];
             key[..8].copy_from_slice(&head.to_be_bytes());

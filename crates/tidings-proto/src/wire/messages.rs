@@ -14,6 +14,7 @@ use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
 use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, statements_ok};
+use super::routing::{Envelope, RelayAck, envelope_ok};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr, TopicId};
@@ -482,6 +483,8 @@ messages! {
     109 Envelopes |_| true;
     110 Receipt |_| true;
     111 CloseSession |_| true;
+    112 Envelope envelope_ok;
+    113 RelayAck |_| true;
 }
 
 impl Message {

@@ -25,6 +25,7 @@ mod reach;
 mod reconcile;
 mod records;
 mod rendezvous;
+mod routing;
 
 pub use capabilities::*;
 pub use certificates::*;
@@ -39,6 +40,7 @@ pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
 pub use rendezvous::*;
+pub use routing::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;

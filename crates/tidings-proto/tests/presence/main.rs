@@ -10,7 +10,7 @@ use common::*;
 use tidings_proto::config::GossipConfig;
 use tidings_proto::identity::{Addr, MAX_ADDRS, Network, RecordKey};
 use tidings_proto::io::*;
-use tidings_proto::presence::{Beacon, GroupSecret, Learned, MAX_STATUS, PresenceEvent, open, seal};
+use tidings_proto::presence::{Beacon, GroupSecret, Learned, MAX_STATUS, MAX_VIAS, PresenceEvent, Via, open, seal};
 use tidings_proto::records::chain::Chain;
 use tidings_proto::records::{self, sets, signed};
 use tidings_proto::time::{Span, UnixMillis};

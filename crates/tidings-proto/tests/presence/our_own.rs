@@ -98,13 +98,14 @@ fn the_fullest_beacon_fits_512_bytes() {
         addrs: addrs.clone(),
         status: "s".repeat(MAX_STATUS),
         leaving: false,
+        vias: vec![Via { head: [7; 8], rtt: 20 }; MAX_VIAS],
     };
     let owner = Fake::new(50);
     let bytes = sealed(&owner, &group(), u64::MAX, u64::MAX, &full);
     assert!(bytes.len() <= 512, "{}", bytes.len());
     let claim = signed::peek(&bytes).unwrap();
     let read = open(owner.port(), &group(), &claim, &bytes).unwrap();
-    assert!(read.addrs.len() >= 6 && addrs.starts_with(&read.addrs), "{} addresses", read.addrs.len());
+    assert!(read.addrs.len() >= 3 && addrs.starts_with(&read.addrs), "{} addresses", read.addrs.len());
     assert_eq!(Beacon { addrs, ..read }, full);
 }
 

@@ -1,4 +1,4 @@
-//! Nodes that run the real core and lie: about the contents of large messages, or as holders of the index. What they send is
+//! Nodes that run the real core and lie: about the contents of large messages, as holders of the index, or as relays. What they send is
 //! changed on its way out.
 
 use std::collections::BTreeMap;
@@ -44,6 +44,34 @@ impl HolderLie {
     }
 }
 
+/// A relay that acknowledges what it is given and drops some of it.
+#[derive(Clone, Debug)]
+pub(crate) struct RelayLie {
+    /// One in so many envelopes is dropped; 1 drops all.
+    every: u64,
+    count: u64,
+    /// By sender, what was dropped.
+    dropped: BTreeMap<NodeId, u64>,
+}
+
+/// The tag of what relays carry.
+const ENVELOPE: u8 = 112;
+
+impl RelayLie {
+    fn drops(&mut self, me: NodeId, frame: &Frame) -> bool {
+        let Ok(Some((Message::Envelope(m), _))) = Message::parse(frame.to_bytes()) else { return false };
+        if m.from == me {
+            return false;
+        }
+        self.count += 1;
+        let drops = self.count.is_multiple_of(self.every);
+        if drops && m.kind == 0 {
+            *self.dropped.entry(m.from).or_default() += 1;
+        }
+        drops
+    }
+}
+
 /// What a node does with the chunks it ought to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
@@ -64,6 +92,16 @@ impl Network {
         self.slots[n as usize].holder_lie = Some(lie);
     }
 
+    /// From now on a node drops one in so many of the envelopes that it says it has taken.
+    pub fn lie_as_relay(&mut self, n: u32, every: u64) {
+        self.slots[n as usize].relay_lie = Some(RelayLie { every: every.max(1), count: 0, dropped: BTreeMap::new() });
+    }
+
+    /// By sender, how many envelopes a lying relay has dropped.
+    pub fn dropped_by(&self, n: u32) -> BTreeMap<NodeId, u64> {
+        self.slots[n as usize].relay_lie.as_ref().map(|l| l.dropped.clone()).unwrap_or_default()
+    }
+
     /// Bytes of contents that all nodes sent so far, packets included.
     pub fn bulk_bytes(&self) -> u64 {
         self.traffic.bulk_bytes
@@ -76,6 +114,13 @@ impl Network {
             && frame.head.get(1) == Some(&HOLDS)
         {
             return Some(lie.tell(now, frame));
+        }
+        let me = self.slots[n as usize].id;
+        if let Some(lie) = &mut self.slots[n as usize].relay_lie
+            && frame.head.get(1) == Some(&ENVELOPE)
+            && lie.drops(me, &frame)
+        {
+            return None;
         }
         match self.slots[n as usize].lie.filter(|_| lane == Lane::Bulk) {
             None => Some(frame),

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::NodeId;
-use tidings_proto::io::{Event, Input, Ticket};
+use tidings_proto::io::{CommandError, Event, Input, Ticket};
+use tidings_proto::messaging::Delivered;
 
 /// Something a node told its program.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Told {
     Reply,
     /// Where an agent was found.
     Located(Ticket, Search),
+    /// What came of a direct message, or of another command that can be refused.
+    Sent(Ticket, Result<Delivered, CommandError>),
     /// What reached a node without a core.
     Puppet(Input),
     /// A datagram from this node reached, or left, one that is listened to.

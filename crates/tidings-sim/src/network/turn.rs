@@ -45,6 +45,8 @@ impl Network {
             Output::Reply { ticket, reply: Reply::Located(found) } => {
                 self.told.push((n, Told::Located(ticket, found)));
             }
+            Output::Reply { ticket, reply: Reply::Delivered(d) } => self.told.push((n, Told::Sent(ticket, Ok(d)))),
+            Output::Reply { ticket, reply: Reply::Refused(why) } => self.told.push((n, Told::Sent(ticket, Err(why)))),
             Output::Reply { .. } => self.told.push((n, Told::Reply)),
             Output::Store { ticket, records } => self.store(n, ticket, records, inputs),
             Output::Load { ticket, prefix } => self.load(n, ticket, &prefix, inputs),

@@ -6,6 +6,48 @@ use tidings_proto::config::GossipConfig;
 
 use super::{OptionsError, within};
 
+/// What relays in use begin to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RelayFault {
+    /// Nothing.
+    #[default]
+    None,
+    /// Die without a word.
+    Crash,
+    /// Drop one in so many of what they say they have taken.
+    Drop(u64),
+}
+
+impl std::str::FromStr for RelayFault {
+    type Err = OptionsError;
+
+    fn from_str(s: &str) -> Result<Self, OptionsError> {
+        let every = s.strip_prefix("drop:").and_then(|n| n.parse().ok()).filter(|n| *n > 0);
+        match (s, every) {
+            ("none", _) => Ok(RelayFault::None),
+            ("crash", _) => Ok(RelayFault::Crash),
+            ("drop", _) => Ok(RelayFault::Drop(1)),
+            (_, Some(n)) => Ok(RelayFault::Drop(n)),
+            _ => Err(OptionsError {
+                what: "--relay-fault",
+                value: format!("{s:?}"),
+                hint: "say crash, drop, or drop:N for one in N, such as drop:3",
+            }),
+        }
+    }
+}
+
+impl std::fmt::Display for RelayFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RelayFault::None => f.write_str("none"),
+            RelayFault::Crash => f.write_str("crash"),
+            RelayFault::Drop(1) => f.write_str("drop"),
+            RelayFault::Drop(n) => write!(f, "drop:{n}"),
+        }
+    }
+}
+
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
@@ -66,6 +108,13 @@ pub enum Scenario {
         /// Share of the nodes that lie as holders.
         liars: f64,
     },
+    /// Every node is an agent, and each sends messages to a random other.
+    Roles {
+        /// Messages of each.
+        messages: usize,
+        /// What relays in use do, half-way.
+        fault: RelayFault,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -116,6 +165,7 @@ impl Scenario {
             Scenario::Hostile { .. } => "hostile",
             Scenario::Find { .. } => "find",
             Scenario::Rendezvous { .. } => "rendezvous",
+            Scenario::Roles { .. } => "roles",
         }
     }
 
@@ -123,6 +173,14 @@ impl Scenario {
     pub fn default_loss(&self) -> f64 {
         match self {
             Scenario::Detect { .. } => 0.05,
+            _ => 0.0,
+        }
+    }
+
+    /// The share of nodes that nobody can dial when nothing else is said.
+    pub fn default_unreachable(&self) -> f64 {
+        match self {
+            Scenario::Roles { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -161,6 +219,9 @@ impl Scenario {
                 within("--liars", liars, 0.0..=0.9, "a share from 0 to 0.9, such as 0.2")?;
                 within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
             }
+            Scenario::Roles { messages, .. } => {
+                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -193,6 +254,7 @@ impl Scenario {
             Scenario::Rendezvous { lookups, churn, liars } => {
                 format!(" --lookups {lookups} --liars {liars}{}", if churn { " --churn" } else { "" })
             }
+            Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {

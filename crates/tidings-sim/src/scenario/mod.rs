@@ -14,4 +14,5 @@ mod players;
 pub(crate) mod presence;
 pub(crate) mod reconcile;
 pub(crate) mod rendezvous;
+pub(crate) mod roles;
 mod stage;

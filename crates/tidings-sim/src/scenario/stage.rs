@@ -2,7 +2,8 @@
 
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{PeerAddr, TopicId};
-use tidings_proto::io::{Command, Event, Outgoing, Overlay, Ticket};
+use tidings_proto::io::{Command, CommandError, Event, Outgoing, Overlay, Ticket};
+use tidings_proto::messaging::Delivered;
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
 
@@ -15,6 +16,9 @@ use crate::options::Options;
 /// Size of every payload.
 pub(super) const SIZE: usize = 256;
 
+/// What came of a direct message: when, at which node, and what.
+pub(super) type Sent = (Time, u32, Ticket, Result<Delivered, CommandError>);
+
 pub(super) struct Stage {
     pub(super) net: Network,
     pub(super) rng: Rng,
@@ -22,6 +26,8 @@ pub(super) struct Stage {
     pub(super) topic: TopicId,
     /// What came of looking for agents.
     pub(super) located: Vec<(Time, u32, Ticket, Search)>,
+    /// What came of direct messages, if it is kept.
+    pub(super) sent: Option<Vec<Sent>>,
     /// What nodes said of their neighbours, if it is kept.
     pub(super) heard: Option<Vec<(Time, u32, Event)>>,
     /// The one address each node started with.
@@ -54,6 +60,7 @@ impl Stage {
             ledger,
             topic,
             located: Vec::new(),
+            sent: None,
             heard: None,
             first: Vec::new(),
             players: None,
@@ -142,6 +149,11 @@ impl Stage {
                         }
                     }
                     Told::Reply => {}
+                    Told::Sent(ticket, what) => {
+                        if let Some(sent) = &mut self.sent {
+                            sent.push((now, n, ticket, what));
+                        }
+                    }
                     Told::Located(ticket, found) => self.located.push((now, n, ticket, found)),
                     Told::Overheard(from, bytes) => {
                         if let Some(players) = &mut self.players {

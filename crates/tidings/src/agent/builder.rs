@@ -28,6 +28,7 @@ pub struct AgentBuilder {
     log: Option<Box<dyn Log>>,
     hidden: bool,
     no_index: bool,
+    outgoing_only: bool,
 }
 
 impl AgentBuilder {
@@ -119,6 +120,14 @@ impl AgentBuilder {
         self
     }
 
+    /// Whether the node takes no links that others dial, as one behind an address translation can't: it is found through
+    /// relays then. Default: it takes them.
+    #[must_use]
+    pub fn outgoing_only(mut self, only: bool) -> Self {
+        self.outgoing_only = only;
+        self
+    }
+
     /// Makes the agent and starts it. Must be called within a tokio runtime.
     pub async fn build(self) -> Result<Agent, AgentError> {
         if self.store.is_some() && self.data_dir.is_some() {
@@ -161,6 +170,7 @@ impl AgentBuilder {
                 let mut quic = QuicConfig::new(secret.clone(), network.clone());
                 quic.bind = self.bind.unwrap_or(quic.bind);
                 quic.advertise = self.advertise;
+                quic.accept = !self.outgoing_only;
                 QuicTransport::bind(quic).await?
             }
         };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Serialize, Serializer};
 use tidings_proto::identity::{AgentId, NodeId, PeerAddr};
 use tidings_proto::io::{Command, CommandError};
-use tidings_proto::messaging::{EnvelopeId, Received};
+use tidings_proto::messaging::{EnvelopeId, MessageStatus, Progress, Received};
 use tokio::sync::broadcast;
 
 use super::handle::RuntimeHandle;
@@ -97,6 +97,40 @@ impl DirectMessage {
     }
 }
 
+/// How far a direct message of this node's has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MessageProgress {
+    /// Which.
+    #[serde(serialize_with = "text")]
+    pub id: EnvelopeId,
+    /// The node it is for.
+    #[serde(serialize_with = "text")]
+    pub node: NodeId,
+    /// `pending`, `sent`, `relayed`, `delivered`, `read` or `failed`.
+    #[serde(serialize_with = "name")]
+    pub status: MessageStatus,
+    /// Why it has failed.
+    pub error: Option<String>,
+    /// The nodes it went through, by the receiver's word, once it is delivered; none on a direct way.
+    #[serde(serialize_with = "texts")]
+    pub via: Vec<NodeId>,
+}
+
+impl MessageProgress {
+    fn of(p: Progress) -> MessageProgress {
+        let error = match &p.status {
+            MessageStatus::Failed(why) => Some(why.to_string()),
+            _ => None,
+        };
+        MessageProgress { id: p.id, node: p.to, status: p.status, error, via: p.via }
+    }
+}
+
+fn name<S: Serializer>(status: &MessageStatus, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(status.name())
+}
+
 /// Direct messages from now on.
 pub struct DirectMessages {
     events: broadcast::Receiver<DirectMessage>,
@@ -162,6 +196,16 @@ impl MessagingManager {
     /// These were read: the inbox keeps them no longer. What is not there is passed over.
     pub async fn mark_read(&self, ids: Vec<EnvelopeId>) -> Result<(), RuntimeError> {
         self.handle.run()?.command(|done| Control::Command(Command::ReadDirect { ids }, done)).await
+    }
+
+    /// How far a message of this node's has come, if it is remembered: some thousands that have come to their end are.
+    pub async fn progress(&self, id: EnvelopeId) -> Result<Option<MessageProgress>, RuntimeError> {
+        self.handle.run()?.inspect(move |view| view.node.message(&id).map(MessageProgress::of)).await
+    }
+
+    /// Whether an agent is told from now on which of its messages were read here. At first nobody is.
+    pub async fn tell_read(&self, agent: AgentId, on: bool) -> Result<(), RuntimeError> {
+        self.handle.run()?.command(|done| Control::Command(Command::TellRead { agent, on }, done)).await
     }
 
     /// What comes from now on.

@@ -25,7 +25,7 @@ mod subscribers;
 
 pub(crate) use authors::Author;
 pub use coordinators::CoordinatorManager;
-pub use direct::{DirectMessage, DirectMessages, MAX_DIRECT, MessagingManager, SendError, Sent};
+pub use direct::{DirectMessage, DirectMessages, MAX_DIRECT, MessageProgress, MessagingManager, SendError, Sent};
 pub use discovery::{DiscoveryManager, Found, How, RendezvousManager};
 pub use events::{AgentEvent, Events, MembershipEvent, MembershipEvents};
 pub use handle::{AntiEntropyManager, MembershipManager, PubSubManager, RuntimeHandle};

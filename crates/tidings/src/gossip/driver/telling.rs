@@ -48,6 +48,8 @@ impl Driver {
                 self.told.events.tell(AgentEvent::LocalRoleChanged { role, score });
             }
             Event::Direct(message) => self.told.direct.tell(DirectMessage::of(&message)),
+            // Whoever wants to know asks.
+            Event::Message(_) => {}
             Event::StorageFailed { error } => self.storage_failed(error.0),
             other => tracing::warn!(?other, "an event this driver does not know"),
         }

@@ -49,6 +49,9 @@ pub struct QuicConfig {
     /// Where others reach this node, if not at its own addresses: a forwarded port, a container's outside. None: its
     /// own.
     pub advertise: Vec<SocketAddr>,
+    /// Whether links that others dial come up. Not: as behind an address translation that nobody has opened; what arrives is
+    /// not even answered.
+    pub accept: bool,
     /// How long a dial may take, both handshakes included. Advised: several round trips of the farthest peer.
     pub dial_timeout: Duration,
     /// After how long without a sign of life a link is down. The dialer sends keep-alives three times as often.
@@ -65,6 +68,7 @@ impl QuicConfig {
             network,
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: Vec::new(),
+            accept: true,
             dial_timeout: Duration::from_millis(1_500),
             idle_timeout: Duration::from_secs(5),
         }

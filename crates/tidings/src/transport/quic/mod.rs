@@ -48,6 +48,7 @@ struct Inner {
     bound: SocketAddr,
     network: Network,
     advertise: Vec<SocketAddr>,
+    accept: bool,
     dial_timeout: Duration,
     handshakes: Arc<Semaphore>,
     runtime: Handle,
@@ -93,6 +94,7 @@ impl QuicTransport {
             bound,
             network: config.network,
             advertise: config.advertise,
+            accept: config.accept,
             dial_timeout: config.dial_timeout,
             handshakes: Arc::new(Semaphore::new(MAX_HANDSHAKES)),
             runtime: Handle::current(),
@@ -140,6 +142,10 @@ fn own_addrs(bound: SocketAddr) -> Vec<SocketAddr> {
 
 async fn accept_all(inner: Arc<Inner>) {
     while let Some(incoming) = inner.endpoint.accept().await {
+        if !inner.accept {
+            incoming.ignore();
+            continue;
+        }
         let permit = inner.handshakes.clone().try_acquire_owned();
         let (true, Ok(permit)) = (inner.hub.is_attached(), permit) else {
             inner.hub.refused(None, Refusal::Link(LinkRefusal::Full));

@@ -1,0 +1,51 @@
+//! Nodes that cannot dial each other, and those between them.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{DEADLINE, Node};
+use serde_json::Value;
+
+/// Sends until it is delivered: the first may come before the receiver is found.
+#[track_caller]
+fn delivered(from: &Node, to: &Node, text: &str) -> Value {
+    let start = Instant::now();
+    loop {
+        let ended = from.ask(&["send", to.ready["agent_id"].as_str().unwrap(), text, "--json"]);
+        if ended.ok {
+            return ended.json();
+        }
+        assert!(start.elapsed() < DEADLINE, "{ended:?}");
+    }
+}
+
+fn unread(node: &Node) -> Vec<String> {
+    let ended = node.ask(&["inbox", "--json"]);
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned();
+    ended.stdout.lines().map(text).collect()
+}
+
+#[test]
+fn two_that_cannot_dial_each_other_talk_through_a_relay_and_through_another_when_it_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::up(&dir.path().join("b"), &[]);
+    let join = ["--join", b.ticket()];
+    let d = Node::up(&dir.path().join("d"), &join);
+    let behind = [&join[..], &["--outgoing-only"]].concat();
+    let a = Node::up(&dir.path().join("a"), &behind);
+    let c = Node::up(&dir.path().join("c"), &behind);
+
+    let sent = delivered(&a, &c, "one");
+    let via = sent["via"].as_array().unwrap().clone();
+    assert_eq!((sent["node"] == c.ready["node_id"], via.len()), (true, 1), "{sent}");
+    let (first, second) = if via[0] == b.ready["node_id"] { (b, d) } else { (d, b) };
+    assert_eq!(via[0], first.ready["node_id"], "{sent}");
+    let said = a.ask(&["send", c.ready["agent_id"].as_str().unwrap(), "two"]);
+    assert!(said.ok && said.stdout.contains(" via "), "{said:?}");
+
+    first.kill();
+    let sent = delivered(&a, &c, "three");
+    assert_eq!(sent["via"], serde_json::json!([second.ready["node_id"]]), "{sent}");
+    assert_eq!(unread(&c), ["one", "two", "three"]);
+}

@@ -1,0 +1,180 @@
+//! A sender's course to one node: the relays it may go through, which it goes through now, and what is on its way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::merit::Merits;
+use super::ways::Stated;
+use crate::identity::NodeId;
+use crate::time::{Span, Time};
+use crate::wire::PassageId;
+
+/// Links to relays kept for one course: one in use, two warm.
+pub(super) const OPEN: usize = 3;
+/// Tries for one content, and how long they go on: the session begins anew afterwards.
+pub(super) const TRIES: u8 = 8;
+pub(super) const GIVE_UP: Span = Span::from_secs(10);
+/// What a way takes of which nothing is known (a guess).
+const UNKNOWN: Span = Span::from_millis(100);
+/// How much longer than it should take an acknowledgement or a receipt is waited for, beside a multiple of that: the receiver
+/// writes before it answers (guesses).
+const ACK_SLACK: Span = Span::from_millis(100);
+const RECEIPT_SLACK: Span = Span::from_millis(300);
+const RECEIPT_MOST: Span = Span::from_secs(3);
+/// A way that failed is not taken for so long, twice as long each time, and at most.
+const AVOID: Span = Span::from_secs(5);
+const AVOID_MOST: u32 = 6;
+
+/// The relays of one way, in order.
+pub(super) type Path = Vec<NodeId>;
+
+/// Something on its way.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) inner: Bytes,
+    pub(super) messages: u16,
+    pub(super) bytes: u32,
+    /// The number of the last message in it.
+    pub(super) last: u64,
+    /// How it goes now: none while it waits for a way.
+    pub(super) now: Option<Passage>,
+    /// How it went before.
+    pub(super) past: Vec<Passage>,
+    /// Those that may have lost it.
+    pub(super) suspects: Vec<NodeId>,
+    pub(super) since: Time,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Passage {
+    pub(super) id: PassageId,
+    pub(super) path: Path,
+    pub(super) sent: Time,
+    pub(super) acked: bool,
+    pub(super) ack_by: Time,
+    pub(super) receipt_by: Time,
+}
+
+impl Passage {
+    pub(super) fn due(&self) -> Time {
+        if self.acked { self.receipt_by } else { self.ack_by.min(self.receipt_by) }
+    }
+}
+
+/// The course to one node.
+#[derive(Debug)]
+pub(super) struct Course {
+    /// The relays that the node states.
+    pub(super) stated: Vec<Stated>,
+    pub(super) looked: Option<Time>,
+    /// Ways at hand: their first relays are linked, or being dialed.
+    pub(super) open: Vec<Path>,
+    pub(super) current: Option<Path>,
+    avoid: BTreeMap<Path, (Time, u32)>,
+    measured: BTreeMap<Path, Span>,
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) bytes: usize,
+    pub(super) used: Time,
+    pub(super) rotate_at: Time,
+}
+
+impl Course {
+    pub(super) fn new(now: Time) -> Course {
+        Course {
+            stated: Vec::new(),
+            looked: None,
+            open: Vec::new(),
+            current: None,
+            avoid: BTreeMap::new(),
+            measured: BTreeMap::new(),
+            pending: VecDeque::new(),
+            bytes: 0,
+            used: now,
+            rotate_at: now,
+        }
+    }
+
+    pub(super) fn is_avoided(&self, path: &[NodeId], now: Time) -> bool {
+        self.avoid.get(path).is_some_and(|(until, _)| *until > now)
+    }
+
+    /// The way is not taken for a while: longer if it `failed`, again and again.
+    pub(super) fn avoid(&mut self, path: &Path, now: Time, failed: bool) {
+        if self.avoid.len() >= 64 {
+            self.avoid.retain(|_, (until, _)| *until > now);
+        }
+        let (until, times) = self.avoid.entry(path.clone()).or_insert((now, 0));
+        *until = now + if failed { AVOID.times(1 << *times) } else { Span::from_secs(1) };
+        *times = (*times + u32::from(failed)).min(AVOID_MOST);
+        if self.current.as_ref() == Some(path) {
+            self.current = None;
+        }
+    }
+
+    /// It brought something.
+    pub(super) fn works(&mut self, path: &Path, took: Option<Span>) {
+        self.avoid.remove(path);
+        let Some(took) = took else { return };
+        if self.measured.len() >= 64 && !self.measured.contains_key(path) {
+            self.measured.clear();
+        }
+        let m = self.measured.entry(path.clone()).or_insert(took);
+        *m = Span((m.0 * 3 + took.0) / 4);
+    }
+
+    /// There and back, as far as is known.
+    pub(super) fn takes(&self, path: &[NodeId], first: Option<Span>) -> Span {
+        let last = path.last().and_then(|l| self.stated.iter().find(|s| s.relay == *l)).map_or(UNKNOWN, |s| s.rtt);
+        let between = if path.len() > 1 { UNKNOWN } else { Span::ZERO };
+        let guess = first.unwrap_or(UNKNOWN) + between + last;
+        self.measured.get(path).map_or(guess, |m| guess.max(*m))
+    }
+
+    /// What a way costs, by all that is known.
+    pub(super) fn cost(&self, path: &Path, first: Option<Span>, merits: &Merits) -> u64 {
+        let takes = self.takes(path, first);
+        path.iter().map(|relay| merits.cost(relay, takes)).max().unwrap_or(u64::MAX)
+    }
+
+    /// By when an acknowledgement and a receipt should be here.
+    pub(super) fn patience(&self, path: &Path, first: Option<Span>) -> (Span, Span) {
+        let ack = first.unwrap_or(UNKNOWN).times(3) + ACK_SLACK;
+        let receipt = self.takes(path, first).times(3) + RECEIPT_SLACK;
+        (ack, receipt.min(RECEIPT_MOST))
+    }
+
+    /// Takes out what a passage was of: how it went, and itself.
+    pub(super) fn take(&mut self, id: &PassageId) -> Option<(Passage, Pending)> {
+        let is = |p: &Passage| p.id == *id;
+        let at = self.pending.iter().position(|p| p.now.as_ref().is_some_and(is) || p.past.iter().any(is))?;
+        let p = self.pending.remove(at)?;
+        self.bytes -= p.inner.len();
+        let passage = p.now.iter().chain(&p.past).find(|p| is(p)).cloned()?;
+        Some((passage, p))
+    }
+
+    /// What goes by way of these waits for another one. Returns how many did.
+    pub(super) fn recall(&mut self, which: impl Fn(&Passage) -> bool) -> usize {
+        let mut any = 0;
+        for p in &mut self.pending {
+            if p.now.as_ref().is_some_and(&which)
+                && let Some(passage) = p.now.take()
+            {
+                any += 1;
+                for relay in &passage.path {
+                    if !p.suspects.contains(relay) {
+                        p.suspects.push(*relay);
+                    }
+                }
+                p.past.push(passage);
+            }
+        }
+        any
+    }
+
+    /// When something should have come.
+    pub(super) fn due(&self) -> Option<Time> {
+        self.pending.iter().filter_map(|p| p.now.as_ref().map(Passage::due)).min()
+    }
+}
