@@ -14,5 +14,6 @@ mod players;
 pub(crate) mod presence;
 pub(crate) mod reconcile;
 pub(crate) mod rendezvous;
+mod role_spread;
 pub(crate) mod roles;
 mod stage;

@@ -66,6 +66,7 @@ struct Run<'a> {
     /// The pairs whose way led through what failed, and when it did.
     hit: BTreeMap<usize, Time>,
     failed: Vec<u32>,
+    spread: super::role_spread::Spread,
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
@@ -94,10 +95,12 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         first: None,
         hit: BTreeMap::new(),
         failed: Vec::new(),
+        spread: super::role_spread::Spread::default(),
     };
     let half = EVERY.times(messages as u64).half();
     r.talk(messages, began + BEGIN + half);
     r.break_relays(fault);
+    r.spread.settled(r.s);
     r.talk(messages, began + BEGIN + half + half + EVERY);
     r.talk(messages, r.s.now() + DRAIN);
     let out = r.measure(options.nodes);
@@ -175,6 +178,7 @@ impl Run<'_> {
             self.located(i, at, &search);
         }
         for (at, n, event) in self.s.heard.as_mut().map(std::mem::take).unwrap_or_default() {
+            self.spread.hear(self.s, at, n, &event);
             let Event::Direct(r) = event else { continue };
             let number = |at: usize| u64::from_le_bytes(r.body[at..at + 8].try_into().unwrap_or_default()) as usize;
             let Some(m) = self.messages.get_mut(&(number(0), number(8))) else { continue };
@@ -286,6 +290,7 @@ impl Run<'_> {
         out.spread("first_direct_ms", first_direct);
         out.spread("first_relayed_ms", first_relayed);
         self.measure_failover(&mut out);
+        self.spread.measure(self.s, self.need, &mut out);
         self.measure_load(&mut out, nodes);
         out
     }
