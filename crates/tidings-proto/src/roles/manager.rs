@@ -6,8 +6,9 @@
 //!
 //! *Enough relays, and no more.* A network of n nodes wants [`wanted`]`(n)` relays. A node that has earned the role takes it only while it
 //! sees fewer. When it sees a quarter more than that, those relays whose `BLAKE3(day ‖ node)` is highest lay the role down: nobody
-//! has to trust anybody's claim for that, and who is not used falls below two points anyway. Only relays that this node takes for such
-//! count, so that a thousand liars do not fill the places. Others are judged without regard to numbers.
+//! has to trust anybody's claim for that, and who is not used falls below two points anyway. What counts are relays that this node takes
+//! for such, and those that only say so and are in the index, one a /24 or /48 (`set_counted`): a node can check few claims, and
+//! a thousand liars behind one prefix fill one place. Others are judged without regard to numbers.
 //!
 //! *Claims.* What a node says of itself is kept apart, and takes effect at most once in [`WINDOW`]; what comes meanwhile waits, and
 //! the latest of it stands when the window ends. It is believed, where nothing was seen of the node, if words of customers bear out
@@ -16,7 +17,7 @@
 //! Invariants: a node's own word moves no score and no role but the claimed one; what is kept is bounded, the least worth
 //! goes first; roles in the table of peers are written here alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::announce::{AnnounceError, RoleChangeAnnounce};
 use super::metrics::RoleMetrics;
@@ -183,6 +184,8 @@ pub struct RoleManager {
     pub(super) claims: BTreeMap<NodeId, Claim>,
     /// Nodes of the network; none if it is not known.
     nodes: Option<usize>,
+    /// Who counts as a relay though this node does not know it for one.
+    counted: BTreeSet<NodeId>,
     /// Something is to be judged at once.
     due: bool,
     /// Who was forgotten for want of room since last asked.
@@ -197,6 +200,7 @@ impl RoleManager {
             seen: BTreeMap::new(),
             claims: BTreeMap::new(),
             nodes: None,
+            counted: BTreeSet::new(),
             due: false,
             forgotten: Vec::new(),
         }
@@ -205,6 +209,21 @@ impl RoleManager {
     /// The network has about so many nodes. Until it is said, there is no limit to relays.
     pub fn set_network_size(&mut self, nodes: usize) {
         self.nodes = Some(nodes);
+    }
+
+    /// These say that they are relays, and count as such when it is asked whether there are enough.
+    pub fn set_counted(&mut self, relays: BTreeSet<NodeId>) {
+        self.counted = relays;
+    }
+
+    /// Whether it makes a difference for this node's own role how many others are relays.
+    pub(super) fn minds_numbers(&self, now: UnixMillis) -> bool {
+        self.seen.get(&self.me).is_some_and(|s| s.role == PeerRole::Relay || s.verdict(now).is_some())
+    }
+
+    /// Who claims to be a relay.
+    pub(super) fn claimants(&self) -> impl Iterator<Item = &NodeId> {
+        self.claims.iter().filter(|(_, c)| c.said.new_role == PeerRole::Relay).map(|(n, _)| n)
     }
 
     /// A message was relayed by `node`, as its receiver has signed.
@@ -299,7 +318,8 @@ impl RoleManager {
             let mut verdict = s.verdict(now);
             if node == self.me {
                 let relays = topology.roles().filter(|(n, r)| *n != self.me && r.effective == PeerRole::Relay);
-                let relays: Vec<NodeId> = relays.map(|(n, _)| n).collect();
+                let mut relays: BTreeSet<NodeId> = relays.map(|(n, _)| n).collect();
+                relays.extend(self.counted.iter().filter(|n| **n != self.me));
                 verdict = self.within_numbers(s, verdict, &relays, now);
             }
             if let (Some(role), Some(s)) = (verdict, self.seen.get_mut(&node)) {
@@ -323,7 +343,7 @@ impl RoleManager {
         &self,
         s: &Seen,
         verdict: Option<PeerRole>,
-        relays: &[NodeId],
+        relays: &BTreeSet<NodeId>,
         now: UnixMillis,
     ) -> Option<PeerRole> {
         let Some(nodes) = self.nodes else { return verdict };

@@ -24,6 +24,8 @@ mod memory;
 mod metrics;
 mod scoring;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 
 pub use announce::{AnnounceError, RoleChangeAnnounce, Vouch};
@@ -34,6 +36,7 @@ pub use metrics::{RoleClaim, RoleMetrics};
 pub use scoring::*;
 
 use crate::crypto::SIGNATURE_LEN;
+use crate::discovery::advert::Advert;
 use crate::identity::{Network, NodeId, RecordKey};
 use crate::io::Event;
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
@@ -207,6 +210,9 @@ impl Roles {
             self.manager.record_uptime(node, up);
         }
         self.manager.set_network_size(cx.records.len(sets::PRESENCE).max(1));
+        if self.manager.minds_numbers(cx.now.wall) {
+            self.manager.set_counted(self.in_place(cx));
+        }
         let actions = self.manager.evaluate(cx.topology, cx.now.wall);
         for action in actions {
             let (node, role, score) = match action {
@@ -224,6 +230,19 @@ impl Roles {
         if !self.manager.seen.is_empty() {
             cx.deadlines.set_no_later(TimerKey::Roles(Timer::Evaluate), cx.now.mono + EVALUATE);
         }
+    }
+
+    /// Of those that say they are relays, one of each place that the index has.
+    fn in_place(&self, cx: &Cx<'_>) -> BTreeSet<NodeId> {
+        let claimants: BTreeSet<&NodeId> = self.manager.claimants().collect();
+        let mut places = BTreeMap::new();
+        for r in cx.records.iter(sets::INDEX) {
+            let Ok(advert) = Advert::parse(&r.bytes) else { continue };
+            if let Some(place) = advert.place().filter(|_| claimants.contains(&advert.node.id)) {
+                places.entry(place).or_insert(advert.node.id);
+            }
+        }
+        places.into_values().collect()
     }
 
     fn believe_soon(&self, cx: &mut Cx<'_>) {

@@ -144,6 +144,17 @@ fn who_sees_enough_relays_does_not_become_another() {
 }
 
 #[test]
+fn relays_that_only_say_so_count_if_they_are_in_the_index() {
+    let (mut m, mut t) = judge();
+    m.set_network_size(100);
+    m.set_counted((1..=4).map(id).chain([id(100)]).collect());
+    work(&mut m, id(100), 10, 0, 1);
+    assert_eq!(m.evaluate(&mut t, at(1)), []);
+    m.set_counted((1..=3).map(id).chain([id(100)]).collect());
+    assert_eq!(m.evaluate(&mut t, at(2)).len(), 2);
+}
+
+#[test]
 fn of_too_many_relays_some_lay_it_down_and_enough_stay() {
     let all: Vec<NodeId> = (1..=20).map(id).collect();
     let mut stay = 0;
