@@ -115,6 +115,8 @@ counters! {
     ihaves_received,
     /// Times that a peer was found too slow to push to.
     peers_slowed,
+    /// Times that a neighbour was found to read nothing.
+    peers_stuck,
     /// Announcements dropped for want of room.
     ihaves_shed,
     /// Batches asked for after an announcement.

@@ -58,6 +58,10 @@ struct Link {
     released: bool,
     outbound: bool,
     lanes: Lanes,
+    /// Something was sent since the peer was last asked whether it reads.
+    unread: bool,
+    /// It did not say so when it was asked.
+    stuck: bool,
     last_heard: Time,
     redial: Vec<Addr>,
     /// What is sent with the dial, and again if the peer's own comes through instead.
@@ -158,6 +162,30 @@ impl Links {
         self.map.get(peer).is_some_and(|l| l.lanes.is_slow())
     }
 
+    /// Whether something was sent to `peer` since it was last asked whether it reads.
+    pub(crate) fn has_unread(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.unread)
+    }
+
+    /// See [`Links::has_unread`].
+    pub(crate) fn set_unread(&mut self, peer: &NodeId, unread: bool) {
+        if let Some(l) = self.map.get_mut(peer) {
+            l.unread = unread;
+        }
+    }
+
+    /// Whether `peer` was found to read nothing that is sent to it.
+    pub(crate) fn is_stuck(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.stuck)
+    }
+
+    /// See [`Links::is_stuck`].
+    pub(crate) fn set_stuck(&mut self, peer: &NodeId, stuck: bool) {
+        if let Some(l) = self.map.get_mut(peer) {
+            l.stuck = stuck;
+        }
+    }
+
     /// Whether a batch of `len` bytes may be pushed to `peer`.
     pub(crate) fn may_push(&mut self, counters: &mut Counters, peer: &NodeId, len: usize, now: Time) -> bool {
         let Some(l) = self.map.get_mut(peer).filter(|l| l.state == State::Up) else { return false };
@@ -237,6 +265,8 @@ impl Links {
                 released: false,
                 outbound: true,
                 lanes: Lanes::empty(),
+                unread: false,
+                stuck: false,
                 last_heard: Time::default(),
                 redial: Vec::new(),
                 with_dial: frame.clone().into_iter().collect(),
@@ -332,6 +362,7 @@ impl Links {
                 l.outbound = outbound;
                 self.unsent -= l.unsent();
                 l.lanes = Lanes::empty();
+                (l.unread, l.stuck) = (false, false);
                 l.last_heard = now;
                 l.peer_released = false;
                 l.released = false;
@@ -360,6 +391,8 @@ impl Links {
                         released: false,
                         outbound,
                         lanes: Lanes::empty(),
+                        unread: false,
+                        stuck: false,
                         last_heard: now,
                         redial: Vec::new(),
                         with_dial: Vec::new(),
@@ -431,6 +464,7 @@ impl Links {
         }
         if let Some(l) = self.map.get_mut(&peer) {
             l.lanes.spend(lane, len);
+            l.unread = true;
         }
         counters.frames_out += 1;
         match lane {

@@ -83,6 +83,25 @@ fn who_reads_nothing_costs_the_others_nothing() {
     }
 }
 
+/// All neighbours of the publisher hang, and with so few bytes none of its links ever looks slow.
+#[test]
+fn who_has_only_neighbors_that_read_nothing_finds_others() {
+    for seed in 1..6 {
+        let mut net = network(seed);
+        let neighbors = net.node(PUBLISHER).unwrap().active_view(Overlay::Topic(TOPIC));
+        let stuck: Vec<u32> = neighbors.iter().filter_map(|p| net.index(p)).collect();
+        for n in &stuck {
+            net.stop_reading(*n);
+        }
+        let message = Outgoing { payload: Bytes::from_static(b"hello"), ..Outgoing::default() };
+        net.command(PUBLISHER, Ticket(0), Command::Publish { topic: TOPIC, message });
+        net.run_for(Span::from_secs(12));
+        for n in (0..NODES).filter(|n| *n != PUBLISHER && !stuck.contains(n)) {
+            assert_eq!(delivered(&net, n), 1, "seed {seed}, node {n}");
+        }
+    }
+}
+
 #[test]
 fn who_gets_stuck_in_the_tree_is_gone_around() {
     for seed in 1..3 {

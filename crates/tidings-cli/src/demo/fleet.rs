@@ -109,8 +109,6 @@ impl Fleet {
             quic.bind = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let transport = QuicTransport::bind(quic).await.map_err(failed)?;
             let builder = Agent::builder().network(network.clone()).secret(secret).transport(transport.clone());
-            // What is measured is the topic: nobody is looked for here.
-            let builder = builder.findable(false).serve_index(false);
             let agent = builder.build().await.map_err(failed)?;
             fleet.transports.push(transport);
             let options = SubscribeOptions::default();
@@ -141,15 +139,10 @@ impl Fleet {
         }
     }
 
-    /// Waits until the topic's overlay is in one piece, without those that will be stuck: each node can be reached from each
-    /// other one through nodes that read.
-    pub(super) async fn wait_for_one_piece(&self, stuck: &[usize], progress: &mut Progress) -> Result<(), CliError> {
-        let held: Vec<NodeId> = stuck.iter().filter_map(|n| self.nodes.get(*n)).map(|n| n.node_id()).collect();
+    /// Waits until the topic's overlay is in one piece: each node can be reached from each other one.
+    pub(super) async fn wait_for_one_piece(&self, progress: &mut Progress) -> Result<(), CliError> {
         loop {
-            let mut views = self.views().await?;
-            views.retain(|node, _| !held.contains(node));
-            views.values_mut().for_each(|view| view.retain(|peer| !held.contains(peer)));
-            let pieces = pieces(&views);
+            let pieces = pieces(&self.views().await?);
             if pieces.len() == 1 {
                 return Ok(());
             }

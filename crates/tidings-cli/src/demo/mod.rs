@@ -41,17 +41,17 @@ pub(crate) async fn run(args: &DemoArgs, json: bool) -> Result<(), CliError> {
     let mut progress = Progress::new(json);
     let rss_before = meters::rss_bytes();
     let mut fleet = Fleet::start(args.nodes as usize, &mut progress).await?;
-    let publishing = publish::Plan::new(args, fleet.len());
     let clock = fleet.clock();
     fleet.wait_for_neighbors(&mut progress).await?;
     let join = clock.elapsed();
-    fleet.wait_for_one_piece(&publishing.stuck, &mut progress).await?;
+    fleet.wait_for_one_piece(&mut progress).await?;
     let one_piece = clock.elapsed();
     progress.show(&format!("{} nodes joined in {:.0} ms; letting them settle", args.nodes, join.as_secs_f64() * 1e3));
     tokio::time::sleep(SETTLE).await;
-    fleet.wait_for_one_piece(&publishing.stuck, &mut progress).await?;
+    fleet.wait_for_one_piece(&mut progress).await?;
     let idle_rss = meters::rss_bytes().zip(rss_before).map(|(now, before)| now - before);
 
+    let publishing = publish::Plan::new(args, fleet.len());
     fleet.hold(&publishing.stuck);
     let counters_before = fleet.counters().await?;
     let mut watch = Watch::new(&publishing, clock);

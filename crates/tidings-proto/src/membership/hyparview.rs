@@ -43,7 +43,7 @@ impl Membership {
         };
         v.size.merge(cx.now.wall, &m.sketch);
         let at = prefix(cx, &from);
-        if !v.joins_of.take(at, now) || !v.joins.take(now) {
+        if cx.links.is_stuck(&from) || !v.joins_of.take(at, now) || !v.joins.take(now) {
             cx.counters.joins_limited += 1;
             refuse(cx, v, from);
             return;
@@ -176,6 +176,9 @@ impl Membership {
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
         let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
         v.size.merge(cx.now.wall, &m.sketch);
+        if cx.links.is_stuck(&from) && !v.is_active(&from) {
+            return refuse(cx, v, from);
+        }
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);

@@ -1,10 +1,13 @@
 //! Shuffles: how passive views are mixed.
+//!
+//! In HyParView the walk of a shuffle has a fixed length. Here it ends sooner at a node that has room for neighbours and
+//! knows nobody: in small overlays a fixed length may lead back to those who know each other already, for ever.
 
 use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::membership::view::{View, remember, with_addrs};
-use crate::membership::{Membership, Timer, overlay_of, wire_of};
+use crate::membership::{Membership, Timer, overlay_of, target, wire_of};
 use crate::time::Span;
 use crate::topology::PeerState;
 use crate::wire::{MAX_PATH, MAX_PEERS, Shuffle, ShuffleReply};
@@ -60,8 +63,12 @@ impl Membership {
             cx.counters.frames_unexpected += 1;
             return;
         }
+        // A walk of so many hops around a ring of one more node ends at a neighbour of its start, which learns nothing.
+        let news = |p: &PeerAddr| p.id != cx.me && !v.is_active(&p.id);
+        let in_need = v.spares.is_empty() && v.room(target(v, cx.config, cx.now)) > 0 && m.peers.iter().any(news);
         let ttl = m.ttl.min(SHUFFLE_HOPS);
         if ttl > 1
+            && !in_need
             && m.path.len() < MAX_PATH
             && let Some(next) = v.random_active(&m.path)
         {

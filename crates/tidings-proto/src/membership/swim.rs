@@ -25,6 +25,8 @@
 //!   unreachable, not as dead. The same goes for a peer that is heard and never answers (a one-way cut).
 //! - *Suspicion is a hint, never a verdict.* Hearing a neighbour suspected by another neighbour of it, we probe it at
 //!   once; the word counts as a confirmation only if our own probes fail. A liar costs us a few pings a minute.
+//! - *Who does not read is no neighbour either*, however well it answers pings: what was pushed to it reaches nobody
+//!   (`swim/reading.rs`).
 //! - *An incarnation begins with the time of the node's start*, so that a restart is told from a refutation and two
 //!   lives with one key are noticed (`swim/incarnation.rs`).
 //! - *A stall of our own is noticed by our own timers being late*; whoever was being judged gets a fresh start.
@@ -41,6 +43,7 @@
 mod incarnation;
 mod indirect;
 mod probe;
+mod reading;
 mod rescue;
 mod watched;
 
@@ -56,7 +59,8 @@ use crate::time::{Now, Span, Time};
 use crate::topology::PeerState;
 use crate::wire::{LinkRefusal, Message, Suspect};
 use incarnation::{Incarnation, Incarnations, Noted};
-use watched::{Allowance, Rtt, Suspicion, Watched};
+use reading::Reading;
+use watched::{Allowance, Doubt, Rtt, Suspicion, Watched};
 
 /// This layer's number on its claims.
 const LAYER: u8 = 3;
@@ -134,7 +138,7 @@ impl Swim {
     pub(crate) fn heard(&mut self, cx: &mut Cx<'_>, from: NodeId) {
         let Some(w) = self.watched.get_mut(&from) else { return };
         w.heard = cx.now.mono;
-        if w.suspicion.as_ref().is_some_and(|s| !s.deaf) {
+        if w.suspicion.as_ref().is_some_and(|s| s.doubt == Doubt::Silent) {
             self.recover(cx, from);
         }
     }
@@ -153,7 +157,7 @@ impl Swim {
         self.heard(cx, from);
         match message {
             Message::Ping(m) => self.on_ping(cx, from, &m, true),
-            Message::Ack(m) => self.on_ack(cx, from, &m),
+            Message::Ack(m) => self.on_ack(cx, from, &m, false),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -212,6 +216,7 @@ impl Swim {
             nonce: None,
             neighbors: Vec::new(),
             told: 0,
+            reading: Reading::new(now + interval),
         };
         self.watched.insert(peer, w);
         self.arm(cx, peer);
@@ -228,6 +233,9 @@ impl Swim {
     /// IV-B).
     fn ends(&self, cx: &Cx<'_>, s: &Suspicion) -> Time {
         let least = cx.config.suspect_timeout_span();
+        if s.doubt == Doubt::Stuck {
+            return s.since + least.times(reading::ENDURED);
+        }
         let most = least.times(ALONE);
         let share = ((s.by.len().min(CONFIRMATIONS) + 1) as f64).ln() / ((CONFIRMATIONS + 1) as f64).ln();
         let shorter = ((most.0 - least.0) as f64 * share) as u64;
@@ -245,12 +253,12 @@ impl Swim {
     }
 
     /// A neighbour failed a round.
-    fn suspect(&mut self, cx: &mut Cx<'_>, peer: NodeId, deaf: bool) {
+    fn suspect(&mut self, cx: &mut Cx<'_>, peer: NodeId, doubt: Doubt) {
         let now = cx.now.mono;
         let fresh = now - cx.config.suspect_timeout_span().times(HEARSAY);
         let Some(w) = self.watched.get_mut(&peer) else { return };
         let by = w.hearsay.iter().filter(|(_, at)| *at >= fresh).map(|(p, _)| *p).collect();
-        w.suspicion = Some(Suspicion { since: now, by, deaf });
+        w.suspicion = Some(Suspicion { since: now, by, doubt });
         let incarnation = self.known.of(&peer).unwrap_or_default().0;
         let others: Vec<NodeId> = w.neighbors.iter().map(|p| p.id).filter(|p| cx.links.is_up(p)).collect();
         for other in others {
@@ -277,7 +285,7 @@ impl Swim {
     /// A suspicion was not refuted in time.
     fn remove(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         let Some(w) = self.unwatch(cx, peer) else { return };
-        let reason = if w.suspicion.is_some_and(|s| s.deaf) {
+        let reason = if w.suspicion.is_some_and(|s| s.doubt != Doubt::Silent) {
             cx.counters.unreachable += 1;
             LeaveReason::Link(LinkRefusal::Silent)
         } else {
@@ -393,7 +401,7 @@ impl Layer for Swim {
     fn on_message(&mut self, cx: &mut Cx<'_>, from: NodeId, message: Message) {
         match message {
             Message::Ping(m) => self.on_ping(cx, from, &m, false),
-            Message::Ack(m) => self.on_ack(cx, from, &m),
+            Message::Ack(m) => self.on_ack(cx, from, &m, true),
             Message::PingReq(m) => self.on_ping_req(cx, from, &m),
             Message::Nack(m) => self.on_nack(cx, from, &m),
             Message::RelayedPing(m) => self.on_relayed_ping(cx, from, &m),

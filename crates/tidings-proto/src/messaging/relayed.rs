@@ -93,7 +93,7 @@ impl Messaging {
                     c.relayed.note(went);
                 }
                 if super::is_meant(&message) {
-                    self.take(cx, from, message, &payload, back);
+                    self.take(cx, from, *message, &payload, back);
                 } else {
                     cx.counters.frames_unexpected += 1;
                 }

@@ -12,7 +12,7 @@ impl PubSub {
         if t.peers.iter().any(|p| p.id == peer) {
             return;
         }
-        let eager = !t.built || t.peers.is_empty();
+        let eager = !t.built || !t.peers.iter().any(|p| p.eager);
         t.peers.push(Peer::new(peer, eager));
         if t.built && eager {
             cx.counters.grafts_sent += 1;

@@ -74,7 +74,8 @@ impl Routing {
             match Message::parse(rest.split_to(len)) {
                 Ok(Some((message, payload))) => {
                     let went = went.clone();
-                    self.up.push(Up::Message { from: m.from, message, payload, back: back.clone(), went });
+                    let (from, message, back) = (m.from, Box::new(message), back.clone());
+                    self.up.push(Up::Message { from, message, payload, back, went });
                 }
                 Ok(None) => cx.counters.frames_unknown += 1,
                 Err(_) => cx.counters.frames_malformed += 1,

@@ -97,7 +97,7 @@ pub(crate) enum Up {
     /// A frame came through relays, signed by `from`.
     Message {
         from: NodeId,
-        message: Message,
+        message: Box<Message>,
         payload: Bytes,
         /// The relays an answer goes through.
         back: Vec<NodeId>,

@@ -4,6 +4,7 @@
 //! it. A relay can swallow the answer, and cannot make one.
 
 use super::Swim;
+use super::watched::Doubt;
 use crate::identity::{Network, NodeId};
 use crate::layer::Cx;
 use crate::time::Time;
@@ -150,8 +151,8 @@ impl Swim {
         if let Some(r) = &mut w.round {
             r.asked.clear();
         }
-        if let Some(s) = &mut w.suspicion {
-            s.deaf = true;
+        if let Some(s) = w.suspicion.as_mut().filter(|s| s.doubt == Doubt::Silent) {
+            s.doubt = Doubt::Deaf;
         }
         self.note(cx, m.who, m.incarnation);
     }

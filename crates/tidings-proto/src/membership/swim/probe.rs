@@ -1,6 +1,6 @@
 //! Rounds of probes, and noticing that this node itself stood still.
 
-use super::watched::{Round, Rtt};
+use super::watched::{Doubt, Round, Rtt};
 use super::{Swim, Timer};
 use crate::identity::NodeId;
 use crate::layer::{Cx, TimerKey};
@@ -41,6 +41,8 @@ impl Swim {
             self.remove(cx, peer);
             return;
         }
+        self.look_at_reading(cx, peer);
+        let Some(w) = self.watched.get(&peer) else { return };
         match &w.round {
             Some(r) if r.until <= now => self.go_on(cx, peer),
             None if w.due <= now => {
@@ -72,12 +74,14 @@ impl Swim {
             w.sent.remove(0);
         }
         w.sent.push((seq, cx.now.mono));
-        let suspected = w.suspicion.is_some().then_some(suspected);
+        // Who is stuck has nothing to refute: it is there.
+        let judged = w.suspicion.as_ref().is_some_and(|s| s.doubt != Doubt::Stuck);
+        let suspected = judged.then_some(suspected);
         let ping = Ping { seq, incarnation: self.incarnation.0, suspected };
         if datagram {
             cx.datagram(peer, ping);
         } else {
-            cx.send(peer, ping);
+            super::reading::send_unasked(cx, peer, ping);
         }
     }
 
@@ -110,13 +114,17 @@ impl Swim {
         cx.counters.probes_failed += 1;
         // Relays that said they know nothing speak for us; those that said nothing against (Lifeguard, IV-A).
         self.health.worse(u8::try_from(r.asked.len()).unwrap_or(u8::MAX).max(1));
-        if w.suspicion.is_some() {
+        let heard = w.heard > r.began;
+        if let Some(s) = &mut w.suspicion {
+            if s.doubt == Doubt::Stuck && !heard {
+                // It is gone altogether.
+                (s.doubt, s.since) = (Doubt::Silent, cx.now.mono);
+            }
             return;
         }
-        let heard = w.heard > r.began;
         w.deaf_rounds = if heard { w.deaf_rounds.saturating_add(1) } else { 0 };
         if !heard || w.deaf_rounds >= DEAF {
-            self.suspect(cx, peer, heard);
+            self.suspect(cx, peer, if heard { Doubt::Deaf } else { Doubt::Silent });
         }
     }
 
@@ -129,7 +137,7 @@ impl Swim {
         if datagram {
             cx.datagram(from, ack);
         } else {
-            cx.send(from, ack);
+            super::reading::send_unasked(cx, from, ack);
         }
         let now = cx.now.mono;
         let interval = cx.config.probe_interval_span();
@@ -141,8 +149,11 @@ impl Swim {
         self.arm(cx, from);
     }
 
-    pub(super) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Ack) {
+    pub(super) fn on_ack(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Ack, control: bool) {
         self.note(cx, from, m.incarnation);
+        if control && self.reads(cx, from, m.seq) {
+            return;
+        }
         let now = cx.now.mono;
         let interval = cx.config.probe_interval_span();
         let Some(w) = self.watched.get_mut(&from) else { return };
@@ -167,7 +178,7 @@ impl Swim {
             w.due = if w.prober { (r.began + interval).max(now) } else { now + interval + margin(w.rtt) };
             self.health.better();
         }
-        if w.suspicion.is_some() {
+        if w.suspicion.as_ref().is_some_and(|s| s.doubt != Doubt::Stuck) {
             self.recover(cx, from);
         } else {
             self.arm(cx, from);
@@ -186,6 +197,7 @@ impl Swim {
             if let Some(s) = &mut w.suspicion {
                 s.since = (s.since + late).min(now);
             }
+            w.reading.next += late;
             if w.round.is_some() || (w.due <= now && w.prober) {
                 self.begin_round(cx, peer);
                 continue;

@@ -3,6 +3,7 @@
 
 use crate::identity::{NodeId, PeerAddr};
 use crate::io::Overlay;
+use crate::membership::swim::reading::Reading;
 use crate::membership::view::Tokens;
 use crate::time::{Span, Time};
 
@@ -72,14 +73,24 @@ pub(super) struct Round {
     pub(super) asked: Vec<NodeId>,
 }
 
+/// What is wrong with a suspect, and what ends the suspicion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Nothing comes from it: any sign of life ends it.
+    Silent,
+    /// It is alive, but our probes do not get through: only an answer to one of them ends it.
+    Deaf,
+    /// It answers probes and does not read what is sent to it: only what shows that it reads ends it.
+    Stuck,
+}
+
 /// A suspicion.
 #[derive(Clone, Debug)]
 pub(super) struct Suspicion {
     pub(super) since: Time,
     /// Other neighbours of the suspect that suspect it as well.
     pub(super) by: Vec<NodeId>,
-    /// It is alive, but our probes do not get through: only an answer to one of them ends the suspicion.
-    pub(super) deaf: bool,
+    pub(super) doubt: Doubt,
 }
 
 /// A watched neighbour.
@@ -117,6 +128,8 @@ pub(super) struct Watched {
     pub(super) neighbors: Vec<PeerAddr>,
     /// The version of our own neighbours that it was told.
     pub(super) told: u64,
+    /// Whether it reads.
+    pub(super) reading: Reading,
 }
 
 impl Watched {
@@ -153,7 +166,7 @@ impl Watched {
     /// When the timer must fire, given when the suspicion ends.
     pub(super) fn next(&self, suspicion_ends: Option<Time>) -> Time {
         let at = self.round.as_ref().map_or(self.due, |r| r.until);
-        suspicion_ends.map_or(at, |s| s.min(at))
+        suspicion_ends.map_or(at, |s| s.min(at)).min(self.reading.next)
     }
 }
 
