@@ -128,6 +128,8 @@ pub enum Signal {
     CreditedAsRelay {
         /// The receiver, who signed it.
         by: NodeId,
+        /// The sender, whose it was.
+        of: NodeId,
         /// Messages in what this node carried.
         messages: u32,
         /// Bytes that it carried.

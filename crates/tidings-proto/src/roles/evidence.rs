@@ -7,6 +7,8 @@
 //!
 //! A word is public once it is shown: that, and about how much, somebody used a relay, though not for whom.
 //!
+//! A relay hears those it carried something for, as receipts said, and nobody else: what others would sign costs them nothing.
+//!
 //! Invariants: a word is given for what receipts credited, and for nothing else; what is kept of others is one each and
 //! [`MAX_KEPT`] in all; the signature is looked at last.
 
@@ -26,6 +28,8 @@ use crate::wire::VouchFor;
 const MAX_KEPT: usize = 256;
 /// Relays to which words are owed, or were given lately; as many as are scored.
 const MAX_GIVEN: usize = super::MAX_SCORED;
+/// Customers remembered: those that may come to say something. The one served longest ago goes.
+const MAX_SERVED: usize = 4 * MAX_KEPT;
 /// Words are gathered for so long, so that a burst is one word.
 pub(super) const GATHER: Span = Span::from_secs(1);
 /// A customer is heard so often.
@@ -33,7 +37,7 @@ const APART: Span = Span::from_millis(500);
 /// What is left is little: then a word is given anew.
 const STALE_MS: u64 = VOUCH_LIFE_MS / 4;
 /// Bytes of it all.
-pub(super) const BYTES: usize = MAX_KEPT * 256 + MAX_GIVEN * 128;
+pub(super) const BYTES: usize = MAX_KEPT * 256 + MAX_GIVEN * 128 + MAX_SERVED * 96;
 
 /// What was said to one relay last.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +60,8 @@ pub(super) struct Words {
     owed: std::collections::BTreeSet<NodeId>,
     given: BTreeMap<NodeId, Given>,
     kept: BTreeMap<NodeId, Kept>,
+    /// For whom this node carried something, and when last.
+    served: BTreeMap<NodeId, Time>,
 }
 
 impl Words {
@@ -109,6 +115,16 @@ impl Roles {
         }
     }
 
+    /// This node carried something of that customer's.
+    pub(super) fn serves(&mut self, customer: NodeId, now: Time) {
+        let served = &mut self.words.served;
+        if served.len() >= MAX_SERVED && !served.contains_key(&customer) {
+            let first = served.iter().min_by_key(|(_, at)| **at).map(|(node, _)| *node);
+            first.map(|node| served.remove(&node));
+        }
+        served.insert(customer, now);
+    }
+
     /// A customer's word.
     pub(super) fn on_vouch(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &VouchFor, signature: &[u8]) {
         let now = cx.now;
@@ -123,7 +139,7 @@ impl Roles {
             return;
         }
         let (newer, known) = (last.is_none_or(|k| k.vouch.at < v.at), last.is_some());
-        if !newer || !v.counts_at(now.wall) || (v.messages, v.bytes) == (0, 0) {
+        if !self.words.served.contains_key(&from) || !newer || !v.counts_at(now.wall) || (v.messages, v.bytes) == (0, 0) {
             cx.counters.vouches_refused += 1;
             return;
         }

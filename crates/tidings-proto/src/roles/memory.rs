@@ -10,8 +10,9 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
-use super::manager::{ATTEMPTS, Attempts, Seen};
+use super::manager::ATTEMPTS;
 use super::scoring::{ContributionMetrics, Faded};
+use super::seen::{Attempts, Seen};
 use super::{MAX_SCORED, PeerRole, Roles, Timer};
 use crate::identity::NodeId;
 use crate::io::{Event, Output, StoreError, StoreTicket};

@@ -23,6 +23,7 @@ mod manager;
 mod memory;
 mod metrics;
 mod scoring;
+mod seen;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -394,7 +395,8 @@ impl Layer for Roles {
                 self.remember(cx, relay);
                 self.evaluate_soon(cx);
             }
-            Signal::CreditedAsRelay { messages, bytes, .. } => {
+            Signal::CreditedAsRelay { of, messages, bytes, .. } => {
+                self.serves(of, cx.now.mono);
                 self.manager.record_relays(cx.me, u64::from(messages), wall);
                 self.manager.record_bytes_relayed(cx.me, bytes, wall);
                 self.remember(cx, cx.me);

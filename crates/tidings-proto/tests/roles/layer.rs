@@ -19,7 +19,7 @@ impl Driven {
     }
 
     fn credited(&mut self, messages: u32, bytes: u64) {
-        self.tell(Signal::CreditedAsRelay { by: id(90), messages, bytes });
+        self.tell(Signal::CreditedAsRelay { by: id(90), of: id(1), messages, bytes });
     }
 
     /// What this node says of itself to everybody, so far.
@@ -110,8 +110,8 @@ fn failures_alone_are_worth_no_word() {
 #[test]
 fn the_tenth_credit_makes_a_relay_at_once_and_everybody_is_told() {
     let (mut d, friend) = node();
-    d.give_word(&friend, &Vouch::sign(&key(), friend.port(), &d.id(), 9, 900, d.now.wall));
     d.credited(9, 900);
+    d.give_word(&friend, &Vouch::sign(&key(), friend.port(), &d.id(), 9, 900, d.now.wall));
     assert_eq!((d.told(), d.events()), (None, vec![]));
     d.credited(1, 100);
     d.pass_ms(1);
@@ -212,6 +212,9 @@ fn customers_words_that_do_not_hold_are_counted_and_nothing_else() {
     let (mut d, friend) = node();
     let (me, at) = (d.id(), d.now.wall);
     let good = Vouch::sign(&key(), friend.port(), &me, 9, 900, at);
+    d.give_word(&friend, &good);
+    assert_eq!(d.counters().vouches_refused, 1, "nothing was carried for it");
+    d.credited(1, 1);
     let mut forged = good.clone();
     forged.messages = 10;
     d.give_word(&friend, &forged);
@@ -219,13 +222,13 @@ fn customers_words_that_do_not_hold_are_counted_and_nothing_else() {
     d.give_word(&friend, &Vouch::sign(&key(), friend.port(), &me, 9, 900, UnixMillis(at.0 + 20 * 60_000)));
     d.give_word(&friend, &Vouch::sign(&key(), friend.port(), &me, 9, 900, UnixMillis(at.0 - announce::VOUCH_LIFE_MS)));
     d.give_word(&friend, &Vouch::sign(&key(), friend.port(), &me, 0, 0, at));
-    assert_eq!((d.counters().vouches_refused, d.counters().vouches_taken), (5, 0));
+    assert_eq!((d.counters().vouches_refused, d.counters().vouches_taken), (6, 0));
     d.give_word(&friend, &good);
     d.give_word(&friend, &good);
     assert_eq!((d.counters().vouches_limited, d.counters().vouches_taken), (1, 1));
     d.pass_ms(600);
     d.give_word(&friend, &good);
-    assert_eq!((d.counters().vouches_refused, d.counters().vouches_taken), (6, 1), "the same again");
+    assert_eq!((d.counters().vouches_refused, d.counters().vouches_taken), (7, 1), "the same again");
 }
 
 #[test]
