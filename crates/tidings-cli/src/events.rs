@@ -102,9 +102,8 @@ mod tests {
         assert_eq!(told(joined), "+ neighbour 0123456789");
         let left = json!({ "event": "peer_left", "peer": peer, "overlay": "ff", "topic": "news", "reason": { "link": "wrong_peer" } });
         assert_eq!(told(left), "- neighbour 0123456789 in news: wrong peer");
-        let role = |event: &str, source: &str| {
-            told(json!({ "event": event, "peer": peer, "score": 12.34, "source": source }))
-        };
+        let role =
+            |event: &str, source: &str| told(json!({ "event": event, "peer": peer, "score": 12.34, "source": source }));
         assert_eq!(role("role_promoted", "judged"), "* 0123456789 is a relay: score 12.3");
         assert_eq!(role("role_promoted", "claimed"), "* 0123456789 says that it is a relay: score 12.3");
         assert_eq!(role("role_demoted", "believed"), "* 0123456789 is a relay no longer, as others say: 12.3");

@@ -84,7 +84,11 @@ fn explained(r: &Value, now: u64) -> Vec<String> {
         term("messages", format!("{} messages relayed (1 each, less what has faded)", r["relay_count"])),
         term(
             "success",
-            format!("{:.1} % of attempts succeeded, {} failed (5 for all)", 100.0 * number(&r["success_rate"]), r["failures"]),
+            format!(
+                "{:.1} % of attempts succeeded, {} failed (5 for all)",
+                100.0 * number(&r["success_rate"]),
+                r["failures"]
+            ),
         ),
         term("uptime", format!("{:.2} h seen to be up (0.5 an hour)", number(&r["uptime_hours"]))),
         term("bandwidth", format!("{} relayed (0.2 a MiB)", bytes(&r["bytes_relayed"]))),

@@ -189,8 +189,7 @@ impl RoleChangeAnnounce {
     }
 
     fn content(&self) -> Vec<u8> {
-        let content =
-            Content { role: u8::from(self.new_role), score: self.score, vouches: self.vouches.clone() };
+        let content = Content { role: u8::from(self.new_role), score: self.score, vouches: self.vouches.clone() };
         let mut out = Vec::with_capacity(32 + 144 * self.vouches.len());
         let done = minicbor::encode(content, &mut out);
         debug_assert!(done.is_ok(), "encoding into memory cannot fail");
@@ -209,8 +208,7 @@ impl RoleChangeAnnounce {
     pub fn parse(record: &Bytes) -> Result<RoleChangeAnnounce, AnnounceError> {
         let claim = signed::peek(record).map_err(|_| AnnounceError::Malformed)?;
         let signature = *record.last_chunk::<SIGNATURE_LEN>().ok_or(AnnounceError::Malformed)?;
-        let content: Content =
-            minicbor::decode(&signed::content(record)).map_err(|_| AnnounceError::Malformed)?;
+        let content: Content = minicbor::decode(&signed::content(record)).map_err(|_| AnnounceError::Malformed)?;
         let a = RoleChangeAnnounce {
             node_id: NodeId(claim.key.0),
             new_role: PeerRole::try_from(content.role).map_err(|()| AnnounceError::Malformed)?,

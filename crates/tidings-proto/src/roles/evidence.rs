@@ -139,7 +139,8 @@ impl Roles {
             return;
         }
         let (newer, known) = (last.is_none_or(|k| k.vouch.at < v.at), last.is_some());
-        if !self.words.served.contains_key(&from) || !newer || !v.counts_at(now.wall) || (v.messages, v.bytes) == (0, 0) {
+        if !self.words.served.contains_key(&from) || !newer || !v.counts_at(now.wall) || (v.messages, v.bytes) == (0, 0)
+        {
             cx.counters.vouches_refused += 1;
             return;
         }

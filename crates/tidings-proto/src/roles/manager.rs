@@ -8,7 +8,9 @@
 //! sees fewer. When it sees a quarter more than that, those relays whose `BLAKE3(day ‖ node)` is highest lay the role down: nobody
 //! has to trust anybody's claim for that, and who is not used falls below two points anyway. What counts are relays that this node takes
 //! for such, and those that only say so and are in the index, one a /24 or /48 (`set_counted`): a node can check few claims, and
-//! a thousand liars behind one prefix fill one place. Others are judged without regard to numbers.
+//! a thousand liars behind one prefix fill one place. Where there are more than that quarter too many, somebody does not keep to
+//! this: then who has earned the role takes it if its hash is among the lowest, so that liars keep from it as many as they are, and no more.
+//! Others are judged without regard to numbers.
 //!
 //! *Claims.* What a node says of itself is kept apart, and takes effect at most once in [`WINDOW`]; what comes meanwhile waits, and
 //! the latest of it stands when the window ends. It is believed, where nothing was seen of the node, if words of customers bear out
@@ -276,13 +278,17 @@ impl RoleManager {
     ) -> Option<PeerRole> {
         let Some(nodes) = self.nodes else { return verdict };
         let wanted = wanted(nodes);
+        let many = wanted + wanted.div_ceil(4);
+        let mine = rank(&self.me, now);
+        let below = || relays.iter().filter(|n| rank(n, now) < mine).count();
         match (s.role, verdict) {
-            (PeerRole::Peer, Some(PeerRole::Relay)) if relays.len() >= wanted => None,
-            (PeerRole::Relay, None) if relays.len() + 1 > wanted + wanted.div_ceil(4) => {
-                let mine = rank(&self.me, now);
-                let below = relays.iter().filter(|n| rank(n, now) < mine).count();
+            // Where there are too many, who ought to have laid it down does not keep others from it.
+            (PeerRole::Peer, Some(PeerRole::Relay)) if relays.len() >= wanted => {
+                (relays.len() > many && below() < wanted).then_some(PeerRole::Relay)
+            }
+            (PeerRole::Relay, None) if relays.len() + 1 > many => {
                 let held = s.since.map_or(u64::MAX, |at| now.0.saturating_sub(at.0));
-                (below >= wanted && held >= DWELL_MS).then_some(PeerRole::Peer)
+                (held >= DWELL_MS && below() >= wanted).then_some(PeerRole::Peer)
             }
             _ => verdict,
         }
@@ -316,8 +322,7 @@ impl RoleManager {
         if !said.score.is_finite() || !(0.0..=super::scoring::MAX_PLAUSIBLE_SCORE).contains(&said.score) {
             return Err(AnnounceError::Implausible);
         }
-        if said.timestamp.0 > now.wall.0.saturating_add(SKEW_MS)
-            || said.expires.0.saturating_add(SKEW_MS) <= now.wall.0
+        if said.timestamp.0 > now.wall.0.saturating_add(SKEW_MS) || said.expires.0.saturating_add(SKEW_MS) <= now.wall.0
         {
             return Err(AnnounceError::OutOfTime);
         }

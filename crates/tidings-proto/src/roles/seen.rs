@@ -7,6 +7,8 @@ use crate::time::UnixMillis;
 
 /// Fewer attempts say nothing yet (a guess: two failures among the first three are bad luck).
 const FEWEST_ATTEMPTS: u32 = 10;
+/// What an hour leaves of work: in that time the tenth message makes ten, though the first has faded a little.
+const AN_HOUR: f64 = 0.95;
 
 /// The last attempts, newest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,8 +47,9 @@ impl Seen {
     pub(super) fn enough(&self, now: UnixMillis) -> bool {
         let (messages, bytes) = self.metrics.work(now);
         let since = |all: u64, before: u64| all.saturating_sub(before) as f64;
-        messages.min(since(self.metrics.messages_relayed, self.before.0)) >= ENOUGH_MESSAGES
-            || bytes.min(since(self.metrics.bytes_relayed, self.before.1)) >= ENOUGH_BYTES
+        let is = |weighs: f64, done: f64, enough: f64| done >= enough && weighs >= enough * AN_HOUR;
+        is(messages, since(self.metrics.messages_relayed, self.before.0), ENOUGH_MESSAGES)
+            || is(bytes, since(self.metrics.bytes_relayed, self.before.1), ENOUGH_BYTES)
     }
 
     /// Whether this node goes by what it saw, and not by what is said.

@@ -15,7 +15,6 @@
 mod capabilities;
 mod certificates;
 mod direct;
-mod roles;
 mod foaf;
 mod frame;
 mod large;
@@ -25,12 +24,12 @@ mod reach;
 mod reconcile;
 mod records;
 mod rendezvous;
+mod roles;
 mod routing;
 
 pub use capabilities::*;
 pub use certificates::*;
 pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
-pub use roles::VouchFor;
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};
 pub use large::*;
@@ -40,6 +39,7 @@ pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
 pub use rendezvous::*;
+pub use roles::VouchFor;
 pub use routing::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.

@@ -108,12 +108,8 @@ const MAX_VOUCHES_IN_TEST: u8 = announce::MAX_VOUCHES as u8 + 1;
 #[test]
 fn only_the_one_form_is_read() {
     let me = Fake::new(1);
-    let said = records::signed::Statement {
-        version: 1,
-        issued: at(0),
-        life: announce::LIFE,
-        anchor: ChainValue([0; 16]),
-    };
+    let said =
+        records::signed::Statement { version: 1, issued: at(0), life: announce::LIFE, anchor: ChainValue([0; 16]) };
     let sign = |content: &[u8], anchor: u8| {
         let said = records::signed::Statement { anchor: ChainValue([anchor; 16]), ..said };
         records::signed::sign(records::sets::ROLES, &key(), me.port(), &said, content)

@@ -1,5 +1,7 @@
 //! By what was seen.
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 fn judge() -> (RoleManager, Topology) {
@@ -35,6 +37,21 @@ fn ten_relays_do() {
         m.record_relay(id(1), at(0));
     }
     assert_eq!(m.evaluate(&mut t, at(0)).len(), 1);
+}
+
+#[test]
+fn ten_within_half_an_hour_do_and_ten_in_a_week_do_not() {
+    let (mut m, mut t) = judge();
+    for n in 0..10 {
+        m.record_relay(id(1), at(n * 180));
+        m.record_relay(id(2), at(n * 60_000));
+    }
+    assert!(matches!(m.evaluate(&mut t, at(540_000))[..], []), "long ago");
+    let (mut m, mut t) = judge();
+    for n in 0..10 {
+        m.record_relay(id(1), at(n * 180));
+    }
+    assert_eq!(m.evaluate(&mut t, at(1_620)).len(), 1);
 }
 
 #[test]
@@ -152,6 +169,22 @@ fn relays_that_only_say_so_count_if_they_are_in_the_index() {
     assert_eq!(m.evaluate(&mut t, at(1)), []);
     m.set_counted((1..=3).map(id).chain([id(100)]).collect());
     assert_eq!(m.evaluate(&mut t, at(2)).len(), 2);
+}
+
+#[test]
+fn liars_that_do_not_lay_it_down_keep_their_share_of_the_others_from_it() {
+    let liars: BTreeSet<NodeId> = (1..=60).map(id).collect();
+    let mut taken = 0;
+    for n in 100..200 {
+        let (mut m, mut t) = (RoleManager::new(id(n)), Topology::default());
+        m.set_network_size(640);
+        m.set_counted(liars.clone());
+        work(&mut m, id(n), 10, 0, 0);
+        m.evaluate(&mut t, at(0));
+        taken += usize::from(m.own_role() == PeerRole::Relay);
+    }
+    // A third of sixty are wanted, and a third of a hundred have lower hashes than the third of the liars that has the lowest.
+    assert!((15..55).contains(&taken), "{taken}");
 }
 
 #[test]

@@ -39,7 +39,14 @@ pub(super) struct RoleLiars {
 
 impl RoleLiars {
     /// Draws who lies, also in the run in which they do not (`lie` is none).
-    fn draw(net: &Network, among: &[u32], fraction: f64, factor: f64, lie: Option<RoleLie>, sybils: usize) -> RoleLiars {
+    fn draw(
+        net: &Network,
+        among: &[u32],
+        fraction: f64,
+        factor: f64,
+        lie: Option<RoleLie>,
+        sybils: usize,
+    ) -> RoleLiars {
         let mut rng = net.script_rng("role liars");
         let mut ids: Vec<u32> = among.iter().copied().filter(|n| !net.is_shielded(*n)).collect();
         rng.sample(&mut ids, (among.len() as f64 * fraction).round() as usize);
