@@ -32,6 +32,13 @@ fn main() {
             messages: num("--messages", 20.0) as usize,
             fault: get("--relay-fault").map_or(RelayFault::None, |s| s.parse().expect("a fault")),
         },
+        Some("liars") => Scenario::RoleLiars {
+            fraction: num("--fraction", 0.3),
+            factor: num("--factor", 100.0),
+            strategy: get("--strategy").and_then(|s| RoleLie::parse(&s).expect("a strategy")),
+            sybils: num("--sybils", 1_000.0) as usize,
+            messages: num("--messages", 20.0) as usize,
+        },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },
         Some("hostile") => Scenario::Hostile {

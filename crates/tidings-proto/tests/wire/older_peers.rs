@@ -58,6 +58,7 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Reached(_) => {}
         // Nothing of these may be missing.
         Message::Found(_) | Message::NotFound(_) => {}
+        Message::VouchFor(_) => {}
         Message::OpenSession(_) | Message::Envelopes(_) | Message::Receipt(_) => {}
         Message::Want(_)
         | Message::Have(_)
