@@ -1,12 +1,10 @@
 //! What to simulate.
 
-mod forgery;
 mod scenario;
 
 use std::str::FromStr;
 
-pub use forgery::Forgery;
-pub use scenario::{RelayFault, Scenario};
+pub use scenario::{Forgery, RelayFault, RoleLie, Scenario};
 
 use crate::latency::Latency;
 

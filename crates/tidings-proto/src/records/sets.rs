@@ -6,6 +6,7 @@
 use super::{Context, signed};
 use crate::discovery::{advert, coordinator};
 use crate::identity::{MAX_LIFE_MS, RecordKey, revocations};
+use crate::roles::announce;
 use crate::time::{Span, UnixMillis};
 use crate::wire::ChainValue;
 
@@ -65,6 +66,9 @@ pub enum Refused {
     /// Too many came at once.
     #[error("too many records at once")]
     Limited,
+    /// It says what cannot be.
+    #[error("the record says what cannot be")]
+    Implausible,
     /// No such set.
     #[error("no such set of records")]
     NoSet,
@@ -102,7 +106,7 @@ pub struct Rules {
 }
 
 /// Every set this version knows. Records of others are refused, and not passed on.
-static SETS: [Rules; 4] = [
+static SETS: [Rules; 5] = [
     // Some 600 bytes a node with what keeping it takes: 10 MiB for the largest network whose nodes all know each other (a guess).
     Rules {
         set: PRESENCE,
@@ -132,6 +136,17 @@ static SETS: [Rules; 4] = [
         life: Span::from_millis(MAX_LIFE_MS),
         peek: revocations::peek,
         verify: revocations::verify,
+        stays: Stays::First,
+    },
+    // One relay to 32 nodes, and those that lately were one, in the largest network (`roles/manager.rs`).
+    Rules {
+        set: ROLES,
+        most: 1_024,
+        most_bytes: 2 << 20,
+        longest: announce::MAX_ANNOUNCE,
+        life: announce::LIFE,
+        peek: announce::peek,
+        verify: announce::verify,
         stays: Stays::First,
     },
     Rules {

@@ -51,13 +51,14 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Registered(m) => missing!(m, 1 outcome, 2 members, 3 crowd),
         Message::LookUp(m) => missing!(m, 2 have),
         Message::Holds(m) => missing!(m, 1 statements),
-        Message::Vouch(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::Envelope(m) => missing!(m, 4 kind, 7 messages, 8 credits),
         Message::RelayAck(m) => missing!(m, 1 why, 2 load),
+        Message::Vouch(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::CloseSession(m) => missing!(m, 1 why, 2 at_ms, 3 epoch),
         Message::Reached(_) => {}
         // Nothing of these may be missing.
         Message::Found(_) | Message::NotFound(_) => {}
+        Message::VouchFor(_) => {}
         Message::OpenSession(_) | Message::Envelopes(_) | Message::Receipt(_) => {}
         Message::Want(_)
         | Message::Have(_)

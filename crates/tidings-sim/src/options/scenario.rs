@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tidings_proto::config::GossipConfig;
 
-use super::{Forgery, OptionsError, within};
+use super::{OptionsError, within};
 
 /// What relays in use begin to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,56 @@ impl std::fmt::Display for RelayFault {
             RelayFault::Drop(1) => f.write_str("drop"),
             RelayFault::Drop(n) => write!(f, "drop:{n}"),
         }
+    }
+}
+
+/// What members do that forge adverts of the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forgery {
+    /// Fill the set, with keys drawn to stay in it.
+    Fill,
+    /// Stand before honest nodes in their own places, with higher versions and keys drawn to come first.
+    Displace,
+    /// Claim two thousand prefixes in which nobody is.
+    Prefixes,
+    /// Draw prefixes in which nobody is to be the first in one shard, and few enough to go unnoticed elsewhere.
+    Grind,
+    /// Attest each other's false adverts, and vouch for them.
+    Ring,
+    /// Many keys that listen, in the attackers' own prefixes, beside false ones.
+    Mixed,
+    /// That of these with which fewest agents are found.
+    #[default]
+    Best,
+}
+
+impl Forgery {
+    /// All of them, but for the best.
+    pub const ALL: [Forgery; 6] =
+        [Forgery::Fill, Forgery::Displace, Forgery::Prefixes, Forgery::Grind, Forgery::Ring, Forgery::Mixed];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Forgery::Fill => "fill",
+            Forgery::Displace => "displace",
+            Forgery::Prefixes => "prefixes",
+            Forgery::Grind => "grind",
+            Forgery::Ring => "ring",
+            Forgery::Mixed => "mixed",
+            Forgery::Best => "best",
+        }
+    }
+}
+
+impl std::str::FromStr for Forgery {
+    type Err = OptionsError;
+
+    fn from_str(s: &str) -> Result<Forgery, OptionsError> {
+        let all = Forgery::ALL.into_iter().chain([Forgery::Best]);
+        let hint = "fill, displace, prefixes, grind, ring, mixed, or best";
+        let unknown = || OptionsError { what: "--strategy", value: s.to_owned(), hint };
+        all.into_iter().find(|f| f.name() == s).ok_or_else(unknown)
     }
 }
 
@@ -119,6 +169,19 @@ pub enum Scenario {
         /// What relays in use do, half-way.
         fault: RelayFault,
     },
+    /// As roles, and a share of the relays lies about its merit.
+    RoleLiars {
+        /// Share of the nodes that lie.
+        fraction: f64,
+        /// How many times as much as they did they say they did.
+        factor: f64,
+        /// How they lie; all ways in turn if none, of which the one counts that gains most.
+        strategy: Option<RoleLie>,
+        /// Identities without nodes besides.
+        sybils: usize,
+        /// Messages of each node.
+        messages: usize,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -170,6 +233,7 @@ impl Scenario {
             Scenario::Find { .. } => "find",
             Scenario::Rendezvous { .. } => "rendezvous",
             Scenario::Roles { .. } => "roles",
+            Scenario::RoleLiars { .. } => "liars",
         }
     }
 
@@ -184,7 +248,7 @@ impl Scenario {
     /// The share of nodes that nobody can dial when nothing else is said.
     pub fn default_unreachable(&self) -> f64 {
         match self {
-            Scenario::Roles { .. } => 0.2,
+            Scenario::Roles { .. } | Scenario::RoleLiars { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -227,6 +291,12 @@ impl Scenario {
             Scenario::Roles { messages, .. } => {
                 within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
             }
+            Scenario::RoleLiars { fraction, factor, sybils, messages, .. } => {
+                within("--fraction", fraction, 0.01..=0.9, "a share from 0.01 to 0.9, such as 0.3")?;
+                within("--factor", factor, 1.0..=1e9, "from 1 to 1000000000, such as 100")?;
+                within("--sybils", sybils as f64, 0.0..=10_000.0, "from 0 to 10000")?;
+                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -265,11 +335,68 @@ impl Scenario {
                 format!(" --lookups {lookups} --liars {liars}{churn}{forgers}")
             }
             Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
+            Scenario::RoleLiars { fraction, factor, strategy, sybils, messages } => {
+                let strategy = strategy.map_or("best", |s| s.name());
+                format!(
+                    " --fraction {fraction} --factor {factor} --strategy {strategy} --sybils {sybils} --messages {messages}"
+                )
+            }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")
             }
+        }
+    }
+}
+
+/// How relays lie about their merit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleLie {
+    /// They say a score, and nothing that bears it out.
+    Boast,
+    /// They show words of neighbours that these never gave.
+    Forge,
+    /// They sign for each other.
+    Ring,
+    /// They and identities without nodes sign for each other, and all of them claim.
+    Sybils,
+    /// They sign for each other, and give honest relays words that these did not earn, to be shown in others' place.
+    Flood,
+}
+
+impl RoleLie {
+    /// All of them.
+    pub const ALL: [RoleLie; 5] = [RoleLie::Boast, RoleLie::Forge, RoleLie::Ring, RoleLie::Sybils, RoleLie::Flood];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            RoleLie::Boast => "boast",
+            RoleLie::Forge => "forge",
+            RoleLie::Ring => "ring",
+            RoleLie::Sybils => "sybils",
+            RoleLie::Flood => "flood",
+        }
+    }
+
+    /// The figure that says what it gains.
+    pub(crate) fn figure(self) -> &'static str {
+        match self {
+            RoleLie::Boast => "gain_boast",
+            RoleLie::Forge => "gain_forge",
+            RoleLie::Ring => "gain_ring",
+            RoleLie::Sybils => "gain_sybils",
+            RoleLie::Flood => "gain_flood",
+        }
+    }
+
+    /// One by its name; `best` is none: all of them in turn.
+    pub fn parse(name: &str) -> Result<Option<RoleLie>, String> {
+        match RoleLie::ALL.into_iter().find(|l| l.name() == name) {
+            Some(lie) => Ok(Some(lie)),
+            None if name == "best" => Ok(None),
+            None => Err("boast, forge, ring, sybils, flood, or best".to_owned()),
         }
     }
 }
