@@ -31,6 +31,7 @@ fn nothing_gained(strategy: Forgery) {
 }
 
 #[test]
+#[ignore = "a set of two thousand adverts at sixty nodes takes minutes"]
 fn filling_the_set_gains_nothing() {
     nothing_gained(Forgery::Fill);
 }
@@ -41,6 +42,7 @@ fn higher_versions_in_others_places_gain_nothing() {
 }
 
 #[test]
+#[ignore = "a set of two thousand adverts at sixty nodes takes minutes"]
 fn claiming_prefixes_gains_nothing() {
     nothing_gained(Forgery::Prefixes);
 }
