@@ -105,7 +105,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 56);
+    assert_eq!(seen, 58);
 }
 
 #[test]
