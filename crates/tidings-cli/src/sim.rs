@@ -51,7 +51,8 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         }
         SimScenario::Find(a) => (Scenario::Find { lookups: a.lookups }, &a.network),
         SimScenario::Rendezvous(a) => {
-            (Scenario::Rendezvous { lookups: a.lookups, churn: a.churn, liars: a.liars }, &a.network)
+            let (lookups, churn, liars, forgers) = (a.lookups, a.churn, a.liars, a.forgers);
+            (Scenario::Rendezvous { lookups, churn, liars, forgers, strategy: a.strategy }, &a.network)
         }
         SimScenario::Roles(a) => (Scenario::Roles { messages: a.messages, fault: a.relay_fault }, &a.network),
         SimScenario::Liars(a) => {

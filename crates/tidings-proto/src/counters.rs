@@ -452,6 +452,16 @@ counters! {
     registrations_refused,
     /// Statements of others that had to make room.
     registrations_evicted,
+    /// Nodes of the index dialed to see whether they are there.
+    adverts_dialed,
+    /// Nodes of the index that did not answer.
+    adverts_unanswered,
+    /// Nodes of the index that were seen in another place than they advertise.
+    adverts_elsewhere,
+    /// Times neighbours were told whom this node has reached.
+    vouches_sent,
+    /// Nodes that a neighbour vouched for beyond what it may.
+    vouches_shed,
     /// Holders asked where an agent is.
     look_ups_asked,
     /// Times this node was asked so.

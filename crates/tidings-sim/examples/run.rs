@@ -25,6 +25,8 @@ fn main() {
             lookups: num("--lookups", 2000.0) as usize,
             churn: a.iter().any(|x| x == "--churn"),
             liars: num("--liars", 0.0),
+            forgers: num("--forgers", 0.0),
+            strategy: get("--strategy").map_or(Forgery::Best, |s| s.parse().expect("a strategy")),
         },
         Some("roles") => Scenario::Roles {
             messages: num("--messages", 20.0) as usize,

@@ -12,7 +12,7 @@ use tidings_proto::wire::Message;
 use tidings_sim::{Heard, Network, Options, Scenario};
 
 const NODES: u32 = 120;
-const QUERIES: usize = 150;
+const QUERIES: usize = 450;
 
 /// One query: who asked for whom, and all that nodes received because of it.
 struct Query {

@@ -135,7 +135,8 @@ pub(crate) struct FindArgs {
 Examples:
   tidings sim rendezvous --nodes 1000
   tidings sim rendezvous --nodes 1000 --churn --seeds 1..4 --json
-  tidings sim rendezvous --nodes 300 --liars 0.2 --latency wan")]
+  tidings sim rendezvous --nodes 300 --liars 0.2 --latency wan
+  tidings sim rendezvous --nodes 200 --forgers 0.1 --strategy best")]
 pub(crate) struct RendezvousArgs {
     /// How many look-ups
     #[arg(long, value_name = "N", default_value_t = 2_000)]
@@ -146,6 +147,12 @@ pub(crate) struct RendezvousArgs {
     /// Share of the nodes that lie as holders: with empty answers, or with old ones
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) liars: f64,
+    /// Share of the nodes that forge adverts of the index
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) forgers: f64,
+    /// How: fill, displace, prefixes, grind, ring, mixed, or the best of them
+    #[arg(long, value_name = "NAME", default_value = "best")]
+    pub(crate) strategy: tidings_sim::Forgery,
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -79,8 +79,9 @@ pub enum Refused {
 pub enum Stays {
     /// Who came first, and a node's own neighbours before others: floods of new keys push out nobody.
     First,
-    /// The keys with the lowest rank: the same everywhere, whatever came first. For ranks that cannot be chosen freely.
-    Lowest(fn(&RecordKey, UnixMillis) -> u64),
+    /// Those the set's owner favours here ([`super::Store::favour`]) and a node's own neighbours, then the keys with the
+    /// lowest rank, which nodes agree on.
+    Favoured(fn(&RecordKey, UnixMillis) -> u64),
 }
 
 /// The rules of one set.
@@ -150,13 +151,13 @@ static SETS: [Rules; 5] = [
     },
     Rules {
         set: INDEX,
-        most: 1_024,
-        most_bytes: 1 << 20,
+        most: 2_048,
+        most_bytes: 2 << 20,
         longest: advert::MAX_ADVERT,
         life: advert::ADVERT_LIFE,
         peek: advert::peek,
         verify: advert::verify,
-        stays: Stays::Lowest(advert::rank),
+        stays: Stays::Favoured(advert::rank),
     },
 ];
 

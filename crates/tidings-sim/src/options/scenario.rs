@@ -48,6 +48,56 @@ impl std::fmt::Display for RelayFault {
     }
 }
 
+/// What members do that forge adverts of the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forgery {
+    /// Fill the set, with keys drawn to stay in it.
+    Fill,
+    /// Stand before honest nodes in their own places, with higher versions and keys drawn to come first.
+    Displace,
+    /// Claim two thousand prefixes in which nobody is.
+    Prefixes,
+    /// Draw prefixes in which nobody is to be the first in one shard, and few enough to go unnoticed elsewhere.
+    Grind,
+    /// Attest each other's false adverts, and vouch for them.
+    Ring,
+    /// Many keys that listen, in the attackers' own prefixes, beside false ones.
+    Mixed,
+    /// That of these with which fewest agents are found.
+    #[default]
+    Best,
+}
+
+impl Forgery {
+    /// All of them, but for the best.
+    pub const ALL: [Forgery; 6] =
+        [Forgery::Fill, Forgery::Displace, Forgery::Prefixes, Forgery::Grind, Forgery::Ring, Forgery::Mixed];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Forgery::Fill => "fill",
+            Forgery::Displace => "displace",
+            Forgery::Prefixes => "prefixes",
+            Forgery::Grind => "grind",
+            Forgery::Ring => "ring",
+            Forgery::Mixed => "mixed",
+            Forgery::Best => "best",
+        }
+    }
+}
+
+impl std::str::FromStr for Forgery {
+    type Err = OptionsError;
+
+    fn from_str(s: &str) -> Result<Forgery, OptionsError> {
+        let all = Forgery::ALL.into_iter().chain([Forgery::Best]);
+        let hint = "fill, displace, prefixes, grind, ring, mixed, or best";
+        let unknown = || OptionsError { what: "--strategy", value: s.to_owned(), hint };
+        all.into_iter().find(|f| f.name() == s).ok_or_else(unknown)
+    }
+}
+
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
@@ -107,6 +157,10 @@ pub enum Scenario {
         churn: bool,
         /// Share of the nodes that lie as holders.
         liars: f64,
+        /// Share of the nodes that forge adverts of the index.
+        forgers: f64,
+        /// How.
+        strategy: Forgery,
     },
     /// Every node is an agent, and each sends messages to a random other.
     Roles {
@@ -229,8 +283,9 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
-            Scenario::Rendezvous { lookups, liars, .. } => {
+            Scenario::Rendezvous { lookups, liars, forgers, .. } => {
                 within("--liars", liars, 0.0..=0.9, "a share from 0 to 0.9, such as 0.2")?;
+                within("--forgers", forgers, 0.0..=0.5, "a share from 0 to 0.5, such as 0.1")?;
                 within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
             }
             Scenario::Roles { messages, .. } => {
@@ -271,8 +326,13 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
-            Scenario::Rendezvous { lookups, churn, liars } => {
-                format!(" --lookups {lookups} --liars {liars}{}", if churn { " --churn" } else { "" })
+            Scenario::Rendezvous { lookups, churn, liars, forgers, strategy } => {
+                let churn = if churn { " --churn" } else { "" };
+                let forgers = match forgers > 0.0 {
+                    true => format!(" --forgers {forgers} --strategy {}", strategy.name()),
+                    false => String::new(),
+                };
+                format!(" --lookups {lookups} --liars {liars}{churn}{forgers}")
             }
             Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
             Scenario::RoleLiars { fraction, factor, strategy, sybils, messages } => {
