@@ -178,7 +178,7 @@ impl Forgers {
             // Beside what is true: so most of what they vouch for can be reached.
             let all = (0..s.net.len() as u32).map(|n| s.net.id(n)).chain(self.theirs.iter().copied());
             let heads: Vec<u64> =
-                all.filter_map(|id| id.0.first_chunk::<8>().copied()).map(|b| u64::from_be_bytes(b)).collect();
+                all.filter_map(|id| id.0.first_chunk::<8>().copied()).map(u64::from_be_bytes).collect();
             let frame =
                 Message::from(Vouch { anew: false, reached: Vouch::pack(heads.into_iter()), lost: Vec::new() }).frame();
             for n in &self.ids {
