@@ -43,7 +43,7 @@ fn whatever_is_changed_the_signature_fails() {
         ("both times", |a| (a.timestamp.0, a.expires.0) = (a.timestamp.0 + 1, a.expires.0 + 1)),
         ("sequence", |a| a.sequence += 1),
         ("expiry", |a| a.expires.0 -= 1),
-        ("a vouch less", |a| drop(a.vouches.pop())),
+        ("a vouch less", |a| a.vouches.truncate(1)),
         ("a vouch's customer", |a| a.vouches[0].by = id(4)),
         ("a vouch's messages", |a| a.vouches[0].messages += 1),
         ("a vouch's bytes", |a| a.vouches[1].bytes += 1),

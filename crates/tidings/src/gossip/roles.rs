@@ -24,7 +24,7 @@ impl RuntimeHandle {
         let all = |node: &tidings_proto::Node| -> Vec<RoleMetrics> {
             node.role_scores().iter().filter_map(|(id, ..)| node.role_metrics(id)).collect()
         };
-        self.run()?.inspect(move |view| all(&view.node)).await
+        self.run()?.inspect(move |view| all(view.node)).await
     }
 }
 
