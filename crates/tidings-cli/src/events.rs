@@ -40,6 +40,11 @@ pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
         "peer_recovered" => format!("{} {peer}: it answers again", paint.good("! neighbour")),
         "agent" if event["agent"].is_string() => format!("{} {peer}: agent {}", paint.dim("="), shown(event)),
         "agent" => format!("{} {peer}: it speaks for nobody any more", paint.bad("=")),
+        "role_promoted" | "role_demoted" => role(paint, &peer, event),
+        "local_role_changed" => {
+            let score = event["score"].as_f64().unwrap_or(0.0);
+            paint.good(&format!("* this node is a {} now: score {score:.1}", out::harmless(text("role"))))
+        }
         "cast_out" => paint.bad("the agent has revoked this node: it speaks for nobody any more"),
         "met" => met(paint, &peer, event),
         "clone_seen" => paint.bad(&format!("{peer} runs twice: its key may have been stolen")),
@@ -49,6 +54,19 @@ pub(crate) fn for_people(paint: Paint, event: &Value) -> String {
         }
         "missed" => paint.bad(&format!("{} events missed: they came faster than they were read", event["events"])),
         other => format!("{} {peer}{place}", other.replace('_', " ")),
+    }
+}
+
+/// Whether somebody is a relay, and who says so.
+fn role(paint: Paint, peer: &str, event: &Value) -> String {
+    let relay = event["event"] == "role_promoted";
+    let is = if relay { "is a relay" } else { "is a relay no longer" };
+    let score = event["score"].as_f64().unwrap_or(0.0);
+    match event["source"].as_str() {
+        Some("claimed") if relay => paint.dim(&format!("* {peer} says that it is a relay: score {score:.1}")),
+        Some("claimed") => paint.dim(&format!("* {peer} says no longer that it is a relay")),
+        Some("believed") => format!("* {peer} {is}, as others say: {score:.1}"),
+        _ => format!("* {peer} {is}: score {score:.1}"),
     }
 }
 
@@ -84,6 +102,11 @@ mod tests {
         assert_eq!(told(joined), "+ neighbour 0123456789");
         let left = json!({ "event": "peer_left", "peer": peer, "overlay": "ff", "topic": "news", "reason": { "link": "wrong_peer" } });
         assert_eq!(told(left), "- neighbour 0123456789 in news: wrong peer");
+        let role =
+            |event: &str, source: &str| told(json!({ "event": event, "peer": peer, "score": 12.34, "source": source }));
+        assert_eq!(role("role_promoted", "judged"), "* 0123456789 is a relay: score 12.3");
+        assert_eq!(role("role_promoted", "claimed"), "* 0123456789 says that it is a relay: score 12.3");
+        assert_eq!(role("role_demoted", "believed"), "* 0123456789 is a relay no longer, as others say: 12.3");
         let unknown = json!({ "event": "something_new", "peer": peer });
         assert_eq!(told(unknown), "something new 0123456789");
     }

@@ -14,6 +14,7 @@ mod names;
 mod out;
 mod policy;
 mod presence;
+mod roles;
 mod rundir;
 mod save;
 mod sim;
@@ -75,6 +76,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
             Command::Send(args) => direct::send(args, json).await,
             Command::Inbox(args) => direct::inbox(args, json).await,
             Command::Find(args) => find::run(args, json).await,
+            Command::Roles(args) => roles::run(args, json).await,
             Command::Coordinators(args) => commands::coordinators(args, json).await,
             Command::Peers(args) => commands::peers(args, json).await,
             Command::Topics(args) => commands::topics(args, json).await,

@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tidings_sim::{CryptoKind, Options, Publishers, Report, Scenario};
+use tidings_sim::{CryptoKind, Options, Publishers, Report, RoleLie, Scenario};
 
 use crate::args::{self, Crypto, Network, SimScenario};
 use crate::error::CliError;
@@ -51,9 +51,15 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         }
         SimScenario::Find(a) => (Scenario::Find { lookups: a.lookups }, &a.network),
         SimScenario::Rendezvous(a) => {
-            (Scenario::Rendezvous { lookups: a.lookups, churn: a.churn, liars: a.liars }, &a.network)
+            let (lookups, churn, liars, forgers) = (a.lookups, a.churn, a.liars, a.forgers);
+            (Scenario::Rendezvous { lookups, churn, liars, forgers, strategy: a.strategy }, &a.network)
         }
         SimScenario::Roles(a) => (Scenario::Roles { messages: a.messages, fault: a.relay_fault }, &a.network),
+        SimScenario::Liars(a) => {
+            let strategy = if a.collude { Some(RoleLie::Ring) } else { RoleLie::parse(&a.strategy).unwrap_or(None) };
+            let (fraction, factor, sybils, messages) = (a.fraction, a.factor, a.sybils, a.messages);
+            (Scenario::RoleLiars { fraction, factor, strategy, sybils, messages }, &a.network)
+        }
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)

@@ -223,6 +223,22 @@ counters! {
     records_asked,
     /// Records not in their set's format, too long, or of no set.
     records_malformed,
+    /// Announcements of roles with scores that cannot be.
+    roles_implausible,
+    /// Announcements of this node's own role.
+    roles_announced,
+    /// Others' that waited, because one took effect not long before.
+    roles_held,
+    /// Others' that took no effect: too old, out of time, too many.
+    roles_refused,
+    /// Words given to relays.
+    vouches_given,
+    /// Customers' words that came and hold.
+    vouches_taken,
+    /// Those that were forged, old or of no use.
+    vouches_refused,
+    /// Those for which there was no room, or that came too fast.
+    vouches_limited,
     /// Records that were over, or of a time to come.
     records_out_of_time,
     /// Records older than what is known of their key.
@@ -436,6 +452,16 @@ counters! {
     registrations_refused,
     /// Statements of others that had to make room.
     registrations_evicted,
+    /// Nodes of the index dialed to see whether they are there.
+    adverts_dialed,
+    /// Nodes of the index that did not answer.
+    adverts_unanswered,
+    /// Nodes of the index that were seen in another place than they advertise.
+    adverts_elsewhere,
+    /// Times neighbours were told whom this node has reached.
+    vouches_sent,
+    /// Nodes that a neighbour vouched for beyond what it may.
+    vouches_shed,
     /// Holders asked where an agent is.
     look_ups_asked,
     /// Times this node was asked so.

@@ -15,6 +15,7 @@ use crate::log::{LogError, LogPage, LogQuery, LogRecord};
 use crate::messaging::{Delivered, Progress, Received};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, ReconciliationStats, TopicCapability, TopicTerms};
+use crate::roles::{PeerRole, RoleSource};
 use crate::time::Span;
 use crate::wire::{CertificateRef, Frame, Lane, LinkRefusal};
 
@@ -355,6 +356,31 @@ pub enum Event {
     CloneSeen {
         /// Whose; this node's own, if others met a node with its key that it is not.
         peer: NodeId,
+    },
+    /// A node is a relay, or says so.
+    RolePromoted {
+        /// Which.
+        node: NodeId,
+        /// The score that this rests on: ours, what others' words bear out, or what it claims.
+        score: f64,
+        /// What this rests on.
+        source: RoleSource,
+    },
+    /// A node is a relay no longer, or says so.
+    RoleDemoted {
+        /// Which.
+        node: NodeId,
+        /// The score that this rests on.
+        score: f64,
+        /// What this rests on.
+        source: RoleSource,
+    },
+    /// This node itself is something else than before, and tells everybody.
+    LocalRoleChanged {
+        /// What.
+        role: PeerRole,
+        /// Its score, by what was credited to it.
+        score: f64,
     },
     /// Somebody came, went, or says something else of itself.
     Presence(PresenceEvent),

@@ -24,6 +24,7 @@ use crate::messaging;
 use crate::presence::{self, Via};
 use crate::pubsub;
 use crate::records::{self, SetId, Store};
+use crate::roles::{self, PeerRole};
 use crate::routing;
 use crate::time::Now;
 use crate::topology::Topology;
@@ -127,10 +128,20 @@ pub enum Signal {
     CreditedAsRelay {
         /// The receiver, who signed it.
         by: NodeId,
+        /// The sender, whose it was.
+        of: NodeId,
         /// Messages in what this node carried.
         messages: u32,
         /// Bytes that it carried.
         bytes: u64,
+    },
+    /// Roles: a node is taken for something else than before; for this node itself, it is something else. Of a relay that is
+    /// one no longer: nothing new is given to it, and it takes nothing new.
+    RoleChanged {
+        /// Which node.
+        node: NodeId,
+        /// What it is.
+        role: PeerRole,
     },
     /// The failure detector: a suspect's other neighbour was met, which may need a new one as well.
     Candidate {
@@ -207,6 +218,8 @@ pub enum TimerKey {
     Routing(routing::Timer),
     /// Those of rendezvous.
     Rendezvous(rendezvous::Timer),
+    /// Those of roles.
+    Roles(roles::Timer),
     /// That of direct messages.
     Messaging(messaging::Timer),
 }

@@ -25,6 +25,7 @@ pub mod presence;
 pub mod pubsub;
 pub mod records;
 pub mod rng;
+pub mod roles;
 pub mod routing;
 pub mod time;
 pub mod topology;

@@ -25,6 +25,7 @@ use crate::messaging::{self, Messaging};
 use crate::presence::Presence;
 use crate::pubsub::PubSub;
 use crate::records::{self, Records};
+use crate::roles::{self, Roles};
 use crate::routing::Routing;
 use crate::time::{Now, Span, Time};
 use crate::topology::Topology;
@@ -33,6 +34,7 @@ use crate::wire::{Lane, Message};
 mod agents;
 mod info;
 mod look;
+mod roles_view;
 
 pub use info::{Error, PeerInfo};
 pub(crate) use info::{all_as_text, as_text, as_text_or_null};
@@ -79,6 +81,7 @@ pub struct Node {
     coordinators: Coordinators,
     attestations: Attestations,
     rendezvous: Rendezvous,
+    roles: Roles,
     messaging: Messaging,
     routing: Routing,
     vias: Vec<crate::presence::Via>,
@@ -135,6 +138,7 @@ impl Node {
             coordinators: Coordinators::new(&setup.network, &setup.seed),
             attestations: Attestations::default(),
             rendezvous: Rendezvous::new(&setup.network, &setup.seed),
+            roles: Roles::new(id, &setup.network, &setup.seed),
             messaging: Messaging::new(&setup.network, &setup.seed),
             routing: Routing::new(&setup.network, &setup.seed),
             vias: Vec::new(),
@@ -156,6 +160,7 @@ impl Node {
         node.deadlines.set(TimerKey::Reap, now.mono + REAP);
         node.identity.begin(&mut cx!(node));
         node.messaging.begin(&mut cx!(node));
+        node.roles.begin(&mut cx!(node));
         node.membership.begin(&mut cx!(node));
         node.pubsub.begin(&mut cx!(node));
         node
@@ -220,6 +225,12 @@ impl Node {
             }
             Input::Loaded { ticket, result } if identity::is_ours(ticket) => {
                 self.identity.on_loaded(&mut cx!(self), result);
+            }
+            Input::Stored { ticket, result } if roles::is_ours(ticket) => {
+                self.roles.on_stored(&mut cx!(self), result);
+            }
+            Input::Loaded { ticket, result } if roles::is_ours(ticket) => {
+                self.roles.on_loaded(&mut cx!(self), result);
             }
             Input::Stored { ticket, result } if messaging::is_ours(ticket) => {
                 self.messaging.on_stored(&mut cx!(self), ticket, result);
@@ -315,6 +326,7 @@ impl Node {
             | Message::AskCertificates(_)
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
+            m @ Message::VouchFor(_) => self.roles.on_frame(&mut cx!(self), from, &m, &payload),
             m if Routing::is_meant(&m) => self.routing.on_frame(&mut cx!(self), from, m, &payload),
             m if messaging::is_meant(&m) => self.messaging.on_frame(&mut cx!(self), from, m, &payload),
             m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
@@ -389,6 +401,7 @@ impl Node {
                 TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
                 TimerKey::Routing(t) => self.routing.on_timer(&mut cx!(self), t),
                 TimerKey::Messaging(t) => self.messaging.on_timer(&mut cx!(self), t),
+                TimerKey::Roles(t) => self.roles.on_timer(&mut cx!(self), t),
                 TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
             }
             left -= 1;
@@ -415,6 +428,7 @@ impl Node {
                 self.presence.on_signal(&mut cx!(self), &signal);
                 self.rendezvous.on_signal(&mut cx!(self), &signal);
                 self.messaging.on_signal(&mut cx!(self), &signal);
+                self.roles.on_signal(&mut cx!(self), &signal);
                 self.routing.on_signal(&mut cx!(self), &signal);
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {

@@ -1,13 +1,15 @@
 //! The one table of known peers: where they are and how far.
 //!
 //! Each column has one writer: addresses come from membership; round-trip times from links as they come up and, from
-//! then on, from the failure detector; states from the failure detector. What a peer says of itself over its own link
+//! then on, from the failure detector; states from the failure detector; roles from theirs. What a peer says of itself over its own link
 //! stands; what others say of it fills in only while nothing better is known.
 
 use std::collections::BTreeSet;
 
 use crate::id_map::IdMap;
 use crate::identity::{Addr, MAX_ADDRS, NodeId, PeerAddr};
+use crate::roles::columns::RoleColumns;
+use crate::roles::{PeerRole, RoleRow};
 use crate::time::{Span, Time};
 
 /// Peers remembered at most. Views refer to far fewer; the rest is refused, not evicted (a guess).
@@ -60,6 +62,7 @@ impl Record {
 #[derive(Debug, Default)]
 pub struct Topology {
     peers: IdMap<Record>,
+    roles: RoleColumns,
 }
 
 impl Topology {
@@ -90,6 +93,26 @@ impl Topology {
     /// What the failure detector makes of `peer`.
     pub fn state(&self, peer: &NodeId) -> PeerState {
         self.peers.get(peer).map_or(PeerState::Alive, |r| r.state)
+    }
+
+    /// What `node` is taken for.
+    pub fn role(&self, node: &NodeId) -> PeerRole {
+        self.roles.get(node).effective
+    }
+
+    /// What is known of `node`'s role, also if nothing else is known of it.
+    pub fn role_row(&self, node: &NodeId) -> RoleRow {
+        self.roles.get(node)
+    }
+
+    /// Whoever claims a role, or has one, in the order of their ids.
+    pub fn roles(&self) -> impl Iterator<Item = (NodeId, RoleRow)> {
+        self.roles.iter()
+    }
+
+    /// What the roles layer makes of `node`. It bounds how many have a row.
+    pub(crate) fn set_role(&mut self, node: NodeId, row: RoleRow) {
+        self.roles.set(node, row);
     }
 
     /// The failure detector's verdict. It bounds how many peers are anything but alive.

@@ -11,6 +11,7 @@ mod clock;
 mod directory;
 mod disk;
 mod fault;
+mod forge;
 mod lie;
 mod link;
 mod log;

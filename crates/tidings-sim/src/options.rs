@@ -4,7 +4,7 @@ mod scenario;
 
 use std::str::FromStr;
 
-pub use scenario::{RelayFault, Scenario};
+pub use scenario::{Forgery, RelayFault, RoleLie, Scenario};
 
 use crate::latency::Latency;
 

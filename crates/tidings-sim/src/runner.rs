@@ -123,6 +123,7 @@ fn one(options: &Options, seed: u64) -> Outcome {
         Scenario::Hostile { .. } => scenario::hostile::run(options, seed),
         Scenario::Rendezvous { .. } => scenario::rendezvous::run(options, seed),
         Scenario::Roles { .. } => scenario::roles::run(options, seed),
+        Scenario::RoleLiars { .. } => scenario::role_liars::run(options, seed),
         Scenario::Find { .. } => scenario::find::run(options, seed),
     };
     // A panic is a failed invariant of its seed, not the end of the run.

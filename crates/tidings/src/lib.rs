@@ -28,6 +28,7 @@ pub mod gossip;
 mod lan;
 mod large;
 mod publisher;
+pub mod roles;
 mod sealed_key;
 pub mod store;
 mod subscription;

@@ -15,6 +15,7 @@
 //! | `POST /v1/agents/{agent}/messages` | the body, sent to the agent, end to end: `{id, agent, node, via, status, took_ms}` once its receipt is there; 504 if there is none within 30 s |
 //! | `GET /v1/inbox` | direct messages that are unread, one JSON object a line: `{id, agent, node, at, received_at, text\|base64}`; with `follow=true` those that come behind them |
 //! | `POST /v1/inbox/read` | `{"ids": ["…"]}`: these were read, and are kept no longer |
+//! | `GET /v1/roles`, `/v1/roles/{node}` | who carries for others: `{node_id, role, roles}`, the best first, or one of them: the score by what this node saw, its terms, and under `claim` what the node says of itself and how much of it is believed; 404 if nothing is known |
 //! | `GET /v1/contents/{id}` | the content of a large message, as it comes |
 //! | `GET /v1/events` | what happens to the node from now on, one JSON object a line |
 //! | `POST /v1/down` | `{pid}`; the answer ends when the process does |
@@ -31,6 +32,7 @@ mod guard;
 mod identity;
 mod lines;
 mod presence;
+mod roles;
 mod routes;
 mod views;
 
@@ -111,6 +113,8 @@ fn router(agent: Agent, token: &str, down: watch::Sender<bool>) -> Router {
         .route("/v1/ticket", get(routes::ticket))
         .route("/v1/peers", get(routes::peers))
         .route("/v1/coordinators", get(routes::coordinators))
+        .route("/v1/roles", get(roles::list))
+        .route("/v1/roles/{node}", get(roles::one))
         .route("/v1/topics", get(routes::topics))
         .route("/v1/status", get(routes::status))
         .route("/v1/find/{agent}", get(find::find))

@@ -55,6 +55,8 @@ pub(crate) enum Command {
     /// List the nodes that offer themselves as ways into the network, the best by the node's own measure first
     #[command(after_help = "Example:\n  tidings coordinators --data ~/node-a")]
     Coordinators(DataArgs),
+    /// List who carries messages for others, or explain a node's score
+    Roles(RolesArgs),
     /// Find out where an agent is
     Find(FindAgentArgs),
     /// Send a message to an agent, and wait until it is in its inbox
@@ -334,6 +336,22 @@ pub(crate) struct FindAgentArgs {
     /// By what means
     #[arg(long, value_enum, default_value_t = FindHow::Any)]
     pub(crate) how: FindHow,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// `tidings roles`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+ROLE is what a node is taken for: by what it was seen to carry, where it carried for this node, else by its claim, if that can
+have come from work this node saw. SAYS is the claim, OF THAT as much of its score as is believed.
+
+Examples:
+  tidings roles
+  tidings roles NODE --json")]
+pub(crate) struct RolesArgs {
+    /// Explain this node's score: its id, or the first ten digits of it
+    pub(crate) node: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
 }

@@ -28,6 +28,8 @@ pub(crate) enum SimScenario {
     Rendezvous(RendezvousArgs),
     /// Every node is an agent and sends messages to a random other, through relays where it can't be dialed
     Roles(RolesArgs),
+    /// Relays that lie about their merit, and what that gains them
+    Liars(LiarsArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -133,7 +135,8 @@ pub(crate) struct FindArgs {
 Examples:
   tidings sim rendezvous --nodes 1000
   tidings sim rendezvous --nodes 1000 --churn --seeds 1..4 --json
-  tidings sim rendezvous --nodes 300 --liars 0.2 --latency wan")]
+  tidings sim rendezvous --nodes 300 --liars 0.2 --latency wan
+  tidings sim rendezvous --nodes 200 --forgers 0.1 --strategy best")]
 pub(crate) struct RendezvousArgs {
     /// How many look-ups
     #[arg(long, value_name = "N", default_value_t = 2_000)]
@@ -144,6 +147,12 @@ pub(crate) struct RendezvousArgs {
     /// Share of the nodes that lie as holders: with empty answers, or with old ones
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub(crate) liars: f64,
+    /// Share of the nodes that forge adverts of the index
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) forgers: f64,
+    /// How: fill, displace, prefixes, grind, ring, mixed, or the best of them
+    #[arg(long, value_name = "NAME", default_value = "best")]
+    pub(crate) strategy: tidings_sim::Forgery,
     #[command(flatten)]
     pub(crate) network: Network,
 }
@@ -165,6 +174,38 @@ pub(crate) struct RolesArgs {
     /// What relays in use do half-way: die, or drop all, or one in N, of what they say they have taken
     #[arg(long, value_name = "crash|drop|drop:N", default_value_t = RelayFault::None)]
     pub(crate) relay_fault: RelayFault,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim liars`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The same traffic, once with all nodes honest and once with liars. traffic_share_over_true_share is the share of what relays carried
+that went through liars, over the share of the same nodes when they are honest; gain_NAME is that for each strategy.
+
+Examples:
+  tidings sim liars --nodes 300 --fraction 0.3 --factor 100
+  tidings sim liars --strategy sybils --sybils 1000 --json")]
+pub(crate) struct LiarsArgs {
+    /// Share of the nodes that lie
+    #[arg(long, value_name = "F", default_value_t = 0.3)]
+    pub(crate) fraction: f64,
+    /// How many times as much as they did they say they did
+    #[arg(long, value_name = "X", default_value_t = 100.0)]
+    pub(crate) factor: f64,
+    /// How they lie: boast, forge, ring, sybils, flood; or the best of all
+    #[arg(long, value_name = "NAME|best", default_value = "best", value_parser = ["best", "boast", "forge", "ring", "sybils", "flood"])]
+    pub(crate) strategy: String,
+    /// Sign for each other: as --strategy ring
+    #[arg(long, conflicts_with = "strategy")]
+    pub(crate) collude: bool,
+    /// Identities without nodes besides, in the strategy of that name
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) sybils: usize,
+    /// Messages of each node, one a second
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub(crate) messages: usize,
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -8,14 +8,15 @@
 //! | 0 | peer | the node and its addresses; the first is the one that was reached |
 //! | 1 | array of two attestations (`reach.rs`) | who has reached it there, when, and the signatures |
 //!
-//! Its key is not the node's id but its *place*: `D("tidings 1 index place", place ‖ slot)`, the place being the /24 or /48 of
-//! its first address and the slot one of [`SLOTS`] that follows from its id; of nodes that are reached on one machine only, the
-//! id. So a prefix has sixteen adverts at most, however many ids there are behind it, and they share one place among the
-//! holders (`index.rs`). Two nodes that share a slot take turns: who comes second waits until the first is gone.
+//! Its key is the node's id, so that nobody can replace another's. All nodes of one place (the /24 or /48 of the first
+//! address) share one place among the holders (`index.rs`); a node does not advertise itself where [`SLOTS`] others do.
 //!
 //! What attestations are good for: a node that cannot be reached, and does not know, is not in the index; nobody can put another
-//! node there. What they are not: three nodes that work together can attest an address at which nobody answers. What they win
-//! is a place in the list that everybody who tries it finds dead and passes over (`rendezvous/`).
+//! node there. What they are not: keys cost nothing, so whoever likes can attest any address, at which nobody answers. That an
+//! advert is in the set says only that it is well formed; what it counts for each node judges for itself (`admission.rs`).
+//!
+//! When the set is full those stay that this node has reached, or enough of its neighbours, then those lowest by the hash of day
+//! and id, so that nodes agree about the others.
 //!
 //! Invariants: whether a record belongs in the set depends on its bytes, the clock and the port alone, so that all nodes agree.
 
@@ -25,12 +26,12 @@ use minicbor::{Decode, Encode};
 use super::Place;
 use super::reach::{self, Attestation, UNRELATED};
 use crate::crypto::Crypto;
-use crate::identity::{MAX_ADDRS, NodeId, PeerAddr, RecordKey};
+use crate::identity::{MAX_ADDRS, PeerAddr, RecordKey};
 use crate::records::sets::{Claim, Refused, SetId};
 use crate::records::{Context, signed};
 use crate::time::{Span, UnixMillis};
 
-/// Nodes of one place in the set: enough for a network that sits in one (a guess: twice the holders of a shard).
+/// Nodes of one place that advertise: enough for a network that sits in one (a guess: twice the holders of a shard).
 pub const SLOTS: u8 = 16;
 /// Attestations an advert needs.
 pub const ATTESTED: usize = UNRELATED;
@@ -68,30 +69,12 @@ impl Advert {
         self.node.addrs.first().map(|a| Place::of(&self.node.id, a))
     }
 
-    /// What its record is kept under.
-    pub fn key(&self) -> Option<RecordKey> {
-        Some(key(self.place()?, &self.node.id))
-    }
-
     /// Signs it as a record.
     pub fn sign(&self, network: &[u8; 32], said: &signed::Statement, set: SetId, crypto: &dyn Crypto) -> Bytes {
         let mut content = Vec::with_capacity(512);
         let done = minicbor::encode(self, &mut content);
         debug_assert!(done.is_ok(), "encoding into memory cannot fail");
         signed::sign(set, network, crypto, said, &content)
-    }
-}
-
-/// What the advert of `node` at `place` is kept under.
-pub fn key(place: Place, node: &NodeId) -> RecordKey {
-    match place {
-        Place::Local(node) => RecordKey(node.0),
-        Place::Net(net) => {
-            let slot = blake3::hash(node.as_bytes()).as_bytes()[0] % SLOTS;
-            let mut h = blake3::Hasher::new_derive_key("tidings 1 index place");
-            h.update(&net).update(&[slot]);
-            RecordKey(*h.finalize().as_bytes())
-        }
     }
 }
 
@@ -105,10 +88,7 @@ pub fn peek(bytes: &[u8]) -> Result<Claim, Refused> {
         t.of.id == a.node.id && a.node.addrs.first().is_some_and(|addr| t.is_of(addr)) && t.counts_at(claim.issued)
     };
     let in_time = a.attested.iter().all(fits);
-    match a.key() {
-        Some(key) if owner && first.by != second.by && in_time => Ok(Claim { key, ..claim }),
-        _ => Err(Refused::Malformed),
-    }
+    if owner && first.by != second.by && in_time { Ok(claim) } else { Err(Refused::Malformed) }
 }
 
 /// Whether the node and both that reached it signed.
@@ -120,11 +100,12 @@ pub fn verify(set: SetId, bytes: &[u8], context: &Context<'_>) -> bool {
         && reach::proves(&a.attested, context.crypto, context.reached, &a.node.id, &[*addr], claim.issued)
 }
 
-/// Who stays when the set is full: another part of all places each day, which nobody chooses.
+/// Who stays when the set is full, of those nobody here has reached: others each day. Whoever draws keys for it wins a place among
+/// strangers. (SplitMix64's mixing, since it is asked of the whole set whenever one comes.)
 pub fn rank(key: &RecordKey, wall: UnixMillis) -> u64 {
-    let day = wall.0 / 86_400_000;
-    let mut h = blake3::Hasher::new();
-    h.update(&day.to_le_bytes()).update(key.as_bytes());
-    let [a, b, c, d, e, f, g, i, ..] = *h.finalize().as_bytes();
-    u64::from_be_bytes([a, b, c, d, e, f, g, i])
+    let head = key.0.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+    let mut z = head ^ (wall.0 / 86_400_000).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }

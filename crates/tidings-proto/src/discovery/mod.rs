@@ -4,6 +4,7 @@
 //! which an agent or topic has left word; anybody can compute who they are. [`reach`] proves where a node can be dialed, and
 //! [`coordinator`]s are those that anybody can dial, known to all.
 
+pub mod admission;
 pub mod advert;
 pub mod coordinator;
 pub mod foaf;

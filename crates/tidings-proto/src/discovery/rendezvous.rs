@@ -11,8 +11,10 @@
 //!   withhold, never forge; of several statements the latest counts, whoever brings it.
 //! - *Two must agree.* An empty, stale or differing answer makes the asker ask the other holders too, and it believes what two
 //!   of them say. Statements are renewed every [`register::RENEW`], so that an old one is noticed as stale.
-//! - *Who cannot be reached is passed over*, by those who register and those who ask alike: the next in the order steps in, up
-//!   to `NEAR`. So holders that died, or never were where their advert says, cost a time-out and no record.
+//! - *Who cannot be reached is passed over*, by those who register and those who ask alike: the next in the order steps in. So
+//!   holders that died, or never were where their advert says, cost a time-out once and no record.
+//! - *Each node sees for itself who is there* (`judging.rs`), and hears from its neighbours whom they have reached: what is signed
+//!   is no proof that somebody answers, and false adverts displace nobody (`discovery/admission.rs`).
 //! - *When the index changes*, statements go to the new holders at once; those that were holders keep what they have, and are
 //!   told of what is renewed for another minute, for those who have not heard of the change.
 //! - *A topic's statements* are its members', sixty-four at most with each holder; a node that enters a topic and finds nobody
@@ -24,12 +26,14 @@
 //! only, so many in all and of each topic; what one place left makes room first; each question is answered or given up on;
 //! links are claimed for as long as somebody is asked and `calls::WARM` more.
 //!
-//! Messages: `Register`, `Registered`, `LookUp`, `Holds`. Timers: `Serve` (this node's own advert),
+//! Messages: `Register`, `Registered`, `LookUp`, `Holds`, `Vouch`. Timers: `Serve` (this node's own advert),
+//! `Judge` (who counts), `Probe` (who is there),
 //! `Calls` (time-outs, idle links), `Look` (a look-up takes long), `Registration`, `Topic`, `Changed` (the index did),
 //! `Shelf` (what is held expires).
 
 mod calls;
 mod holder;
+mod judging;
 mod lookup;
 mod register;
 mod serve;
@@ -41,6 +45,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::WhereaboutsKey;
+use super::admission::Admission;
 use super::index::{HOLDERS, Index};
 use crate::id_map::IdMap;
 use crate::identity::{AgentId, Network, NodeId, TopicId};
@@ -50,8 +55,9 @@ use crate::membership::Tokens;
 use crate::records::sets::INDEX;
 use crate::rng::Rng;
 use crate::time::Span;
-use crate::wire::Message;
+use crate::wire::{LinkRefusal, Message};
 use calls::Calls;
+use judging::Probing;
 use lookup::Looking;
 use register::Registration;
 pub use register::{LEFT_LIFE, RENEW};
@@ -61,6 +67,8 @@ use topics::Topic;
 
 /// Nodes that may hold a shard's records: the holders, and as many that step in.
 pub(super) const NEAR: usize = 2 * HOLDERS;
+/// A node takes what is left with it if it is among so many: others may know of fewer that are there (a guess).
+const TAKES: usize = 4 * HOLDERS;
 /// Questions that one link may bring: so many at once, and one more each interval (a guess).
 const QUESTIONS: (u32, Span) = (64, Span::from_millis(50));
 /// After the index changed, until registrations are looked at: changes come together (a guess).
@@ -83,6 +91,10 @@ pub enum Timer {
     Changed,
     /// Forget what has expired of what is held.
     Shelf,
+    /// Who counts is judged anew.
+    Judge,
+    /// Somebody is dialed to see whether it is there.
+    Probe,
 }
 
 /// What this layer is asked to do.
@@ -108,6 +120,8 @@ pub struct Rendezvous {
     network: [u8; 32],
     rng: Rng,
     index: Index,
+    admission: Admission,
+    probing: Probing,
     serving: Serving,
     shelf: Shelf,
     calls: Calls,
@@ -118,8 +132,9 @@ pub struct Rendezvous {
     questions: IdMap<Tokens>,
 }
 
-/// Bytes this layer holds at most: what it holds for others, the answers to look-ups, and the index as it was read.
-pub(super) const BYTES: usize = shelf::BYTES + lookup::BYTES + (2 << 20);
+/// Bytes this layer holds at most: what it holds for others, the answers to look-ups, and the index as it was read, with what is
+/// known of its nodes (4096 of some 200 bytes, and 24 neighbours' word on 2048 each, of some 32).
+pub(super) const BYTES: usize = shelf::BYTES + lookup::BYTES + (8 << 20);
 
 impl Rendezvous {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Rendezvous {
@@ -128,6 +143,8 @@ impl Rendezvous {
             network: crate::records::key(network),
             rng: Rng::derive(seed, "rendezvous", &[]),
             index: Index::default(),
+            admission: Admission::default(),
+            probing: Probing::new(),
             serving: Serving::default(),
             shelf: Shelf::default(),
             calls: Calls::default(),
@@ -165,6 +182,7 @@ impl Rendezvous {
             _ if !self.may_ask(cx, from) => {}
             Message::Register(m) => self.on_register(cx, from, m, &payload),
             Message::LookUp(m) => self.on_look_up(cx, from, m),
+            Message::Vouch(m) => self.on_vouch(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -194,10 +212,17 @@ impl Layer for Rendezvous {
 
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
         match *signal {
-            Signal::LinkDown { peer, .. } => {
+            Signal::LinkUp { peer } => self.shown(cx, peer),
+            Signal::LinkDown { peer, reason, dial } => {
                 self.questions.remove(&peer);
+                if dial && reason != LinkRefusal::Full && (self.is_probed(&peer) || self.is_called(&peer)) {
+                    self.not_there(cx, peer);
+                }
+                self.probe_over(&peer);
                 self.calls_failed(cx, peer);
             }
+            Signal::NeighborUp { overlay: Overlay::Root, peer } => self.vouch_to(cx, peer),
+            Signal::NeighborDown { overlay: Overlay::Root, peer, .. } => self.vouches_no_more(&peer),
             Signal::NeighborUp { overlay: Overlay::Topic(topic), .. } => self.topic_neighbors(topic, 1),
             Signal::NeighborDown { overlay: Overlay::Topic(topic), .. } => {
                 self.topic_neighbors(topic, -1);
@@ -207,6 +232,7 @@ impl Layer for Rendezvous {
             Signal::TopicEntered { topic } => self.topic_entered(cx, topic),
             Signal::TopicLeft { topic } => self.topic_left(cx, topic),
             Signal::RecordChanged { set: INDEX, key, .. } if self.index.changed(cx.records, &key) => {
+                self.advert_changed(cx, NodeId(key.0));
                 cx.deadlines.set_no_later(TimerKey::Rendezvous(Timer::Changed), cx.now.mono + CHANGED);
             }
             _ => {}
@@ -224,6 +250,8 @@ impl Layer for Rendezvous {
             Timer::Registration(subject) => self.tend_registration(cx, subject),
             Timer::Topic(topic) => self.tend_topic(cx, topic),
             Timer::Changed => self.index_changed(cx),
+            Timer::Judge => self.judge(cx),
+            Timer::Probe => self.probe(cx),
         }
     }
 }
@@ -234,7 +262,10 @@ impl Rendezvous {
         for subject in self.registrations.keys().copied().collect::<Vec<_>>() {
             self.tend_registration(cx, subject);
         }
-        self.tend_advert(cx);
+        // It may have been displaced. Who has none looks when it is time.
+        if self.serving.has_own() {
+            self.tend_advert(cx);
+        }
     }
 
     fn leave(&mut self, cx: &mut Cx<'_>) {

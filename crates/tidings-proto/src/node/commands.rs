@@ -6,7 +6,7 @@ use crate::discovery::{foaf, rendezvous};
 use crate::identity::layer as certifying;
 use crate::io::{Command, CommandError, Output, Reply, Ticket};
 use crate::layer::{Cx, Layer};
-use crate::{identity, membership, messaging, presence, pubsub};
+use crate::{identity, membership, messaging, presence, pubsub, roles};
 
 impl Node {
     pub(super) fn on_command(&mut self, ticket: Ticket, command: Command) {
@@ -123,6 +123,7 @@ impl Node {
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
+                self.roles.on_command(&mut cx!(self), roles::Command::Leave);
                 self.coordinators.on_command(&mut cx!(self), coordinator::Command::Leave);
                 self.route();
                 self.records.flush(&mut cx!(self));

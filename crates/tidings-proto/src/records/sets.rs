@@ -6,6 +6,7 @@
 use super::{Context, signed};
 use crate::discovery::{advert, coordinator};
 use crate::identity::{MAX_LIFE_MS, RecordKey, revocations};
+use crate::roles::announce;
 use crate::time::{Span, UnixMillis};
 use crate::wire::ChainValue;
 
@@ -65,6 +66,9 @@ pub enum Refused {
     /// Too many came at once.
     #[error("too many records at once")]
     Limited,
+    /// It says what cannot be.
+    #[error("the record says what cannot be")]
+    Implausible,
     /// No such set.
     #[error("no such set of records")]
     NoSet,
@@ -75,8 +79,9 @@ pub enum Refused {
 pub enum Stays {
     /// Who came first, and a node's own neighbours before others: floods of new keys push out nobody.
     First,
-    /// The keys with the lowest rank: the same everywhere, whatever came first. For ranks that cannot be chosen freely.
-    Lowest(fn(&RecordKey, UnixMillis) -> u64),
+    /// Those the set's owner favours here ([`super::Store::favour`]) and a node's own neighbours, then the keys with the
+    /// lowest rank, which nodes agree on.
+    Favoured(fn(&RecordKey, UnixMillis) -> u64),
 }
 
 /// The rules of one set.
@@ -101,7 +106,7 @@ pub struct Rules {
 }
 
 /// Every set this version knows. Records of others are refused, and not passed on.
-static SETS: [Rules; 4] = [
+static SETS: [Rules; 5] = [
     // Some 600 bytes a node with what keeping it takes: 10 MiB for the largest network whose nodes all know each other (a guess).
     Rules {
         set: PRESENCE,
@@ -133,15 +138,26 @@ static SETS: [Rules; 4] = [
         verify: revocations::verify,
         stays: Stays::First,
     },
+    // One relay to 32 nodes, and those that lately were one, in the largest network (`roles/manager.rs`).
+    Rules {
+        set: ROLES,
+        most: 1_024,
+        most_bytes: 2 << 20,
+        longest: announce::MAX_ANNOUNCE,
+        life: announce::LIFE,
+        peek: announce::peek,
+        verify: announce::verify,
+        stays: Stays::First,
+    },
     Rules {
         set: INDEX,
-        most: 1_024,
-        most_bytes: 1 << 20,
+        most: 2_048,
+        most_bytes: 2 << 20,
         longest: advert::MAX_ADVERT,
         life: advert::ADVERT_LIFE,
         peek: advert::peek,
         verify: advert::verify,
-        stays: Stays::Lowest(advert::rank),
+        stays: Stays::Favoured(advert::rank),
     },
 ];
 

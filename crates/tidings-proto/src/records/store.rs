@@ -100,6 +100,11 @@ pub(super) fn short(id: &ShortId) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
+/// A key's first eight bytes.
+fn head(key: &RecordKey) -> u64 {
+    key.0.first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
+}
+
 /// When something was said that a neighbour calls `age` old and its owner's clock dates `at`: by our clock, and rather too
 /// late than too early. So nobody can make a record seem older than clocks say; one that is over it can keep alive by as much
 /// as clocks may disagree, and no longer.
@@ -148,6 +153,8 @@ pub struct Store {
     digest: Digest,
     recent: VecDeque<(Time, Digest)>,
     sketches: Sketches,
+    /// Keys, by their first bytes, that come before others where a set's rules say so.
+    favoured: BTreeSet<(SetId, u64)>,
 }
 
 impl Store {
@@ -164,6 +171,7 @@ impl Store {
             digest: Digest::default(),
             recent: VecDeque::new(),
             sketches: Sketches::new(*blake3::keyed_hash(seed, b"sketches of records").as_bytes()),
+            favoured: BTreeSet::new(),
         }
     }
 
@@ -201,6 +209,12 @@ impl Store {
         };
         let Some(h) = self.sets.get(&set) else { return Vec::new() };
         h.records.range(bound(0)..=bound(255)).take(4).map(|(k, _)| *k).collect()
+    }
+
+    /// These keys of a set, by their first eight bytes, are favoured from now on, and no others: the set's owner's word.
+    pub(crate) fn favour(&mut self, set: SetId, heads: impl Iterator<Item = u64>) {
+        self.favoured.retain(|(s, _)| *s != set);
+        self.favoured.extend(heads.map(|h| (set, h)));
     }
 
     pub(super) fn judge(&self, set: SetId, claim: &Claim, bytes: &[u8]) -> Verdict {
@@ -248,11 +262,18 @@ impl Store {
                 last.filter(|r| !near(&r.claim.key)).take(MAX_VICTIMS).collect()
             }
             Stays::First => Vec::new(),
-            Stays::Lowest(rank) => {
-                let mine = (rank(&claim.key, wall), claim.key);
-                let ranked = h.records.keys().map(|k| (rank(k, wall), *k));
-                let above: BTreeSet<_> = ranked.filter(|k| old > 0 || *k > mine).collect();
-                above.iter().rev().take(MAX_VICTIMS).filter_map(|(_, k)| h.records.get(k)).collect()
+            Stays::Favoured(rank) => {
+                let favoured = |k: &RecordKey| near(k) || self.favoured.contains(&(rules.set, head(k)));
+                let place = |k: &RecordKey| (!favoured(k), rank(k, wall), *k);
+                let mine = place(&claim.key);
+                let mut above: Vec<_> = h.records.keys().map(place).filter(|k| old > 0 || *k > mine).collect();
+                if above.len() > MAX_VICTIMS {
+                    let last = above.len() - MAX_VICTIMS;
+                    above.select_nth_unstable(last);
+                    above.drain(..last);
+                }
+                above.sort_unstable_by(|a, b| b.cmp(a));
+                above.iter().filter_map(|(.., k)| h.records.get(k)).collect()
             }
         };
         let mut out = Vec::new();

@@ -289,6 +289,7 @@ fn count(cx: &mut Cx<'_>, why: Refused) {
     let of = &mut *cx.counters;
     *match why {
         Refused::Malformed | Refused::TooLong | Refused::TooLongLived | Refused::NoSet => &mut of.records_malformed,
+        Refused::Implausible => &mut of.roles_implausible,
         Refused::OutOfTime => &mut of.records_out_of_time,
         Refused::Old => &mut of.records_old,
         Refused::Forged => &mut of.records_forged,

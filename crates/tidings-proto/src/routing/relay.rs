@@ -78,6 +78,7 @@ impl Quota {
 /// A passage that was here.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
+    from: NodeId,
     to: NodeId,
     bytes: u32,
     at: Time,
@@ -187,7 +188,7 @@ impl Routing {
             return;
         }
         let bytes = payload.len().saturating_sub(crate::crypto::SIGNATURE_LEN) as u32;
-        let seen = Seen { to: m.to, bytes, at: now, owed: next.is_some() && m.kind == 0 };
+        let seen = Seen { from: m.from, to: m.to, bytes, at: now, owed: next.is_some() && m.kind == 0 };
         self.relaying.is_new(m.id, seen);
         match next {
             None => self.arrived(cx, m, payload),
@@ -279,11 +280,11 @@ impl Routing {
                 cx.counters.credits_refused += 1;
                 continue;
             }
-            if let Some(s) = self.relaying.seen.get_mut(&c.id) {
-                s.owed = false;
-            }
+            let Some(s) = self.relaying.seen.get_mut(&c.id) else { continue };
+            s.owed = false;
+            let of = s.from;
             cx.counters.credits_taken += 1;
-            cx.signal(Signal::CreditedAsRelay { by, messages: u32::from(c.messages), bytes: u64::from(c.bytes) });
+            cx.signal(Signal::CreditedAsRelay { by, of, messages: u32::from(c.messages), bytes: u64::from(c.bytes) });
         }
     }
 

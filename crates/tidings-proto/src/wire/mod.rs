@@ -24,6 +24,7 @@ mod reach;
 mod reconcile;
 mod records;
 mod rendezvous;
+mod roles;
 mod routing;
 
 pub use capabilities::*;
@@ -38,6 +39,7 @@ pub use reach::{AskReach, Reached};
 pub use reconcile::*;
 pub use records::*;
 pub use rendezvous::*;
+pub use roles::VouchFor;
 pub use routing::*;
 
 /// The version in every frame's first byte. A frame of another version is refused.

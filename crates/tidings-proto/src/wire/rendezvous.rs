@@ -11,6 +11,44 @@ pub const MAX_HELD: usize = 8;
 /// Most certificates an asker says it has.
 pub const MAX_HAVE: usize = 8;
 
+/// Most nodes a neighbour vouches for: as many as the index has.
+pub const MAX_VOUCHED: usize = 2_048;
+
+/// Says which nodes of the index the sender has reached itself, each by the first eight bytes of its id.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Vouch {
+    /// Whether what was said before is void.
+    #[n(0)]
+    #[cbor(default)]
+    pub anew: bool,
+    /// Those it has reached, besides what it said before; at most [`MAX_VOUCHED`].
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes", default)]
+    pub reached: Vec<u8>,
+    /// Those it no longer vouches for; at most [`MAX_VOUCHED`].
+    #[n(2)]
+    #[cbor(with = "minicbor::bytes", default)]
+    pub lost: Vec<u8>,
+}
+
+impl Vouch {
+    /// Node ids, as they are in the message.
+    pub fn pack(heads: impl Iterator<Item = u64>) -> Vec<u8> {
+        heads.flat_map(u64::to_be_bytes).collect()
+    }
+
+    /// And back.
+    pub fn unpack(bytes: &[u8]) -> Vec<u64> {
+        bytes.chunks_exact(8).map(|c| c.try_into().map_or(0, u64::from_be_bytes)).collect()
+    }
+}
+
+pub(super) fn vouch_ok(m: &Vouch) -> bool {
+    let fits = |b: &[u8]| b.len() <= 8 * MAX_VOUCHED && b.len().is_multiple_of(8);
+    fits(&m.reached) && fits(&m.lost)
+}
+
 /// Leaves a statement with a holder. The frame's payload is the certificate of an agent's, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -80,7 +80,7 @@ fn that_cannot_be_read_is_reported_and_the_node_begins_afresh() {
             d.node.handle(d.now, Input::Stored { ticket, result: Ok(()) }).unwrap();
         }
     }
-    assert_eq!(d.counters().storage_failures, 3, "one for each layer that asked");
+    assert_eq!(d.counters().storage_failures, 4, "one for each layer that asked");
     let t = d.publish(b"x");
     assert_eq!(d.published(t).seq, 1);
 }

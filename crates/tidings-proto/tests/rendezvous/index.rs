@@ -129,13 +129,93 @@ fn and_do_not_count_where_there_are_others() {
 }
 
 #[test]
-fn one_prefix_has_sixteen_adverts_at_most() {
+fn nobody_takes_an_advert_out_by_a_higher_version() {
     let mut d = node();
-    for n in 0..200 {
-        public(&mut d, 10 + n, &format!("192.0.2.{n}:1"));
-        d.pass_ms(5_100);
+    public(&mut d, 10, "192.0.2.1:1");
+    for n in 11..30 {
+        let mut draft = Draft::new(port(n), at_addr("192.0.2.2:1"));
+        draft.said.version = u64::MAX - 1;
+        learn(&mut d, &friend(), &draft.record());
     }
-    assert!((10..=16).contains(&d.node.index().len()), "{}", d.node.index().len());
+    assert!(d.node.index().contains(&Fake::new(10).id));
+}
+
+/// A link to peer `n` shows it at an address.
+fn seen(d: &mut Driven, n: u8, addr: &str) {
+    let (peer, addr) = (Fake::new(n).id, Some(at_addr(addr)));
+    d.input(Input::LinkUp { peer, addr, outbound: true, rtt: None }).unwrap();
+}
+
+#[test]
+fn in_its_place_who_was_reached_comes_before_who_was_not() {
+    let mut d = node();
+    public(&mut d, 10, "192.0.2.1:1");
+    seen(&mut d, 10, "192.0.2.1:1");
+    for n in 11..60 {
+        public(&mut d, n, &format!("192.0.2.{n}:1"));
+    }
+    for shard in 0..100 {
+        assert_eq!(d.node.index().nodes(shard, 1)[0].id, Fake::new(10).id, "shard {shard}");
+    }
+}
+
+#[test]
+fn who_is_seen_elsewhere_than_it_advertises_counts_for_nothing() {
+    let mut d = node();
+    for n in 10..14 {
+        public(&mut d, n, &format!("192.0.{n}.1:1"));
+    }
+    seen(&mut d, 10, "198.51.100.1:1");
+    let all: Vec<NodeId> = d.node.index().nodes(7, 8).into_iter().map(|n| n.id).collect();
+    assert!(all.len() == 3 && !all.contains(&Fake::new(10).id));
+    assert_eq!(d.node.counters().adverts_elsewhere, 1);
+}
+
+#[test]
+fn adverts_of_nobody_push_nobody_out() {
+    let mut d = node();
+    // Before whom in the order of shard 7 there are twenty of nobody.
+    let mut places: Vec<u8> = (0..=254).collect();
+    places.sort_by_key(|n| std::cmp::Reverse(*score(7, &[4, 192, 0, *n, 0, 0, 0]).as_bytes()));
+    let honest: Vec<NodeId> = (0..8).map(|n| Fake::new(10 + n).id).collect();
+    for (i, place) in places.iter().take(28).enumerate() {
+        let n = if i < 20 { 40 + i as u8 } else { 10 + (i - 20) as u8 };
+        public(&mut d, n, &format!("192.0.{place}.1:1"));
+    }
+    for _ in 0..60 {
+        d.pass_ms(1_000);
+        for id in dialed(&d) {
+            match honest.contains(&id) {
+                true => answer_dial(&mut d, id),
+                false => fail_dial(&mut d, id),
+            }
+        }
+        d.did.clear();
+    }
+    let holders: Vec<NodeId> = d.node.index().nodes(7, 8).into_iter().map(|n| n.id).collect();
+    assert_eq!(holders, honest);
+}
+
+#[test]
+fn what_half_of_the_neighbours_have_reached_counts_when_strangers_do_not() {
+    let mut d = node();
+    for n in 0..6 {
+        public(&mut d, 10 + n, &format!("192.0.{n}.1:1"));
+    }
+    let head = |n: u8| u64::from_be_bytes(*Fake::new(n).id.0.first_chunk().unwrap());
+    let vouch = |reached: Vec<u64>| {
+        Message::from(Vouch { anew: true, reached: Vouch::pack(reached.into_iter()), lost: vec![] })
+    };
+    d.frame(&friend(), Lane::Control, vouch(vec![head(10), head(11)]).frame().to_bytes()).unwrap();
+    d.pass_ms(1_000);
+    let standing = |d: &Driven, n: u8| d.node.index().standing(&Fake::new(n).id).unwrap();
+    assert!(standing(&d, 10).is_trusted() && !standing(&d, 12).is_trusted());
+    // Not by who is no neighbour.
+    let other = Fake::new(2);
+    d.link(&other);
+    d.frame(&other, Lane::Control, vouch(vec![head(12)]).frame().to_bytes()).unwrap();
+    d.pass_ms(1_000);
+    assert!(!standing(&d, 12).is_trusted());
 }
 
 #[test]

@@ -510,6 +510,14 @@ fn of_no_certificates() {
 }
 
 #[test]
+fn of_vouch_for() {
+    insta::assert_snapshot!(wire("VouchFor"), @r"
+    0164110000000000
+    a3000c01190d48021b0000018bcfe56800
+    ");
+}
+
+#[test]
 fn of_ask_capabilities() {
     insta::assert_snapshot!(wire("AskCapabilities"), @r"
     0168370000000000

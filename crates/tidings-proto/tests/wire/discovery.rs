@@ -20,6 +20,7 @@ pub(super) fn examples() -> Vec<Message> {
         Holds { id: 0x0102_0304_0506_0708, statements: vec![vec![0xbe; 70].into()] }.into(),
         AskReach { me: peer(0x11) }.into(),
         Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
+        Vouch { anew: true, reached: vec![0x11; 16], lost: vec![0x22; 8] }.into(),
     ]
 }
 
@@ -55,6 +56,10 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         (any::<u64>(), any::<[u8; 32]>(), vec(any::<[u8; 32]>().prop_map(|b| CertificateId(b).into()), 0..=MAX_HAVE))
             .prop_map(|(id, subject, have)| LookUp { id, subject, have }.into()),
         (any::<u64>(), statements()).prop_map(|(id, statements)| Holds { id, statements }.into()),
+        (any::<bool>(), vec(any::<u64>(), 0..20), vec(any::<u64>(), 0..20)).prop_map(|(anew, reached, lost)| {
+            let [reached, lost] = [reached, lost].map(|h| Vouch::pack(h.into_iter()));
+            Vouch { anew, reached, lost }.into()
+        }),
     ]
 }
 
@@ -64,6 +69,17 @@ fn statements() -> impl Strategy<Value = Vec<minicbor::bytes::ByteVec>> {
 
 fn held(n: usize, len: usize) -> Bytes {
     Message::from(Holds { id: 1, statements: vec![vec![0; len].into(); n] }).frame().to_bytes()
+}
+
+#[test]
+fn nodes_vouched_for_at_their_limit_and_past_it() {
+    let frame = |reached: usize, lost: usize| {
+        Message::from(Vouch { anew: false, reached: vec![7; reached], lost: vec![7; lost] }).frame().to_bytes()
+    };
+    assert!(Message::parse(frame(8 * MAX_VOUCHED, 8 * MAX_VOUCHED)).is_ok());
+    for (reached, lost) in [(8 * MAX_VOUCHED + 8, 0), (0, 8 * MAX_VOUCHED + 8), (9, 0), (0, 7)] {
+        assert_eq!(Message::parse(frame(reached, lost)), Err(WireError::Limit(98)), "{reached} {lost}");
+    }
 }
 
 #[test]
@@ -191,5 +207,13 @@ fn the_bytes_of_reached() {
     00011152011b0000019b76daa8000258405a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
     5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
     5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
+    ");
+}
+
+#[test]
+fn the_bytes_of_vouch() {
+    insta::assert_snapshot!(wire("Vouch"), @r"
+    01621f0000000000
+    a300f501501111111111111111111111111111111102482222222222222222
     ");
 }

@@ -160,6 +160,7 @@ fn other_examples() -> Vec<Message> {
         Certified { certificate: CertificateRef([0xf1; 16]) }.into(),
         AskCertificates { certificates: vec![CertificateRef([0xf1; 16]), CertificateRef([0xf2; 16])] }.into(),
         Certificate {}.into(),
+        VouchFor { messages: 12, bytes: 3_400, at_ms: 1_700_000_000_000 }.into(),
         AskCapabilities { topic: TopicId([0xd1; 32]), capabilities: vec![CapabilityRef([0xf1; 16])] }.into(),
         Capability {}.into(),
         NoCertificates { certificates: vec![CertificateRef([0xf1; 16])] }.into(),

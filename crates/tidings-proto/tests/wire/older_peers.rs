@@ -53,10 +53,12 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Holds(m) => missing!(m, 1 statements),
         Message::Envelope(m) => missing!(m, 4 kind, 7 messages, 8 credits),
         Message::RelayAck(m) => missing!(m, 1 why, 2 load),
+        Message::Vouch(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::CloseSession(m) => missing!(m, 1 why, 2 at_ms, 3 epoch),
         Message::Reached(_) => {}
         // Nothing of these may be missing.
         Message::Found(_) | Message::NotFound(_) => {}
+        Message::VouchFor(_) => {}
         Message::OpenSession(_) | Message::Envelopes(_) | Message::Receipt(_) => {}
         Message::Want(_)
         | Message::Have(_)
@@ -103,7 +105,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 55);
+    assert_eq!(seen, 58);
 }
 
 #[test]

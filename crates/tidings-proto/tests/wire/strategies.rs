@@ -158,6 +158,7 @@ fn certificates() -> impl Strategy<Value = Message> {
         Just(Certificate {}.into()),
         (topic_id(), vec(any::<[u8; 16]>().prop_map(CapabilityRef), 0..=MAX_CAPABILITIES_ASKED))
             .prop_map(|(topic, capabilities)| AskCapabilities { topic, capabilities }.into()),
+        any::<(u64, u64, u64)>().prop_map(|(messages, bytes, at_ms)| VouchFor { messages, bytes, at_ms }.into()),
         Just(Capability {}.into()),
         some().prop_map(|certificates| NoCertificates { certificates }.into()),
         records(),

@@ -15,7 +15,7 @@ impl Network {
         self.clocks().wall.0
     }
 
-    pub(super) fn clocks(&self) -> Now {
+    pub(crate) fn clocks(&self) -> Now {
         Now { mono: Time(self.now), wall: UnixMillis(WALL + self.now / 1000) }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use tidings_proto::crypto::Crypto;
+use tidings_proto::identity::SecretKey;
 use tidings_proto::io::Input;
 use tidings_proto::records::{self, SetId, Store, signed};
 use tidings_proto::wire::{Frame, Lane, Message};
@@ -34,6 +35,21 @@ impl Network {
             node.put_record(now, set, bytes);
         }
         self.turn(n, Input::Tick);
+    }
+
+    /// What node `n` signs with, for who plays it.
+    pub(crate) fn crypto_of(&self, n: u32) -> std::sync::Arc<dyn Crypto> {
+        self.port(&self.slots[n as usize].secret)
+    }
+
+    /// What somebody without a node signs with.
+    pub(crate) fn crypto_by(&self, secret: &SecretKey) -> std::sync::Arc<dyn Crypto> {
+        self.port(secret)
+    }
+
+    /// The key of the network's records.
+    pub(crate) fn records_key(&self) -> [u8; 32] {
+        records::key(&self.network)
     }
 
     /// A record signed by the key of node `n`.

@@ -48,6 +48,56 @@ impl std::fmt::Display for RelayFault {
     }
 }
 
+/// What members do that forge adverts of the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forgery {
+    /// Fill the set, with keys drawn to stay in it.
+    Fill,
+    /// Stand before honest nodes in their own places, with higher versions and keys drawn to come first.
+    Displace,
+    /// Claim two thousand prefixes in which nobody is.
+    Prefixes,
+    /// Draw prefixes in which nobody is to be the first in one shard, and few enough to go unnoticed elsewhere.
+    Grind,
+    /// Attest each other's false adverts, and vouch for them.
+    Ring,
+    /// Many keys that listen, in the attackers' own prefixes, beside false ones.
+    Mixed,
+    /// That of these with which fewest agents are found.
+    #[default]
+    Best,
+}
+
+impl Forgery {
+    /// All of them, but for the best.
+    pub const ALL: [Forgery; 6] =
+        [Forgery::Fill, Forgery::Displace, Forgery::Prefixes, Forgery::Grind, Forgery::Ring, Forgery::Mixed];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Forgery::Fill => "fill",
+            Forgery::Displace => "displace",
+            Forgery::Prefixes => "prefixes",
+            Forgery::Grind => "grind",
+            Forgery::Ring => "ring",
+            Forgery::Mixed => "mixed",
+            Forgery::Best => "best",
+        }
+    }
+}
+
+impl std::str::FromStr for Forgery {
+    type Err = OptionsError;
+
+    fn from_str(s: &str) -> Result<Forgery, OptionsError> {
+        let all = Forgery::ALL.into_iter().chain([Forgery::Best]);
+        let hint = "fill, displace, prefixes, grind, ring, mixed, or best";
+        let unknown = || OptionsError { what: "--strategy", value: s.to_owned(), hint };
+        all.into_iter().find(|f| f.name() == s).ok_or_else(unknown)
+    }
+}
+
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
@@ -107,6 +157,10 @@ pub enum Scenario {
         churn: bool,
         /// Share of the nodes that lie as holders.
         liars: f64,
+        /// Share of the nodes that forge adverts of the index.
+        forgers: f64,
+        /// How.
+        strategy: Forgery,
     },
     /// Every node is an agent, and each sends messages to a random other.
     Roles {
@@ -114,6 +168,19 @@ pub enum Scenario {
         messages: usize,
         /// What relays in use do, half-way.
         fault: RelayFault,
+    },
+    /// As roles, and a share of the relays lies about its merit.
+    RoleLiars {
+        /// Share of the nodes that lie.
+        fraction: f64,
+        /// How many times as much as they did they say they did.
+        factor: f64,
+        /// How they lie; all ways in turn if none, of which the one counts that gains most.
+        strategy: Option<RoleLie>,
+        /// Identities without nodes besides.
+        sybils: usize,
+        /// Messages of each node.
+        messages: usize,
     },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
@@ -166,6 +233,7 @@ impl Scenario {
             Scenario::Find { .. } => "find",
             Scenario::Rendezvous { .. } => "rendezvous",
             Scenario::Roles { .. } => "roles",
+            Scenario::RoleLiars { .. } => "liars",
         }
     }
 
@@ -180,7 +248,7 @@ impl Scenario {
     /// The share of nodes that nobody can dial when nothing else is said.
     pub fn default_unreachable(&self) -> f64 {
         match self {
-            Scenario::Roles { .. } => 0.2,
+            Scenario::Roles { .. } | Scenario::RoleLiars { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -215,11 +283,18 @@ impl Scenario {
                 within("--rate", rate, 0.0..=1_000.0, "the share replaced in an hour, from 0 to 1000, such as 3")?;
                 seconds(s)
             }
-            Scenario::Rendezvous { lookups, liars, .. } => {
+            Scenario::Rendezvous { lookups, liars, forgers, .. } => {
                 within("--liars", liars, 0.0..=0.9, "a share from 0 to 0.9, such as 0.2")?;
+                within("--forgers", forgers, 0.0..=0.5, "a share from 0 to 0.5, such as 0.1")?;
                 within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
             }
             Scenario::Roles { messages, .. } => {
+                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
+            }
+            Scenario::RoleLiars { fraction, factor, sybils, messages, .. } => {
+                within("--fraction", fraction, 0.01..=0.9, "a share from 0.01 to 0.9, such as 0.3")?;
+                within("--factor", factor, 1.0..=1e9, "from 1 to 1000000000, such as 100")?;
+                within("--sybils", sybils as f64, 0.0..=10_000.0, "from 0 to 10000")?;
                 within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
             }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
@@ -251,15 +326,77 @@ impl Scenario {
             Scenario::Partition { split, seconds, rate } => format!(" --split {split} --for {seconds} --rate {rate}"),
             Scenario::Reconcile { items, diff } => format!(" --items {items} --diff {diff}"),
             Scenario::Churn { rate, seconds } => format!(" --rate {rate} --for {seconds}"),
-            Scenario::Rendezvous { lookups, churn, liars } => {
-                format!(" --lookups {lookups} --liars {liars}{}", if churn { " --churn" } else { "" })
+            Scenario::Rendezvous { lookups, churn, liars, forgers, strategy } => {
+                let churn = if churn { " --churn" } else { "" };
+                let forgers = match forgers > 0.0 {
+                    true => format!(" --forgers {forgers} --strategy {}", strategy.name()),
+                    false => String::new(),
+                };
+                format!(" --lookups {lookups} --liars {liars}{churn}{forgers}")
             }
             Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
+            Scenario::RoleLiars { fraction, factor, strategy, sybils, messages } => {
+                let strategy = strategy.map_or("best", |s| s.name());
+                format!(
+                    " --fraction {fraction} --factor {factor} --strategy {strategy} --sybils {sybils} --messages {messages}"
+                )
+            }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),
             Scenario::Hostile { attackers, ids, seconds } => {
                 format!(" --attackers {attackers} --ids {ids} --for {seconds}")
             }
+        }
+    }
+}
+
+/// How relays lie about their merit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RoleLie {
+    /// They say a score, and nothing that bears it out.
+    Boast,
+    /// They show words of neighbours that these never gave.
+    Forge,
+    /// They sign for each other.
+    Ring,
+    /// They and identities without nodes sign for each other, and all of them claim.
+    Sybils,
+    /// They sign for each other, and give honest relays words that these did not earn, to be shown in others' place.
+    Flood,
+}
+
+impl RoleLie {
+    /// All of them.
+    pub const ALL: [RoleLie; 5] = [RoleLie::Boast, RoleLie::Forge, RoleLie::Ring, RoleLie::Sybils, RoleLie::Flood];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            RoleLie::Boast => "boast",
+            RoleLie::Forge => "forge",
+            RoleLie::Ring => "ring",
+            RoleLie::Sybils => "sybils",
+            RoleLie::Flood => "flood",
+        }
+    }
+
+    /// The figure that says what it gains.
+    pub(crate) fn figure(self) -> &'static str {
+        match self {
+            RoleLie::Boast => "gain_boast",
+            RoleLie::Forge => "gain_forge",
+            RoleLie::Ring => "gain_ring",
+            RoleLie::Sybils => "gain_sybils",
+            RoleLie::Flood => "gain_flood",
+        }
+    }
+
+    /// One by its name; `best` is none: all of them in turn.
+    pub fn parse(name: &str) -> Result<Option<RoleLie>, String> {
+        match RoleLie::ALL.into_iter().find(|l| l.name() == name) {
+            Some(lie) => Ok(Some(lie)),
+            None if name == "best" => Ok(None),
+            None => Err("boast, forge, ring, sybils, flood, or best".to_owned()),
         }
     }
 }

@@ -14,5 +14,7 @@ mod players;
 pub(crate) mod presence;
 pub(crate) mod reconcile;
 pub(crate) mod rendezvous;
+pub(crate) mod role_liars;
+mod role_spread;
 pub(crate) mod roles;
 mod stage;

@@ -1,5 +1,7 @@
 //! Every node is an agent and leaves word with the holders of its shard; some look for others there.
 
+mod forgers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -12,8 +14,9 @@ use tidings_proto::time::{Span, Time};
 use super::stage::Stage;
 use crate::figures::{Measured, Worst};
 use crate::network::{CrashKind, HolderLie};
-use crate::options::{Options, Scenario};
+use crate::options::{Forgery, Options, Scenario};
 use crate::runner::Outcome;
+use forgers::Forgers;
 
 /// Until the neighbours of the last node are there, until the index is, and until everybody is in it.
 const SETTLE: Span = Span::from_secs(20);
@@ -39,6 +42,13 @@ const GROWN: Span = Span::from_secs(60);
 const PAIRS: usize = 5;
 const MEET: Span = Span::from_secs(20);
 
+/// Among forgers: nodes look as soon as all are in the index, and again when they have been there for so long, together with
+/// so many that have just come.
+const OLD: Span = Span::from_secs(300);
+const NEWCOMERS: f64 = 0.05;
+/// One in so many looks for whom the forgers want to hide.
+const HIDDEN: usize = 4;
+
 struct Asked {
     by: u32,
     target: u32,
@@ -59,22 +69,44 @@ struct Run<'a> {
     warm: Vec<f64>,
     messages: Vec<f64>,
     dialed: usize,
+    forgers: Option<Forgers>,
+    hidden: (usize, usize),
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
-    let Scenario::Rendezvous { lookups, churn, liars } = options.scenario else { unreachable!("chosen by the caller") };
+    let Scenario::Rendezvous { strategy, forgers, .. } = options.scenario else { unreachable!("chosen by the caller") };
+    if strategy != Forgery::Best || forgers <= 0.0 {
+        return run_with(options, seed, strategy).0;
+    }
+    let all = Forgery::ALL.into_iter().map(|f| run_with(options, seed, f));
+    let worst = all.min_by(|a, b| a.1.total_cmp(&b.1));
+    worst.map_or_else(|| unreachable!("there are some"), |w| w.0)
+}
+
+/// The outcome, and the share found that matters most.
+fn run_with(options: &Options, seed: u64, strategy: Forgery) -> (Outcome, f64) {
+    let Scenario::Rendezvous { lookups, churn, liars, forgers, .. } = options.scenario else {
+        unreachable!("chosen by the caller")
+    };
     let mut s = Stage::set_without_topic(options, seed, SETTLE);
-    let up = s.alive();
+    let mut up = s.alive();
+    let mut forgers = (forgers > 0.0).then(|| Forgers::enter(&mut s, forgers, strategy));
     // One after the other, as they would be started.
     for (span, command) in [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })] {
         let apart = Span(span.0 / up.len() as u64);
         for n in &up {
             s.net.command(*n, Ticket(0), command.clone());
+            if let Some(f) = &mut forgers {
+                f.act(&mut s);
+            }
             s.run(apart);
         }
         s.run(AFTER);
     }
     let load = load(&s);
+    if let Some(f) = &forgers {
+        up.retain(|n| !f.ids.contains(n));
+    }
     if liars > 0.0 {
         let mut all = up.clone();
         s.rng.sample(&mut all, (up.len() as f64 * liars).round() as usize);
@@ -98,6 +130,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         warm: Vec::new(),
         messages: Vec::new(),
         dialed: 0,
+        forgers,
+        hidden: (0, 0),
     };
     if liars > 0.0 {
         // Liars need something old to answer with: they are asked before it is renewed.
@@ -112,9 +146,14 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         (_, true) => AMONG_LIARS,
         _ => Span((EACH.0 as f64 * lookups as f64 / r.up.len() as f64) as u64).max(EACH),
     };
-    r.look(lookups, span, churn);
     let mut out = Measured::default();
-    out.value("found_ratio", r.found as f64 / r.looked as f64, Worst::Smallest);
+    if r.forgers.is_some() {
+        r.among_forgers(lookups, span, &mut out);
+    } else {
+        r.look(lookups, span, churn);
+    }
+    let found = r.found as f64 / r.looked as f64;
+    out.value("found_ratio", found, Worst::Smallest);
     out.spread("lookup_ms", std::mem::take(&mut r.ms));
     out.spread("lookup_rtt_cold", std::mem::take(&mut r.cold));
     out.spread("lookup_rtt_warm", std::mem::take(&mut r.warm));
@@ -128,7 +167,9 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let refused = c.registrations_refused + c.calls_refused + c.questions_limited;
     out.value("refused", refused as f64, Worst::Largest);
     out.value("registrations_per_node", c.registrations_sent as f64 / options.nodes as f64, Worst::Largest);
-    Outcome { measured: out, trace: s.net.trace_hash(), broken: std::mem::take(&mut s.ledger.broken) }
+    out.value("dials_to_see_per_node", c.adverts_dialed as f64 / options.nodes as f64, Worst::Largest);
+    let broken = std::mem::take(&mut s.ledger.broken);
+    (Outcome { measured: out, trace: s.net.trace_hash(), broken }, found)
 }
 
 /// The largest number of statements a node of the index holds over the mean, and how many nodes there are in it.
@@ -179,6 +220,9 @@ impl Run<'_> {
                     self.crash_holders();
                 }
             }
+            if let Some(f) = &mut self.forgers {
+                f.act(self.s);
+            }
             self.s.run(TICK);
             self.count();
         }
@@ -191,6 +235,69 @@ impl Run<'_> {
         self.busy.clear();
     }
 
+    /// Half of the look-ups while nobody has reached anybody yet, the other when all have been there for a while, and some
+    /// have just come.
+    fn among_forgers(&mut self, lookups: usize, span: Span, out: &mut Measured) {
+        let share = |(found, looked): (usize, usize)| if looked == 0 { 1.0 } else { found as f64 / looked as f64 };
+        self.look(lookups / 2, span, false);
+        let young = (self.found, self.looked);
+        out.value("found_young", share(young), Worst::Smallest);
+        self.shares("young", out);
+        self.wait(OLD);
+        let old = self.up.clone();
+        self.look(lookups / 4, span, false);
+        out.value("found_old", share((self.found - young.0, self.looked - young.1)), Worst::Smallest);
+        self.shares("old", out);
+        let before = (self.found, self.looked);
+        self.up = (0..(old.len() as f64 * NEWCOMERS).ceil() as usize)
+            .map(|_| {
+                let contact = old[self.s.rng.below(old.len())];
+                let n = self.s.add(Some(contact));
+                self.s.net.command(n, Ticket(0), Command::Register { on: true });
+                // They look, and are not looked for yet.
+                self.since.insert(n, self.s.now());
+                n
+            })
+            .collect();
+        self.wait(Span::from_secs(5));
+        let new = std::mem::replace(&mut self.up, old);
+        for _ in 0..lookups / 4 / new.len().max(1) {
+            for by in new.clone() {
+                if let Some((_, target)) = self.pair() {
+                    self.ask(by, target);
+                }
+            }
+            self.wait(Span::from_secs(1));
+        }
+        self.wait(Span::from_secs(12));
+        self.open.clear();
+        out.value("found_by_newcomers", share((self.found - before.0, self.looked - before.1)), Worst::Smallest);
+        out.value("found_hidden", share(self.hidden), Worst::Smallest);
+    }
+
+    fn shares(&mut self, when: &'static str, out: &mut Measured) {
+        let Some(f) = &mut self.forgers else { return };
+        let (victim, all) = f.share(self.s);
+        let name = if when == "young" {
+            ["share_of_victim_young", "share_young"]
+        } else {
+            ["share_of_victim", "share_of_holders"]
+        };
+        out.value(name[0], victim, Worst::Largest);
+        out.value(name[1], all, Worst::Largest);
+    }
+
+    fn wait(&mut self, span: Span) {
+        let end = self.s.now() + span;
+        while self.s.now() < end {
+            if let Some(f) = &mut self.forgers {
+                f.act(self.s);
+            }
+            self.s.run(Span::from_secs(1).min(end.since(self.s.now())));
+            self.count();
+        }
+    }
+
     fn grown(&self, n: u32) -> bool {
         self.s.now().since(self.since[&n]) >= GROWN
     }
@@ -198,7 +305,10 @@ impl Run<'_> {
     fn pair(&mut self) -> Option<(u32, u32)> {
         for _ in 0..50 {
             let by = self.up[self.s.rng.below(self.up.len())];
-            let target = self.up[self.s.rng.below(self.up.len())];
+            let mut target = self.up[self.s.rng.below(self.up.len())];
+            if let Some(f) = self.forgers.as_ref().filter(|_| self.s.rng.below(HIDDEN) == 0) {
+                target = f.victim;
+            }
             if by != target && !self.busy.contains(&by) && self.grown(by) && self.grown(target) {
                 return Some((by, target));
             }
@@ -209,10 +319,15 @@ impl Run<'_> {
     fn ask(&mut self, by: u32, target: u32) {
         self.tickets += 1;
         self.looked += 1;
+        self.hidden.1 += usize::from(self.is_hidden(target));
         self.busy.insert(by);
         self.open.insert(self.tickets, Asked { by, target, at: self.s.now() });
         let agent = self.s.net.agent(target);
         self.s.net.command(by, Ticket(self.tickets), Command::LookUp { agent });
+    }
+
+    fn is_hidden(&self, n: u32) -> bool {
+        self.forgers.as_ref().is_some_and(|f| f.victim == n)
     }
 
     fn count(&mut self) {
@@ -236,6 +351,7 @@ impl Run<'_> {
             return;
         }
         self.found += 1;
+        self.hidden.0 += usize::from(self.is_hidden(a.target));
         let took = at.since(a.at);
         self.ms.push(took.0 as f64 / 1_000.0);
         let settled = search.settled_by.and_then(|(id, linked)| Some((self.s.net.index(&id)?, linked)));

@@ -8,6 +8,7 @@ use tidings_proto::identity::PeerAddr;
 use tidings_proto::io::{Command, Event, Ticket};
 use tidings_proto::time::{Span, Time};
 
+use super::role_liars::RoleLiars;
 use super::stage::Stage;
 use crate::figures::{Measured, Worst};
 use crate::network::CrashKind;
@@ -66,10 +67,26 @@ struct Run<'a> {
     /// The pairs whose way led through what failed, and when it did.
     hit: BTreeMap<usize, Time>,
     failed: Vec<u32>,
+    spread: super::role_spread::Spread,
+    liars: Option<RoleLiars>,
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let Scenario::Roles { messages, fault } = options.scenario else { unreachable!("chosen by the caller") };
+    play(options, seed, messages, fault, None).0
+}
+
+/// Draws those who lie among these nodes.
+pub(super) type DrawLiars<'a> = &'a dyn Fn(&crate::network::Network, &[u32]) -> RoleLiars;
+
+/// The run; what each node carried, and who was drawn as a liar.
+pub(super) fn play(
+    options: &Options,
+    seed: u64,
+    messages: usize,
+    fault: RelayFault,
+    liars: Option<DrawLiars<'_>>,
+) -> (Outcome, Vec<(u32, u64)>, Vec<u32>) {
     let mut s = Stage::set_without_topic(options, seed, SETTLE);
     let up = s.alive();
     for (span, command) in [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })] {
@@ -84,6 +101,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     s.heard = Some(Vec::new());
     s.located.clear();
     let began = s.now();
+    let liars = liars.map(|draw| draw(&s.net, &up));
     let pairs = up.iter().map(|by| draw(&mut s, &up, *by, began)).collect();
     let mut r = Run {
         s: &mut s,
@@ -94,19 +112,26 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         first: None,
         hit: BTreeMap::new(),
         failed: Vec::new(),
+        spread: super::role_spread::Spread::default(),
+        liars,
     };
     let half = EVERY.times(messages as u64).half();
     r.talk(messages, began + BEGIN + half);
     r.break_relays(fault);
+    r.spread.settled(r.s);
     r.talk(messages, began + BEGIN + half + half + EVERY);
     r.talk(messages, r.s.now() + DRAIN);
     let out = r.measure(options.nodes);
     let repeated = r.repeated;
+    let ids = r.liars.take().map(|l| l.ids).unwrap_or_default();
+    let counters = |n: u32| r.s.net.node(n).map(|node| (n, node.counters().envelopes_relayed));
+    let carried = r.s.alive().into_iter().filter_map(counters).collect();
     s.check();
     if repeated > 0 {
         s.ledger.broken.push(format!("{repeated} direct messages came twice"));
     }
-    Outcome { measured: out, trace: s.net.trace_hash(), broken: std::mem::take(&mut s.ledger.broken) }
+    let broken = std::mem::take(&mut s.ledger.broken);
+    (Outcome { measured: out, trace: s.net.trace_hash(), broken }, carried, ids)
 }
 
 fn draw(s: &mut Stage, up: &[u32], by: u32, began: Time) -> Pair {
@@ -126,6 +151,9 @@ fn draw(s: &mut Stage, up: &[u32], by: u32, began: Time) -> Pair {
 impl Run<'_> {
     fn talk(&mut self, messages: usize, until: Time) {
         while self.s.now() < until {
+            if let Some(liars) = &mut self.liars {
+                liars.act(&mut self.s.net);
+            }
             for i in 0..self.pairs.len() {
                 self.turn(i, messages);
             }
@@ -175,6 +203,7 @@ impl Run<'_> {
             self.located(i, at, &search);
         }
         for (at, n, event) in self.s.heard.as_mut().map(std::mem::take).unwrap_or_default() {
+            self.spread.hear(self.s, at, n, &event);
             let Event::Direct(r) = event else { continue };
             let number = |at: usize| u64::from_le_bytes(r.body[at..at + 8].try_into().unwrap_or_default()) as usize;
             let Some(m) = self.messages.get_mut(&(number(0), number(8))) else { continue };
@@ -286,6 +315,7 @@ impl Run<'_> {
         out.spread("first_direct_ms", first_direct);
         out.spread("first_relayed_ms", first_relayed);
         self.measure_failover(&mut out);
+        self.spread.measure(self.s, self.need, &mut out);
         self.measure_load(&mut out, nodes);
         out
     }

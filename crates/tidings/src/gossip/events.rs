@@ -5,11 +5,12 @@ use std::fmt::Display;
 use serde::{Serialize, Serializer};
 use tidings_proto::identity::{AgentId, NodeId};
 use tidings_proto::io::{LeaveReason, Overlay};
+use tidings_proto::roles::{PeerRole, RoleSource};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 /// Something that happened to the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AgentEvent {
@@ -59,6 +60,33 @@ pub enum AgentEvent {
         /// Its agent.
         #[serde(serialize_with = "text_if_any")]
         agent: Option<AgentId>,
+    },
+    /// A node is a relay, or says so.
+    RolePromoted {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+        /// The score that this rests on.
+        score: f64,
+        /// What this rests on: this node's judgement, a claim that others' words bear out, or a claim and no more.
+        source: RoleSource,
+    },
+    /// A node is a relay no longer, or says so.
+    RoleDemoted {
+        /// Which.
+        #[serde(serialize_with = "text")]
+        peer: NodeId,
+        /// The score that this rests on.
+        score: f64,
+        /// What this rests on.
+        source: RoleSource,
+    },
+    /// This node itself is something else than before, and tells everybody.
+    LocalRoleChanged {
+        /// What.
+        role: PeerRole,
+        /// Its score, by what was credited to it.
+        score: f64,
     },
     /// The agent has revoked this node, on another of its nodes: it speaks for it no longer.
     CastOut,
@@ -175,6 +203,9 @@ impl MembershipEvents {
                 AgentEvent::StorageFailed { .. }
                 | AgentEvent::CloneSeen { .. }
                 | AgentEvent::Agent { .. }
+                | AgentEvent::RolePromoted { .. }
+                | AgentEvent::RoleDemoted { .. }
+                | AgentEvent::LocalRoleChanged { .. }
                 | AgentEvent::CastOut => continue,
             });
         }

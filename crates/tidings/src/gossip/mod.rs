@@ -17,6 +17,7 @@ mod pending;
 mod policy;
 mod presence;
 mod publishing;
+mod roles;
 mod run;
 mod runtime;
 mod status;

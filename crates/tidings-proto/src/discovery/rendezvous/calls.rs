@@ -127,6 +127,11 @@ impl Rendezvous {
         cx.deadlines.set_no_later(TimerKey::Rendezvous(Timer::Calls), cx.now.mono + open.patience());
     }
 
+    /// Whether somebody is being asked, or was not long ago.
+    pub(super) fn is_called(&self, peer: &NodeId) -> bool {
+        self.calls.open.contains_key(peer)
+    }
+
     /// A link is gone, and with it all that was asked on it.
     pub(super) fn calls_failed(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         if self.calls.open.remove(&peer).is_none() {
@@ -154,6 +159,7 @@ impl Rendezvous {
             self.calls.asked.iter().filter(|(_, c)| now.since(c.at) >= PATIENCE).map(|(id, c)| (*id, c.to)).collect();
         for (id, to) in late {
             self.finished(cx, to);
+            self.not_there(cx, to);
             self.call_failed(cx, id);
         }
         let idle: Vec<NodeId> = self

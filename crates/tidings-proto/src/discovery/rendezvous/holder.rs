@@ -4,7 +4,7 @@ use bytes::Bytes;
 use minicbor::bytes::ByteVec;
 
 use super::shelf::Kept;
-use super::{NEAR, Rendezvous, Timer};
+use super::{Rendezvous, TAKES, Timer};
 use crate::discovery::{Place, Whereabouts, proven, shard_id};
 use crate::identity::NodeId;
 use crate::layer::{Cx, TimerKey};
@@ -48,7 +48,7 @@ impl Rendezvous {
         if !w.in_time(cx.now.wall) {
             return NOT_BELIEVED;
         }
-        if !self.index.is_among(shard_id(&w.subject()), NEAR, &cx.me) {
+        if !self.index.is_among(shard_id(&w.subject()), TAKES, &cx.me) {
             return NO_HOLDER;
         }
         // What was left before came with the same certificate, as a rule: it may be known by its hash alone meanwhile.

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::calls::What;
 use super::register::STALE;
 use super::{NEAR, Rendezvous, Timer};
-use crate::discovery::index::HOLDERS;
+use crate::discovery::admission::Standing;
+use crate::discovery::index::{HOLDERS, WHOLE};
 use crate::discovery::{How, Located, Search, Whereabouts, proven, shard_id};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Reply, Ticket};
@@ -17,8 +18,9 @@ use crate::wire::{Holds, LookUp, MAX_HAVE, MAX_HELD, MAX_WHEREABOUTS, Message};
 const MAX_LOOKING: usize = 256;
 /// Holders asked at first: two, so that one alone cannot say what it likes.
 const FIRST: usize = 2;
-/// Holders asked at most, those that do not answer included.
+/// Holders that answer asked at most, and all of them.
 const MOST: usize = HOLDERS + 2;
+const ALL: usize = 4 * HOLDERS;
 /// After so long without an answer one more is asked: somewhat more than two of the longest round trips there are, or of
 /// those known to a node that is linked (a guess; who is gone is noticed after 1.5 s).
 const HEDGE: Span = Span::from_millis(650);
@@ -31,9 +33,19 @@ pub(super) const BYTES: usize = MAX_LOOKING * MOST * MAX_HELD * (MAX_WHEREABOUTS
 
 #[derive(Clone, Debug)]
 enum State {
-    Waiting,
+    /// For an answer, as likely to come as this.
+    Waiting(u32),
     Answered(Vec<Whereabouts>),
     Failed,
+}
+
+/// Somebody to ask.
+#[derive(Clone, Debug)]
+struct Candidate {
+    node: PeerAddr,
+    /// How likely it is to answer.
+    weight: u32,
+    trusted: bool,
 }
 
 /// A look-up.
@@ -42,7 +54,7 @@ pub(super) struct Looking {
     ticket: Ticket,
     agent: AgentId,
     /// Whom to ask, in that order.
-    candidates: Vec<PeerAddr>,
+    candidates: Vec<Candidate>,
     next: usize,
     asked: Vec<(NodeId, State)>,
     /// The first ones did not agree.
@@ -60,7 +72,25 @@ impl Looking {
     }
 
     fn waiting(&self) -> usize {
-        self.asked.iter().filter(|(_, s)| matches!(s, State::Waiting)).count()
+        self.asked.iter().filter(|(_, s)| matches!(s, State::Waiting(_))).count()
+    }
+
+    /// Answers that are there or may be expected.
+    fn expected(&self) -> u32 {
+        let of = |s: &State| match s {
+            State::Waiting(weight) => *weight,
+            State::Answered(_) => WHOLE,
+            State::Failed => 0,
+        };
+        self.asked.iter().map(|(_, s)| of(s)).sum()
+    }
+
+    /// Somebody who was to be there is not, or is slow: whom this node trusts is asked next.
+    fn rather_trusted(&mut self) {
+        let rest = self.candidates.get_mut(self.next..).unwrap_or_default();
+        if let Some(at) = rest.iter().position(|c| c.trusted) {
+            rest[..=at].rotate_right(1);
+        }
     }
 
     fn answers(&self) -> impl Iterator<Item = &Vec<Whereabouts>> {
@@ -101,18 +131,32 @@ impl Rendezvous {
             return cx.reply(ticket, Reply::Refused(CommandError::TooManyQueries { limit: MAX_LOOKING }));
         }
         let shard = shard_id(&agent.0);
-        let near: Vec<PeerAddr> = self.index.nodes(shard, NEAR).into_iter().cloned().collect();
-        let here = near.iter().take(HOLDERS).any(|n| n.id == cx.me);
+        let trusted = |n: &PeerAddr| self.index.standing(&n.id).is_some_and(Standing::is_trusted);
+        let candidate = |n: &PeerAddr, weight| Candidate { node: n.clone(), weight, trusted: trusted(n) };
+        let near: Vec<Candidate> =
+            self.index.weighed(shard, NEAR).into_iter().map(|(n, weight)| candidate(n, weight)).collect();
+        let besides: Vec<Candidate> =
+            self.index.trusted_nodes(shard, HOLDERS).into_iter().map(|n| candidate(n, WHOLE)).collect();
+        let (mut first, mut sum) = (0, 0);
+        while sum < HOLDERS as u32 * WHOLE && first < near.len() {
+            sum += near[first].weight;
+            first += 1;
+        }
+        let here = near.iter().take(first).chain(&besides).any(|c| c.node.id == cx.me);
         let (mut holders, mut others): (Vec<_>, Vec<_>) = (near, Vec::new());
-        if holders.len() > HOLDERS {
-            others = holders.split_off(HOLDERS);
+        if holders.len() > first {
+            others = holders.split_off(first);
         }
         // Any order will do among the holders, and each asker's is another; who is linked answers sooner, who failed later.
         let all = holders.len();
         self.rng.sample(&mut holders, all);
-        holders.sort_by_key(|n| (!cx.links().is_up(&n.id), !cx.topology.is_ready(&n.id, cx.now.mono)));
+        holders.sort_by_key(|c| {
+            (!cx.links().is_up(&c.node.id), !cx.topology.is_ready(&c.node.id, cx.now.mono), !c.trusted)
+        });
+        let ids: Vec<NodeId> = holders.iter().chain(&others).map(|c| c.node.id).collect();
         holders.extend(others);
-        holders.retain(|n| n.id != cx.me);
+        holders.extend(besides.into_iter().filter(|c| !ids.contains(&c.node.id)));
+        holders.retain(|c| c.node.id != cx.me);
         let mut asked = Vec::new();
         if here {
             asked.push((cx.me, State::Answered(self.own_shelf(cx, &agent.0))));
@@ -150,8 +194,8 @@ impl Rendezvous {
             };
             l.widened |= l.answers().any(poor) || answers >= FIRST;
             let want = if l.widened { HOLDERS } else { FIRST } + l.hedges;
-            let may = l.asked.len() < MOST && l.next < l.candidates.len();
-            if answers + waiting < want && may {
+            let may = l.asked.len() < ALL && answers + waiting < MOST && l.next < l.candidates.len();
+            if l.expected() + WHOLE / 2 <= want as u32 * WHOLE && may {
                 let to = l.candidates[l.next].clone();
                 l.next += 1;
                 self.ask_holder(cx, id, &to);
@@ -166,7 +210,8 @@ impl Rendezvous {
         self.arm_hedge(cx, id);
     }
 
-    fn ask_holder(&mut self, cx: &mut Cx<'_>, id: u64, to: &PeerAddr) {
+    fn ask_holder(&mut self, cx: &mut Cx<'_>, id: u64, c: &Candidate) {
+        let to = &c.node;
         let Some(l) = self.looking.get(&id) else { return };
         let subject = l.agent.0;
         // Those alone whose bytes are here: a prekey is wanted of them, and others may ask.
@@ -179,7 +224,7 @@ impl Rendezvous {
         let asked = self.call(cx, to, question, What::LookUp(id), frame);
         if let Some(l) = self.looking.get_mut(&id) {
             l.linked.extend(linked.then_some(to.id));
-            l.asked.push((to.id, if asked { State::Waiting } else { State::Failed }));
+            l.asked.push((to.id, if asked { State::Waiting(c.weight) } else { State::Failed }));
         }
     }
 
@@ -187,8 +232,8 @@ impl Rendezvous {
     fn arm_hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
         let Some(l) = self.looking.get_mut(&id) else { return };
         let linked = |(peer, state): &(NodeId, State)| match state {
-            State::Waiting if cx.links.is_up(peer) => cx.topology.rtt(peer),
-            State::Waiting => Some(Span(u64::MAX)),
+            State::Waiting(_) if cx.links.is_up(peer) => cx.topology.rtt(peer),
+            State::Waiting(_) => Some(Span(u64::MAX)),
             _ => None,
         };
         let slowest = l.asked.iter().filter_map(linked).max();
@@ -206,6 +251,7 @@ impl Rendezvous {
     pub(super) fn hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
         if let Some(l) = self.looking.get_mut(&id) {
             l.hedges += 1;
+            l.rather_trusted();
             cx.counters.look_ups_hedged += 1;
         }
         self.look_on(cx, id);
@@ -216,6 +262,7 @@ impl Rendezvous {
             && let Some((_, state)) = l.asked.iter_mut().find(|(n, _)| *n == node)
         {
             *state = State::Failed;
+            l.rather_trusted();
         }
         self.look_on(cx, id);
     }

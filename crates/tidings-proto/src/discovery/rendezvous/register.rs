@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::calls::What;
 use super::holder::{KEPT, LACKS};
 use super::{NEAR, Rendezvous, Timer};
-use crate::discovery::index::HOLDERS;
+use crate::discovery::index::{HOLDERS, WHOLE};
 use crate::discovery::{About, Whereabouts, shard_id};
 use crate::identity::{AgentId, NodeId, PeerAddr, TopicId};
 use crate::io::{CommandError, Reply, Ticket};
@@ -196,12 +196,27 @@ impl Rendezvous {
     fn choose_spots(&mut self, cx: &mut Cx<'_>, subject: [u8; 32]) {
         let now = cx.now.mono;
         let Some(r) = self.registrations.get_mut(&subject) else { return };
-        let near = self.index.nodes(r.shard, NEAR);
+        let near = self.index.weighed(r.shard, NEAR);
         let failing = |n: &NodeId| r.spots.get(n).is_some_and(|s| s.retry_at > now);
-        let mut wanted: Vec<&PeerAddr> = near.iter().filter(|n| !failing(&n.id)).take(HOLDERS).copied().collect();
+        let mut wanted: Vec<&PeerAddr> = Vec::new();
+        let mut sum = 0;
+        for (n, weight) in near.iter().filter(|(n, _)| !failing(&n.id)) {
+            if sum >= HOLDERS as u32 * WHOLE {
+                break;
+            }
+            sum += weight;
+            wanted.push(n);
+        }
+        // Where many adverts are false, who knows less than this node looks among those that it trusts.
+        if self.index.doubts() {
+            let trusted = self.index.trusted_nodes(r.shard, HOLDERS);
+            wanted.extend(trusted.into_iter().filter(|n| !failing(&n.id)));
+            wanted.sort_unstable_by_key(|n| n.id);
+            wanted.dedup_by_key(|n| n.id);
+        }
         // Rather one that failed than none.
         if wanted.is_empty() {
-            wanted = near.into_iter().take(HOLDERS).collect();
+            wanted = near.into_iter().map(|(n, _)| n).take(HOLDERS).collect();
         }
         let here = wanted.iter().any(|n| n.id == cx.me);
         let withdrawn = r.withdrawn.is_some();

@@ -11,7 +11,7 @@ use crate::identity::{Addr, RecordKey};
 use crate::io::{Reply, Ticket};
 use crate::layer::{Cx, Request, TimerKey};
 use crate::records::chain::{Chain, MAX_STEPS};
-use crate::records::sets::{INDEX, rules};
+use crate::records::sets::INDEX;
 use crate::records::signed;
 use crate::time::{Span, Time};
 use crate::wire::Refresh;
@@ -20,8 +20,8 @@ use crate::wire::Refresh;
 const LOOK: Span = Span::from_secs(1);
 /// After so many looks any two will do.
 const CHOOSY: u32 = 8;
-/// How often a node looks whether there is room for it in the index.
-const FULL: Span = Span::from_secs(300);
+/// How often a node looks whether there is room for it in the index: that it is full may be false, as it knows soon.
+const FULL: Span = Span::from_secs(30);
 /// An advert is refreshed when half its life is over.
 const HALF: Span = Span(ADVERT_LIFE.0 / 2);
 
@@ -34,10 +34,17 @@ pub(super) struct Serving {
     own: Option<Own>,
 }
 
+impl Serving {
+    /// Whether there is an advert of this node's.
+    pub(super) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+}
+
 /// An advert of this node's that is in the set.
 #[derive(Debug)]
 struct Own {
-    key: RecordKey,
+    place: Place,
     addrs: Vec<Addr>,
     chain: Chain,
     step: u16,
@@ -88,10 +95,10 @@ impl Rendezvous {
     fn tend_advert_at(&mut self, cx: &mut Cx<'_>, addr: Addr) -> Time {
         let now = cx.now.mono;
         let place = Place::of(&cx.me, &addr);
-        let key = advert::key(place, &cx.me);
+        let key = RecordKey::from(cx.me);
         if let Some(own) = &mut self.serving.own {
-            let there = cx.records.get(INDEX, &own.key).is_some_and(|r| r.from.is_none());
-            if there && own.key == key && own.addrs == cx.own_addrs && own.step < MAX_STEPS {
+            let there = cx.records.get(INDEX, &key).is_some_and(|r| r.from.is_none());
+            if there && own.place == place && own.addrs == cx.own_addrs && own.step < MAX_STEPS {
                 let due = own.issued + HALF.times(u64::from(own.step) + 1);
                 if due > now {
                     return due;
@@ -105,7 +112,7 @@ impl Rendezvous {
             self.serving.own = None;
         }
         let Some(attested) = self.attested(cx, &addr) else { return now + LOOK };
-        if !has_room(cx, &key) {
+        if !self.index.has_room(&cx.me, place, advert::SLOTS.into(), cx.now.wall) {
             return now + FULL;
         }
         let mut secret = [0; 32];
@@ -117,7 +124,7 @@ impl Rendezvous {
         let said = signed::Statement { version, issued: cx.now.wall, life: ADVERT_LIFE, anchor: chain.anchor() };
         let record = Advert { node: cx.own_address(), attested }.sign(&self.network, &said, INDEX, cx.crypto);
         cx.request(Request::PutRecord(INDEX, record));
-        self.serving.own = Some(Own { key, addrs: cx.own_addrs.to_vec(), chain, step: 0, issued: now });
+        self.serving.own = Some(Own { place, addrs: cx.own_addrs.to_vec(), chain, step: 0, issued: now });
         now + HALF
     }
 
@@ -129,17 +136,4 @@ impl Rendezvous {
         by.truncate(ATTESTED);
         (by.len() == ATTESTED).then_some(by)
     }
-}
-
-/// Whether an advert with this key may be put into the set: the key is free, or this node's own, and it would stay.
-fn has_room(cx: &Cx<'_>, key: &RecordKey) -> bool {
-    if let Some(r) = cx.records.get(INDEX, key) {
-        return Advert::parse(&r.bytes).is_ok_and(|a| a.node.id == cx.me);
-    }
-    let most = rules(INDEX).map_or(0, |r| r.most);
-    if cx.records.len(INDEX) < most {
-        return true;
-    }
-    let rank = |k: &RecordKey| advert::rank(k, cx.now.wall);
-    cx.records.iter(INDEX).any(|r| rank(&r.claim.key) > rank(key))
 }

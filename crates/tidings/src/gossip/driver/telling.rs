@@ -38,6 +38,15 @@ impl Driver {
                     self.told.presence.tell(event);
                 }
             }
+            Event::RolePromoted { node, score, source } => {
+                self.told.events.tell(AgentEvent::RolePromoted { peer: node, score, source });
+            }
+            Event::RoleDemoted { node, score, source } => {
+                self.told.events.tell(AgentEvent::RoleDemoted { peer: node, score, source });
+            }
+            Event::LocalRoleChanged { role, score } => {
+                self.told.events.tell(AgentEvent::LocalRoleChanged { role, score });
+            }
             Event::Direct(message) => self.told.direct.tell(DirectMessage::of(&message)),
             // Whoever wants to know asks.
             Event::Message(_) => {}
