@@ -275,6 +275,7 @@ impl Swim {
         let Some(w) = self.watched.get_mut(&peer) else { return };
         w.suspicion = None;
         w.hearsay.clear();
+        self.have_patience(cx, &peer);
         cx.counters.suspicions_refuted += 1;
         cx.topology.set_state(peer, PeerState::Alive);
         cx.signal(Signal::Recovered { peer });

@@ -156,6 +156,8 @@ pub(crate) struct Driven {
     pub(crate) auto_ack: bool,
     /// But for these.
     pub(crate) mute: BTreeSet<NodeId>,
+    /// And these answer datagrams only, and read nothing.
+    pub(crate) hung: BTreeSet<NodeId>,
     /// Answers every dial with a link.
     pub(crate) auto_link: bool,
     pub(crate) writes: Vec<(StoreTicket, Rows)>,
@@ -217,6 +219,7 @@ impl Driven {
             auto_credit: true,
             auto_ack: true,
             mute: BTreeSet::new(),
+            hung: BTreeSet::new(),
             auto_link: false,
             writes: Vec::new(),
             log: Vec::new(),
@@ -288,7 +291,8 @@ impl Driven {
                 Output::Send { peer, lane, frame } => {
                     let bytes = frame.len();
                     let (message, payload) = Message::parse(frame.to_bytes()).unwrap().expect("a known tag");
-                    if let (true, Message::Ping(p)) = (self.answers(&peer), &message) {
+                    let reads = self.answers(&peer) && !self.hung.contains(&peer);
+                    if let (true, Message::Ping(p)) = (reads, &message) {
                         let ack = Message::from(Ack { seq: p.seq, incarnation: PEERS_SINCE });
                         let bytes = ack.frame().to_bytes();
                         self.node.handle(self.now, Input::Frame { from: peer, lane, bytes }).unwrap();

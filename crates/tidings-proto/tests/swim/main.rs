@@ -129,3 +129,5 @@ mod incarnations;
 mod a_stall_of_our_own;
 
 mod datagrams;
+
+mod reading;

@@ -63,6 +63,7 @@ impl Swim {
         let until = now + self.health.stretch(w.rtt.patience());
         w.round = Some(Round { began: now, tries: 1, until, asked: Vec::new() });
         self.ping(cx, peer, true);
+        self.ask_along(cx, peer);
         self.arm(cx, peer);
     }
 
@@ -139,6 +140,7 @@ impl Swim {
         } else {
             super::reading::send_unasked(cx, from, ack);
         }
+        self.ask_along(cx, from);
         let now = cx.now.mono;
         let interval = cx.config.probe_interval_span();
         let Some(w) = self.watched.get_mut(&from).filter(|w| !w.prober && w.round.is_none()) else { return };

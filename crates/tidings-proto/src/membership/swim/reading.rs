@@ -2,7 +2,8 @@
 //! pushed to it reaches nobody. A node all of whose neighbours are like that would publish to nobody, and not know.
 //!
 //! Some seconds after something was sent to a neighbour, a ping follows on the control lane, where it is read behind all
-//! that was sent there. (Where nothing was sent there is nothing to be read.) Whose answer does not come is suspected
+//! that was sent there, in one packet with another ping or its answer where there is one. (Where nothing was sent there is
+//! nothing to be read.) Whose answer does not come is suspected
 //! as anybody who does not answer is: counted no longer, replaced, gone around, and only told of what there is. But it lives:
 //! it may take [`ENDURED`] times as long until it is removed, since a program that went to sleep for some seconds wakes up with
 //! all that was sent to it. Whoever is stuck becomes nobody's neighbour by asking.
@@ -16,9 +17,9 @@ use crate::layer::Cx;
 use crate::time::Time;
 use crate::wire::{Message, Ping};
 
-/// Intervals between two questions, while anything is sent (a guess: a ping and its answer in five seconds, and what is stuck
-/// is noticed within eight).
-const EVERY: u64 = 5;
+/// Intervals between two questions at most, while anything is sent, and one less where a ping goes the same way (a guess: what
+/// is stuck is noticed within nine seconds).
+const EVERY: u64 = 6;
 /// Intervals an answer may take (a guess: longer than nodes stand still that are well).
 const PATIENCE: u64 = 3;
 /// How long somebody stuck is kept, in units of `suspect_timeout` (a guess: half a minute).
@@ -36,6 +37,16 @@ pub(super) struct Reading {
 impl Reading {
     pub(super) fn new(next: Time) -> Reading {
         Reading { asked: None, next }
+    }
+}
+
+impl Swim {
+    /// Somebody is well again after all that time: it may have much to read.
+    pub(super) fn have_patience(&mut self, cx: &Cx<'_>, peer: &NodeId) {
+        let until = cx.now.mono + cx.config.probe_interval_span().times(PATIENCE);
+        if let Some(w) = self.watched.get_mut(peer) {
+            w.reading.next = w.reading.next.max(until);
+        }
     }
 }
 
@@ -67,10 +78,21 @@ impl Swim {
                 }
                 if !suspected {
                     cx.counters.peers_stuck += 1;
-                    cx.links.set_stuck(&peer, true);
+                    // Where the question could not be sent, no answer will clear it.
+                    cx.links.set_stuck(&peer, sent);
                     self.suspect(cx, peer, Doubt::Stuck);
                 }
             }
+        }
+    }
+
+    /// A packet is about to go to a peer: a question that will soon be due goes with it.
+    pub(super) fn ask_along(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        let soon = cx.now.mono + cx.config.probe_interval_span();
+        let Some(w) = self.watched.get(&peer) else { return };
+        if w.reading.asked.is_none() && w.reading.next <= soon && cx.links.has_unread(&peer) {
+            cx.links.set_unread(&peer, false);
+            self.ask_to_read(cx, peer);
         }
     }
 
