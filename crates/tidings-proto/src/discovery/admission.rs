@@ -24,7 +24,7 @@
 //! there is no number to choose, and none that a liar can raise or lower but by its own vote: in a young network two votes are
 //! enough, in an old one it takes half of the neighbours.
 //!
-//! Invariants: nothing a stranger signs changes the standing of another; evidence is of one key at one address; [`MAX_PROOFS`]
+//! Invariants: nothing a stranger signs changes the standing of another; evidence is of one key at one address; `MAX_PROOFS`
 //! nodes are remembered, the one heard of longest ago goes; a neighbour vouches for [`MAX_VOUCHED`] at most.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -26,7 +26,7 @@
 //! only, so many in all and of each topic; what one place left makes room first; each question is answered or given up on;
 //! links are claimed for as long as somebody is asked and `calls::WARM` more.
 //!
-//! Messages: `Register`, `Registered`, `LookUp`, `Holds`, `Vouch`. Timers: `Serve` (this node's own advert),
+//! Messages: `Register`, `Registered`, `LookUp`, `Holds`, `VouchReached`. Timers: `Serve` (this node's own advert),
 //! `Judge` (who counts), `Probe` (who is there),
 //! `Calls` (time-outs, idle links), `Look` (a look-up takes long), `Registration`, `Topic`, `Changed` (the index did),
 //! `Shelf` (what is held expires).
@@ -182,7 +182,7 @@ impl Rendezvous {
             _ if !self.may_ask(cx, from) => {}
             Message::Register(m) => self.on_register(cx, from, m, &payload),
             Message::LookUp(m) => self.on_look_up(cx, from, m),
-            Message::Vouch(m) => self.on_vouch(cx, from, &m),
+            Message::VouchReached(m) => self.on_vouch(cx, from, &m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }

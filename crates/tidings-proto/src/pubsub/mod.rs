@@ -40,6 +40,7 @@ mod prune;
 mod publish;
 mod reconcile;
 mod repair;
+mod topic;
 mod tree;
 
 pub use crate::anti_entropy::ReconciliationStats;
@@ -64,8 +65,7 @@ use bytes::Bytes;
 use crate::anti_entropy::serving::Serving;
 use crate::anti_entropy::sync::{Sessions, Sync};
 use crate::identity::{AgentId, Network, NodeId, TopicId};
-use crate::io::{CommandError, Event, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
-use crate::large::Manifest;
+use crate::io::{CommandError, Outgoing, Overlay, Reply, StoreError, StoreTicket, Ticket};
 use crate::layer::{Cx, Done, Layer, Request, RequestTicket, Signal, TimerKey};
 use crate::time::{Span, Time, UnixMillis};
 use crate::wire::Message;
@@ -479,39 +479,5 @@ impl Layer for PubSub {
             Timer::Reconcile(id) => self.reconcile(cx, id),
             Timer::Prove => self.prove(cx),
         }
-    }
-}
-
-impl Topic {
-    fn trim(&mut self, cx: &mut Cx<'_>) {
-        trim(cx, self.id, &mut self.log);
-    }
-
-    /// Asks for the contents of a batch's large messages.
-    fn pull_contents(&self, cx: &mut Cx<'_>, from: NodeId, batch: &Batch) {
-        for payload in batch.manifests() {
-            match Manifest::decode(&payload) {
-                Ok(manifest) => drop(cx.request(Request::Pull(self.id, from, Box::new(manifest)))),
-                Err(_) => cx.counters.manifests_malformed += 1,
-            }
-        }
-    }
-
-    fn peer(&mut self, id: &NodeId) -> Option<&mut Peer> {
-        self.peers.iter_mut().find(|p| p.id == *id)
-    }
-
-    fn gap_event(&self, r: &crate::wire::Range) -> Event {
-        Event::Gap { topic: self.id, author: r.author, epoch: r.epoch, from: r.from, to: r.to }
-    }
-}
-
-/// Drops what is past the limits of a topic's log.
-fn trim(cx: &mut Cx<'_>, id: TopicId, log: &mut MessageLog) {
-    log.trim(cx.config, cx.now);
-    if let Some(at) = log.expires(cx.config, cx.now) {
-        // Once a second is enough; the size limits hold at all times.
-        let at = at.max(cx.now.mono + Span::from_secs(1));
-        cx.deadlines.set_no_later(TimerKey::PubSub(Timer::Trim(id)), at);
     }
 }

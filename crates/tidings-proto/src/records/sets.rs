@@ -79,7 +79,7 @@ pub enum Refused {
 pub enum Stays {
     /// Who came first, and a node's own neighbours before others: floods of new keys push out nobody.
     First,
-    /// Those the set's owner favours here ([`super::Store::favour`]) and a node's own neighbours, then the keys with the
+    /// Those the set's owner favours here (`Store::favour`) and a node's own neighbours, then the keys with the
     /// lowest rank, which nodes agree on.
     Favoured(fn(&RecordKey, UnixMillis) -> u64),
 }

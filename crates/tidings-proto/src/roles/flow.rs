@@ -8,7 +8,7 @@
 //! much more can be had. What differs: BarterCast asks for one peer at a time, and then each of a thousand identities in a chain
 //! receives as much as their one true customer gives. Here all claimants are asked for at once, so that they share it.
 //!
-//! Where there is less than is claimed, claimants get it in [`ROUNDS`] rounds, each a share of its claim, in an order that
+//! Where there is less than is claimed, claimants get it in `ROUNDS` rounds, each a share of its claim, in an order that
 //! nobody can choose (the caller's). Dinic's algorithm (1970).
 //!
 //! Invariants: nobody gets more than it claims, no edge carries more than its width, all claimants behind a set of edges get no more

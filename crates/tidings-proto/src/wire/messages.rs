@@ -12,7 +12,7 @@ use super::probes::{Ack, Alive, Nack, Neighbors, Ping, PingReq, RelayedPing, Sus
 use super::reach::{AskReach, Reached};
 use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges, Same, Served, Symbols, WantItems};
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
-use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, Vouch, statements_ok, vouch_ok};
+use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, VouchReached, statements_ok, vouch_ok};
 use super::roles::VouchFor;
 use super::routing::{Envelope, RelayAck, envelope_ok};
 use super::{Frame, Header, WireError};
@@ -476,7 +476,7 @@ messages! {
     95 Holds |m| statements_ok(&m.statements);
     96 AskReach |_| true;
     97 Reached |_| true;
-    98 Vouch |m| vouch_ok(m);
+    98 VouchReached |m| vouch_ok(m);
     100 VouchFor |_| true;
     104 AskCapabilities |m| m.capabilities.len() <= MAX_CAPABILITIES_ASKED;
     105 Capability |_| true;

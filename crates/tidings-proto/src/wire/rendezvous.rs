@@ -17,7 +17,7 @@ pub const MAX_VOUCHED: usize = 2_048;
 /// Says which nodes of the index the sender has reached itself, each by the first eight bytes of its id.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct Vouch {
+pub struct VouchReached {
     /// Whether what was said before is void.
     #[n(0)]
     #[cbor(default)]
@@ -32,7 +32,7 @@ pub struct Vouch {
     pub lost: Vec<u8>,
 }
 
-impl Vouch {
+impl VouchReached {
     /// Node ids, as they are in the message.
     pub fn pack(heads: impl Iterator<Item = u64>) -> Vec<u8> {
         heads.flat_map(u64::to_be_bytes).collect()
@@ -44,7 +44,7 @@ impl Vouch {
     }
 }
 
-pub(super) fn vouch_ok(m: &Vouch) -> bool {
+pub(super) fn vouch_ok(m: &VouchReached) -> bool {
     let fits = |b: &[u8]| b.len() <= 8 * MAX_VOUCHED && b.len().is_multiple_of(8);
     fits(&m.reached) && fits(&m.lost)
 }

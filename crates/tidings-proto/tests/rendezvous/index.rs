@@ -204,7 +204,7 @@ fn what_half_of_the_neighbours_have_reached_counts_when_strangers_do_not() {
     }
     let head = |n: u8| u64::from_be_bytes(*Fake::new(n).id.0.first_chunk().unwrap());
     let vouch = |reached: Vec<u64>| {
-        Message::from(Vouch { anew: true, reached: Vouch::pack(reached.into_iter()), lost: vec![] })
+        Message::from(VouchReached { anew: true, reached: VouchReached::pack(reached.into_iter()), lost: vec![] })
     };
     d.frame(&friend(), Lane::Control, vouch(vec![head(10), head(11)]).frame().to_bytes()).unwrap();
     d.pass_ms(1_000);

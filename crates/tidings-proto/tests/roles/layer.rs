@@ -4,7 +4,6 @@ use bytes::Bytes;
 use tidings_proto::io::{Event, Overlay};
 use tidings_proto::layer::Signal;
 use tidings_proto::records::sets::ROLES;
-use tidings_proto::roles::Vouch;
 use tidings_proto::wire::*;
 
 use super::*;

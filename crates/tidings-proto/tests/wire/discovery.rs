@@ -20,7 +20,7 @@ pub(super) fn examples() -> Vec<Message> {
         Holds { id: 0x0102_0304_0506_0708, statements: vec![vec![0xbe; 70].into()] }.into(),
         AskReach { me: peer(0x11) }.into(),
         Reached { you: peer(0x11), at_ms: 1_767_225_600_000, signature: [0x5a; 64] }.into(),
-        Vouch { anew: true, reached: vec![0x11; 16], lost: vec![0x22; 8] }.into(),
+        VouchReached { anew: true, reached: vec![0x11; 16], lost: vec![0x22; 8] }.into(),
     ]
 }
 
@@ -57,8 +57,8 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             .prop_map(|(id, subject, have)| LookUp { id, subject, have }.into()),
         (any::<u64>(), statements()).prop_map(|(id, statements)| Holds { id, statements }.into()),
         (any::<bool>(), vec(any::<u64>(), 0..20), vec(any::<u64>(), 0..20)).prop_map(|(anew, reached, lost)| {
-            let [reached, lost] = [reached, lost].map(|h| Vouch::pack(h.into_iter()));
-            Vouch { anew, reached, lost }.into()
+            let [reached, lost] = [reached, lost].map(|h| VouchReached::pack(h.into_iter()));
+            VouchReached { anew, reached, lost }.into()
         }),
     ]
 }
@@ -74,7 +74,7 @@ fn held(n: usize, len: usize) -> Bytes {
 #[test]
 fn nodes_vouched_for_at_their_limit_and_past_it() {
     let frame = |reached: usize, lost: usize| {
-        Message::from(Vouch { anew: false, reached: vec![7; reached], lost: vec![7; lost] }).frame().to_bytes()
+        Message::from(VouchReached { anew: false, reached: vec![7; reached], lost: vec![7; lost] }).frame().to_bytes()
     };
     assert!(Message::parse(frame(8 * MAX_VOUCHED, 8 * MAX_VOUCHED)).is_ok());
     for (reached, lost) in [(8 * MAX_VOUCHED + 8, 0), (0, 8 * MAX_VOUCHED + 8), (9, 0), (0, 7)] {
@@ -212,7 +212,7 @@ fn the_bytes_of_reached() {
 
 #[test]
 fn the_bytes_of_vouch() {
-    insta::assert_snapshot!(wire("Vouch"), @r"
+    insta::assert_snapshot!(wire("VouchReached"), @r"
     01621f0000000000
     a300f501501111111111111111111111111111111102482222222222222222
     ");

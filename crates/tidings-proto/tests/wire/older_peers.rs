@@ -53,7 +53,7 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Holds(m) => missing!(m, 1 statements),
         Message::Envelope(m) => missing!(m, 4 kind, 7 messages, 8 credits),
         Message::RelayAck(m) => missing!(m, 1 why, 2 load),
-        Message::Vouch(m) => missing!(m, 0 anew, 1 reached, 2 lost),
+        Message::VouchReached(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::CloseSession(m) => missing!(m, 1 why, 2 at_ms, 3 epoch),
         Message::Reached(_) => {}
         // Nothing of these may be missing.

@@ -20,7 +20,7 @@ use crate::links::{Claim, Claimed};
 use crate::membership::Tokens;
 use crate::records::sets::INDEX;
 use crate::time::Span;
-use crate::wire::{MAX_VOUCHED, Vouch};
+use crate::wire::{MAX_VOUCHED, VouchReached};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -183,7 +183,11 @@ impl Rendezvous {
         let reached = self.index.trusted(SLOTS.into()).filter(reached).map(head);
         let now: BTreeSet<u64> = reached.take(MAX_VOUCHED).collect();
         let (new, gone) = (now.difference(&self.probing.told), self.probing.told.difference(&now));
-        let m = Vouch { anew: false, reached: Vouch::pack(new.copied()), lost: Vouch::pack(gone.copied()) };
+        let m = VouchReached {
+            anew: false,
+            reached: VouchReached::pack(new.copied()),
+            lost: VouchReached::pack(gone.copied()),
+        };
         if m.reached.is_empty() && m.lost.is_empty() {
             return;
         }
@@ -198,9 +202,9 @@ impl Rendezvous {
     pub(super) fn vouch_to(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
         self.probing.neighbors.insert(peer);
         if !self.probing.told.is_empty() {
-            let reached = Vouch::pack(self.probing.told.iter().copied());
+            let reached = VouchReached::pack(self.probing.told.iter().copied());
             cx.counters.vouches_sent += 1;
-            cx.send(peer, Vouch { anew: true, reached, lost: Vec::new() });
+            cx.send(peer, VouchReached { anew: true, reached, lost: Vec::new() });
         }
     }
 
@@ -209,12 +213,12 @@ impl Rendezvous {
         self.admission.forget(peer);
     }
 
-    pub(super) fn on_vouch(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Vouch) {
+    pub(super) fn on_vouch(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &VouchReached) {
         if !self.probing.neighbors.contains(&from) {
             cx.counters.frames_unexpected += 1;
             return;
         }
-        let (reached, lost) = (Vouch::unpack(&m.reached), Vouch::unpack(&m.lost));
+        let (reached, lost) = (VouchReached::unpack(&m.reached), VouchReached::unpack(&m.lost));
         cx.counters.vouches_shed += self.admission.vouches(from, m.anew, &reached, &lost) as u64;
         let soon = cx.now.mono + if m.anew { NEWS } else { HEARD };
         cx.deadlines.set_no_later(TimerKey::Rendezvous(Timer::Judge), soon);

@@ -55,7 +55,7 @@ impl Set for LogSet<'_> {
     }
 
     fn trim(&mut self, cx: &mut Cx<'_>) {
-        super::trim(cx, self.id, self.log);
+        super::topic::trim(cx, self.id, self.log);
     }
 
     fn horizon(&self) -> u64 {

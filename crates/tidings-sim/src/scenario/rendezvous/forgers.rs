@@ -13,7 +13,7 @@ use tidings_proto::identity::{NodeId, RecordKey, SecretKey};
 use tidings_proto::records::sets::INDEX;
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
-use tidings_proto::wire::{Lane, Message, Vouch};
+use tidings_proto::wire::{Lane, Message, VouchReached};
 
 use super::super::stage::Stage;
 use crate::network::HolderLie;
@@ -179,8 +179,12 @@ impl Forgers {
             let all = (0..s.net.len() as u32).map(|n| s.net.id(n)).chain(self.theirs.iter().copied());
             let heads: Vec<u64> =
                 all.filter_map(|id| id.0.first_chunk::<8>().copied()).map(u64::from_be_bytes).collect();
-            let frame =
-                Message::from(Vouch { anew: false, reached: Vouch::pack(heads.into_iter()), lost: Vec::new() }).frame();
+            let frame = Message::from(VouchReached {
+                anew: false,
+                reached: VouchReached::pack(heads.into_iter()),
+                lost: Vec::new(),
+            })
+            .frame();
             for n in &self.ids {
                 for peer in s.net.puppet_links(*n) {
                     s.net.inject(*n, peer, Lane::Control, frame.clone());
