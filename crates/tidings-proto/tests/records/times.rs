@@ -8,17 +8,22 @@ fn at(owner: &Fake, wall: u64) -> Bytes {
     record(owner, &signed::Statement { issued: UnixMillis(wall), ..said(owner, 1) })
 }
 
+/// For how long the owner's record is kept yet, if it is.
+fn seconds_left(mut d: Driven, owner: &Fake) -> Option<u64> {
+    kept(&d, owner)?;
+    let began = d.now.mono;
+    while kept(&d, owner).is_some() {
+        d.pass_ms(1_000);
+    }
+    Some(d.now.mono.since(began).as_millis() / 1_000)
+}
+
 /// How long a record is kept that was issued at `wall` and is said to be so old.
 fn lives(wall: u64, age_ms: u64) -> Option<u64> {
     let (mut d, peers) = among(1);
     let owner = Fake::new(50);
     d.frame(&peers[0], Lane::Control, frame(&at(&owner, wall), age_ms, None).to_bytes()).unwrap();
-    kept(&d, &owner)?;
-    let began = d.now.mono;
-    while kept(&d, &owner).is_some() {
-        d.pass_ms(1_000);
-    }
-    Some(d.now.mono.since(began).as_millis() / 1_000)
+    seconds_left(d, &owner)
 }
 
 #[test]
@@ -51,12 +56,7 @@ fn refreshed_lives(age_ms: u64) -> Option<u64> {
     let refresh = Refresh { step: 1, value: chain(&owner).value(1).unwrap() };
     let bytes = at(&owner, WALL - 400_000);
     d.frame(&peers[0], Lane::Control, frame(&bytes, age_ms, Some(refresh)).to_bytes()).unwrap();
-    kept(&d, &owner)?;
-    let began = d.now.mono;
-    while kept(&d, &owner).is_some() {
-        d.pass_ms(1_000);
-    }
-    Some(d.now.mono.since(began).as_millis() / 1_000)
+    seconds_left(d, &owner)
 }
 
 #[test]
