@@ -26,6 +26,7 @@ mod records;
 mod rendezvous;
 mod roles;
 mod routing;
+mod table;
 
 pub use capabilities::*;
 pub use certificates::*;
@@ -41,6 +42,7 @@ pub use records::*;
 pub use rendezvous::*;
 pub use roles::VouchFor;
 pub use routing::*;
+pub use table::Message;
 
 /// The version in every frame's first byte. A frame of another version is refused.
 pub const VERSION: u8 = 1;
