@@ -169,8 +169,25 @@ impl<V> IdMap<V> {
         self.slots.iter().map(|s| &self.entries[place(*s)]).map(|(k, v)| (k, v))
     }
 
+    /// Those whose ids begin with these eight bytes.
+    pub(crate) fn beginning(&self, head: u64) -> impl Iterator<Item = (&NodeId, &V)> {
+        let first = first_from(&self.slots, head >> 32 << 32);
+        let alike = self.slots[first..].iter().take_while(move |s| **s >> 32 == head >> 32);
+        alike.map(|s| &self.entries[place(*s)]).map(|(k, v)| (k, v)).filter(move |(k, _)| k.head() == head)
+    }
+
+    /// All values, in the order of their ids.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, v)| v)
+    }
+
     pub(crate) fn keys(&self) -> impl Iterator<Item = &NodeId> {
         self.iter().map(|(k, _)| k)
+    }
+
+    /// All of them, in no particular order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&NodeId, &mut V)> {
+        self.entries.iter_mut().map(|(k, v)| (&*k, v))
     }
 
     /// All values, in no particular order.

@@ -29,6 +29,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::id_map::IdMap;
 use crate::identity::{Addr, NodeId};
 use crate::time::{Span, Time};
 pub(crate) use crate::wire::MAX_VOUCHED;
@@ -102,7 +103,7 @@ impl Voucher {
 /// What this node and its neighbours have reached.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
-    proofs: BTreeMap<NodeId, Proof>,
+    proofs: IdMap<Proof>,
     vouchers: BTreeMap<NodeId, Voucher>,
     votes: BTreeMap<u64, u32>,
     /// Votes it takes.
@@ -240,6 +241,15 @@ impl Admission {
             let least = least.map(|(n, _)| *n);
             least.map(|n| self.vouchers.remove(&n));
         }
+    }
+
+    /// Those that this node has reached where they are now, as `addr` says.
+    pub(crate) fn known<'a>(&self, now: Time, addr: impl Fn(&NodeId) -> Option<&'a Addr>) -> Vec<u64> {
+        let holds = |n: &NodeId, p: &Proof| {
+            let reached = p.failed == 0 && p.reached.is_some_and(|at| now.since(at) < DAY);
+            reached && addr(n) == Some(&p.addr)
+        };
+        self.proofs.iter().filter(|(n, p)| holds(n, p)).map(|(n, _)| head(n)).collect()
     }
 
     /// Counts votes anew. `known`: those this node has reached itself.

@@ -13,6 +13,8 @@
 //!   eight nodes behind the eight holders allow for.
 //! - *At most [`PLACES`] places count*, those lowest by the hash of day and place.
 //!
+//! Relays are drawn in the same way, others each day ([`Index::drawn`]): those that nodes which nobody can dial try first.
+//!
 //! Loopback addresses set nobody apart: in a network on one machine each node is a place, and where this node or somebody it
 //! believes has reached any other address they do not count. With fewer than eight places a shard has second and third nodes
 //! of the same places, so that a network that sits in one place has eight holders too.
@@ -26,6 +28,7 @@ use std::sync::OnceLock;
 use super::Place;
 use super::admission::Standing;
 use super::advert::Advert;
+use crate::id_map::IdMap;
 use crate::identity::{Addr, NodeId, PeerAddr, RecordKey};
 use crate::records::Store;
 use crate::records::sets::INDEX;
@@ -61,7 +64,7 @@ struct Places {
 /// The adverts, read and judged.
 #[derive(Debug)]
 pub struct Index {
-    nodes: BTreeMap<NodeId, Entry>,
+    nodes: IdMap<Entry>,
     by_place: BTreeMap<Place, Vec<NodeId>>,
     /// What a stranger counts for.
     strangers: u32,
@@ -74,7 +77,7 @@ pub struct Index {
 impl Default for Index {
     fn default() -> Index {
         Index {
-            nodes: BTreeMap::new(),
+            nodes: IdMap::default(),
             by_place: BTreeMap::new(),
             strangers: WHOLE,
             places: OnceLock::new(),
@@ -144,15 +147,19 @@ impl Index {
         of: impl Fn(&NodeId, &Addr, Time) -> Standing,
     ) -> bool {
         let mut changed = self.strangers != strangers;
-        for (id, e) in &mut self.nodes {
+        let mut moved = false;
+        for (id, e) in self.nodes.iter_mut() {
             let Some(addr) = e.node.addrs.first() else { continue };
             let standing = if id == me { Standing::Reached } else { of(id, addr, e.since) };
             changed |= weight(e.standing, self.strangers) != weight(standing, strangers);
+            moved |= e.standing != standing;
             e.standing = standing;
+        }
+        if changed || moved || day(self.wall) != day(wall) {
+            self.places.take();
         }
         self.strangers = strangers;
         self.wall = wall;
-        self.places.take();
         self.version += u64::from(changed);
         changed
     }
@@ -257,21 +264,30 @@ impl Index {
 
     /// As [`Index::nodes`], with what each counts for.
     pub(super) fn weighed(&self, shard: u16, most: usize) -> Vec<(&PeerAddr, u32)> {
-        let list = self.list(shard, most, |e| weight(e.standing, self.strangers));
+        let list = self.list(&shard.to_le_bytes(), most, |e| weight(e.standing, self.strangers));
         if !list.is_empty() {
             return list;
         }
         // Rather one that failed than none.
-        self.list(shard, most, |e| if e.standing == Standing::Dead { 0 } else { WHOLE })
+        self.list(&shard.to_le_bytes(), most, |e| if e.standing == Standing::Dead { 0 } else { WHOLE })
     }
 
     /// The first `most` of those that were reached, by this node or enough neighbours.
     pub(super) fn trusted_nodes(&self, shard: u16, most: usize) -> Vec<&PeerAddr> {
-        let list = self.list(shard, most, |e| if e.standing.is_trusted() { WHOLE } else { 0 });
+        let list = self.list(&shard.to_le_bytes(), most, |e| if e.standing.is_trusted() { WHOLE } else { 0 });
         list.into_iter().map(|(n, _)| n).collect()
     }
 
-    fn list(&self, shard: u16, most: usize, weight: impl Fn(&Entry) -> u32) -> Vec<(&PeerAddr, u32)> {
+    /// The first `most` of the order of the day: where the unproven are given something to carry. Nobody can choose to be among
+    /// them, and most nodes name the same.
+    pub fn drawn(&self, wall: UnixMillis, most: usize) -> Vec<PeerAddr> {
+        let mut draw = *b"relays..........";
+        draw[8..].copy_from_slice(&day(wall).to_le_bytes());
+        let list = self.list(&draw, most, |e| weight(e.standing, self.strangers));
+        list.into_iter().map(|(n, _)| n.clone()).collect()
+    }
+
+    fn list(&self, draw: &[u8], most: usize, weight: impl Fn(&Entry) -> u32) -> Vec<(&PeerAddr, u32)> {
         let counting = self.places.get_or_init(|| self.look_at_places());
         // No hash is the highest of two places but by chance of 2^-128.
         let mut places: Vec<([u8; 16], &Vec<NodeId>)> = self
@@ -279,7 +295,7 @@ impl Index {
             .iter()
             .filter(|(p, _)| counting.locals || !p.is_local())
             .filter(|(p, _)| counting.cutoff == u64::MAX || rank(p, self.wall) <= counting.cutoff)
-            .map(|(p, ids)| (score(shard, p.bytes()), ids))
+            .map(|(p, ids)| (score(draw, p.bytes()), ids))
             .collect();
         places.sort_unstable_by_key(|(score, _)| std::cmp::Reverse(*score));
         let mut out: Vec<(&PeerAddr, u32)> = Vec::with_capacity(most);
@@ -291,7 +307,7 @@ impl Index {
                 if enough(sum, out.len()) {
                     break;
                 }
-                if let Some((e, w)) = self.of_place(shard, ids, level, &weight) {
+                if let Some((e, w)) = self.of_place(draw, ids, level, &weight) {
                     sum += w;
                     out.push((&e.node, w));
                 }
@@ -307,7 +323,7 @@ impl Index {
     /// Of the nodes of one place that count, the one with the `level`-highest hash, those that were reached first.
     fn of_place(
         &self,
-        shard: u16,
+        draw: &[u8],
         ids: &[NodeId],
         level: usize,
         weight: &impl Fn(&Entry) -> u32,
@@ -322,7 +338,7 @@ impl Index {
         }
         let mut nodes: Vec<(&Entry, u32)> = ids.iter().filter_map(counting).collect();
         nodes.sort_unstable_by_key(|(e, _)| {
-            (!e.standing.is_trusted(), std::cmp::Reverse(score(shard, e.node.id.as_bytes())))
+            (!e.standing.is_trusted(), std::cmp::Reverse(score(draw, e.node.id.as_bytes())))
         });
         nodes.get(level).copied()
     }
@@ -344,13 +360,17 @@ fn weight(standing: Standing, strangers: u32) -> u32 {
 /// Which places count when there are too many: others each day, which nobody chooses.
 fn rank(place: &Place, wall: UnixMillis) -> u64 {
     let mut h = blake3::Hasher::new();
-    h.update(&(wall.0 / 86_400_000).to_le_bytes()).update(place.bytes());
+    h.update(&day(wall).to_le_bytes()).update(place.bytes());
     h.finalize().as_bytes().first_chunk().map_or(0, |b| u64::from_be_bytes(*b))
 }
 
-fn score(shard: u16, of: &[u8]) -> [u8; 16] {
+fn day(wall: UnixMillis) -> u64 {
+    wall.0 / 86_400_000
+}
+
+fn score(draw: &[u8], of: &[u8]) -> [u8; 16] {
     let mut h = blake3::Hasher::new();
-    h.update(&shard.to_le_bytes()).update(of);
+    h.update(draw).update(of);
     let mut out = [0; 16];
     out.copy_from_slice(&h.finalize().as_bytes()[..16]);
     out

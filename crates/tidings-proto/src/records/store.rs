@@ -5,12 +5,14 @@
 //! refreshed, as far as is known (see [`since`]). What is over or was displaced is remembered for a while, so that it does
 //! not come back.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 
 use super::sets::{Claim, Refused, Rules, Stays, all};
 use crate::anti_entropy::{Digest, Sketches, Symbols};
+use crate::id_map::IdMap;
 use crate::identity::{NodeId, RecordKey};
 use crate::time::{Now, Span, Time, UnixMillis};
 use crate::wire::{Refresh, SetId, ShortId};
@@ -118,7 +120,7 @@ pub(super) fn since(now: Now, age: Span, at: UnixMillis) -> Time {
 
 #[derive(Debug, Default)]
 struct Held {
-    records: BTreeMap<RecordKey, Record>,
+    records: IdMap<Record>,
     /// The keys in the order they came, for those who came last.
     arrivals: BTreeMap<u64, RecordKey>,
     bytes: usize,
@@ -147,7 +149,10 @@ pub struct Store {
     expiries: BTreeSet<(Time, SetId, RecordKey)>,
     gone: BTreeMap<(SetId, RecordKey), Gone>,
     gone_by_age: VecDeque<(Time, SetId, RecordKey)>,
-    past: BTreeSet<u32>,
+    /// How many ids there are with each short one, and those that are past. Asked at each announcement that comes, and never gone
+    /// through: their order is not the same in two runs.
+    shorts: HashMap<u32, u32>,
+    past: HashSet<u32>,
     past_by_age: VecDeque<(Time, u32)>,
     arrivals: u64,
     digest: Digest,
@@ -165,7 +170,8 @@ impl Store {
             expiries: BTreeSet::new(),
             gone: BTreeMap::new(),
             gone_by_age: VecDeque::new(),
-            past: BTreeSet::new(),
+            shorts: HashMap::new(),
+            past: HashSet::new(),
             past_by_age: VecDeque::new(),
             arrivals: 0,
             digest: Digest::default(),
@@ -177,7 +183,7 @@ impl Store {
 
     /// The record of a key, if it holds.
     pub fn get(&self, set: SetId, key: &RecordKey) -> Option<&Record> {
-        self.sets.get(&set)?.records.get(key)
+        self.sets.get(&set)?.records.get(&NodeId(key.0))
     }
 
     /// The records of a set, in the order of their keys.
@@ -202,13 +208,8 @@ impl Store {
 
     /// The records whose keys begin with these eight bytes: nearly always one.
     pub(crate) fn beginning(&self, set: SetId, head: u64) -> Vec<RecordKey> {
-        let bound = |fill: u8| {
-            let mut key = [fill; 32];
-            key[..8].copy_from_slice(&head.to_be_bytes());
-            RecordKey(key)
-        };
         let Some(h) = self.sets.get(&set) else { return Vec::new() };
-        h.records.range(bound(0)..=bound(255)).take(4).map(|(k, _)| *k).collect()
+        h.records.beginning(head).take(4).map(|(k, _)| RecordKey(k.0)).collect()
     }
 
     /// These keys of a set, by their first eight bytes, are favoured from now on, and no others: the set's owner's word.
@@ -249,7 +250,8 @@ impl Store {
         near: &dyn Fn(&RecordKey) -> bool,
     ) -> Result<Vec<RecordKey>, Refused> {
         let Some(h) = self.sets.get(&rules.set) else { return Err(Refused::NoSet) };
-        let old = h.records.get(&claim.key).map_or(0, |r| r.bytes.len());
+        let of = |k: &RecordKey| h.records.get(&NodeId(k.0));
+        let old = of(&claim.key).map_or(0, |r| r.bytes.len());
         let (mut count, mut bytes) = (h.records.len() + usize::from(old == 0), h.bytes - old + len);
         let over = |count: usize, bytes: usize| count > rules.most || bytes > rules.most_bytes;
         if !over(count, bytes) {
@@ -258,7 +260,7 @@ impl Store {
         // Those that may have to go, first the first to.
         let below: Vec<&Record> = match rules.stays {
             Stays::First if near(&claim.key) || old > 0 => {
-                let last = h.arrivals.values().rev().filter_map(|k| h.records.get(k));
+                let last = h.arrivals.values().rev().filter_map(of);
                 last.filter(|r| !near(&r.claim.key)).take(MAX_VICTIMS).collect()
             }
             Stays::First => Vec::new(),
@@ -266,14 +268,15 @@ impl Store {
                 let favoured = |k: &RecordKey| near(k) || self.favoured.contains(&(rules.set, head(k)));
                 let place = |k: &RecordKey| (!favoured(k), rank(k, wall), *k);
                 let mine = place(&claim.key);
-                let mut above: Vec<_> = h.records.keys().map(place).filter(|k| old > 0 || *k > mine).collect();
+                let keys = h.records.keys().map(|k| RecordKey(k.0));
+                let mut above: Vec<_> = keys.map(|k| place(&k)).filter(|k| old > 0 || *k > mine).collect();
                 if above.len() > MAX_VICTIMS {
                     let last = above.len() - MAX_VICTIMS;
                     above.select_nth_unstable(last);
                     above.drain(..last);
                 }
                 above.sort_unstable_by(|a, b| b.cmp(a));
-                above.iter().filter_map(|(.., k)| h.records.get(k)).collect()
+                above.iter().filter_map(|(.., k)| of(k)).collect()
             }
         };
         let mut out = Vec::new();
@@ -317,14 +320,21 @@ impl Store {
     /// A record was refreshed.
     pub(super) fn refresh(&mut self, now: Now, set: SetId, key: &RecordKey, by: Refreshed) {
         let digest = self.digest;
-        let Some(mut record) = self.take_out(now, set, key) else { return };
+        let Some(record) = self.sets.get_mut(&set).and_then(|h| h.records.get_mut(&NodeId(key.0))) else { return };
+        let (old, ended) = (record.id, record.expires());
         record.refresh = Some(by.refresh);
         record.since = record.since.max(by.since);
         record.received = now.mono;
         record.from = by.from;
         record.paid = paid(record.paid, now.mono);
         record.name();
-        self.put_in(record);
+        let (new, ends) = (record.id, record.expires());
+        if ends != ended {
+            self.expiries.remove(&(ended, set, *key));
+            self.expiries.insert((ends, set, *key));
+        }
+        self.forget_id(now.mono, &old);
+        self.learn_id(new, set, *key);
         self.note(now.mono, digest);
     }
 
@@ -345,27 +355,44 @@ impl Store {
     }
 
     fn put_in(&mut self, r: Record) {
-        self.digest.add(&r.id);
-        self.sketches.add(&r.id);
-        self.by_id.insert(r.id, (r.set, r.claim.key));
+        self.learn_id(r.id, r.set, r.claim.key);
         self.expiries.insert((r.expires(), r.set, r.claim.key));
         let Some(h) = self.sets.get_mut(&r.set) else { return };
         h.bytes += r.bytes.len();
         h.arrivals.insert(r.arrival, r.claim.key);
-        h.records.insert(r.claim.key, r);
+        h.records.insert(NodeId(r.claim.key.0), r);
     }
 
     fn take_out(&mut self, now: Now, set: SetId, key: &RecordKey) -> Option<Record> {
         let h = self.sets.get_mut(&set)?;
-        let r = h.records.remove(key)?;
+        let r = h.records.remove(&NodeId(key.0))?;
         h.bytes -= r.bytes.len();
         h.arrivals.remove(&r.arrival);
         self.expiries.remove(&(r.expires(), set, *key));
-        self.by_id.remove(&r.id);
-        self.digest.remove(&r.id);
-        self.sketches.remove(&r.id);
-        self.pass(now.mono, short(&r.id));
+        self.forget_id(now.mono, &r.id);
         Some(r)
+    }
+
+    fn learn_id(&mut self, id: ShortId, set: SetId, key: RecordKey) {
+        self.digest.add(&id);
+        self.sketches.add(&id);
+        if self.by_id.insert(id, (set, key)).is_none() {
+            *self.shorts.entry(short(&id)).or_default() += 1;
+        }
+    }
+
+    fn forget_id(&mut self, now: Time, id: &ShortId) {
+        if self.by_id.remove(id).is_some()
+            && let Entry::Occupied(mut n) = self.shorts.entry(short(id))
+        {
+            *n.get_mut() -= 1;
+            if *n.get() == 0 {
+                n.remove();
+            }
+        }
+        self.digest.remove(id);
+        self.sketches.remove(id);
+        self.pass(now, short(id));
     }
 
     /// This id is not news any more.
@@ -447,7 +474,7 @@ impl Store {
 
     /// Whether an announcement is no news.
     pub(super) fn knows(&self, id: u32) -> bool {
-        self.past.contains(&id) || self.announced(id).next().is_some()
+        self.past.contains(&id) || self.shorts.contains_key(&id)
     }
 
     pub(super) fn symbols(&mut self, wall: UnixMillis, as_of: Option<u64>, which: (usize, usize)) -> Option<Symbols> {

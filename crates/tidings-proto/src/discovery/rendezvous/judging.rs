@@ -13,7 +13,7 @@ use super::{Rendezvous, Timer};
 use crate::discovery::Place;
 use crate::discovery::admission::{Standing, head};
 use crate::discovery::advert::SLOTS;
-use crate::identity::{Addr, NodeId, PeerAddr};
+use crate::identity::{Addr, NodeId};
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::links::{Claim, Claimed};
@@ -158,11 +158,8 @@ impl Rendezvous {
             return;
         }
         let (admission, index) = (&mut self.admission, &mut self.index);
-        let reached = |(n, _): &(&PeerAddr, Standing)| {
-            let addr = n.addrs.first();
-            n.id != cx.me && addr.is_some_and(|a| admission.standing(now, &n.id, a, now) == Standing::Reached)
-        };
-        let known: Vec<u64> = index.all().filter(reached).map(|(n, _)| head(&n.id)).collect();
+        let me = cx.me;
+        let known = admission.known(now, |n| index.get(n).filter(|_| *n != me)?.1.addrs.first());
         admission.count(known.into_iter());
         let changed = index.judge(cx.now.wall, admission.strangers(), &cx.me, |n, addr, since| {
             admission.standing(now, n, addr, since)
