@@ -54,11 +54,11 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             let (lookups, churn, liars, forgers) = (a.lookups, a.churn, a.liars, a.forgers);
             (Scenario::Rendezvous { lookups, churn, liars, forgers, strategy: a.strategy }, &a.network)
         }
-        SimScenario::Roles(a) => (Scenario::Roles { messages: a.messages, fault: a.relay_fault }, &a.network),
+        SimScenario::Roles(a) => (Scenario::Roles { talk: (&a.talk).into(), fault: a.relay_fault }, &a.network),
         SimScenario::Liars(a) => {
             let strategy = if a.collude { Some(RoleLie::Ring) } else { RoleLie::parse(&a.strategy).unwrap_or(None) };
-            let (fraction, factor, sybils, messages) = (a.fraction, a.factor, a.sybils, a.messages);
-            (Scenario::RoleLiars { fraction, factor, strategy, sybils, messages }, &a.network)
+            let (fraction, factor, sybils, talk) = (a.fraction, a.factor, a.sybils, (&a.talk).into());
+            (Scenario::RoleLiars { fraction, factor, strategy, sybils, talk }, &a.network)
         }
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {

@@ -396,6 +396,10 @@ counters! {
     relay_acks_unexpected,
     /// Times a relay said that it does not take something.
     relays_declined,
+    /// Links that others asked this node to keep, and it does not.
+    reservations_declined,
+    /// Answers about links that this node had not asked for.
+    reservations_unexpected,
     /// Relays credited for what they brought a receiver.
     relays_credited,
     /// Times a relay lost something that came another way.

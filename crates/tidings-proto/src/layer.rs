@@ -170,6 +170,8 @@ pub enum Request {
     RefreshRecord(SetId, RecordKey, Refresh),
     /// Routing: convey frames to a node that there is no link to.
     Convey(Box<routing::Conveyed>),
+    /// Rendezvous: so many of the index that may be relays. Answered by [`Routing::drawn`](crate::routing::Routing).
+    DrawRelays(usize),
     /// Large messages: serve a content published here.
     Offer(TopicId, Arc<Content>),
     /// Large messages: get a content; this neighbour brought its manifest.

@@ -433,6 +433,10 @@ impl Node {
             } else if let Some((ticket, request)) = self.queues.requests.pop_front() {
                 match request {
                     Request::Convey(c) => self.routing.on_command(&mut cx!(self), *c),
+                    Request::DrawRelays(most) => {
+                        let wall = self.now.wall;
+                        self.routing.set_drawn(self.rendezvous.index().drawn(wall, most));
+                    }
                     Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::Prove(node, epoch, certificate, from) => {
                         let named = certifying::Command::Named(node, epoch, certificate, from);

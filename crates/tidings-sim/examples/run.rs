@@ -5,6 +5,7 @@ fn main() {
     let a: Vec<String> = std::env::args().collect();
     let get = |k: &str| a.iter().position(|x| x == k).and_then(|i| a.get(i + 1)).cloned();
     let num = |k: &str, d: f64| get(k).map_or(d, |v| v.parse().expect("a number"));
+    let talk = Talk { messages: num("--messages", 120.0) as usize, partners: num("--partners", 8.0) as usize };
     let scenario = match a.get(1).map(String::as_str) {
         Some("crash") => {
             Scenario::Crash { fraction: num("--fraction", 0.5), restart: a.iter().any(|x| x == "--restart") }
@@ -29,7 +30,7 @@ fn main() {
             strategy: get("--strategy").map_or(Forgery::Best, |s| s.parse().expect("a strategy")),
         },
         Some("roles") => Scenario::Roles {
-            messages: num("--messages", 20.0) as usize,
+            talk,
             fault: get("--relay-fault").map_or(RelayFault::None, |s| s.parse().expect("a fault")),
         },
         Some("liars") => Scenario::RoleLiars {
@@ -37,7 +38,7 @@ fn main() {
             factor: num("--factor", 100.0),
             strategy: get("--strategy").and_then(|s| RoleLie::parse(&s).expect("a strategy")),
             sybils: num("--sybils", 1_000.0) as usize,
-            messages: num("--messages", 20.0) as usize,
+            talk,
         },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },

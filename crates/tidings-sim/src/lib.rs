@@ -16,5 +16,5 @@ mod trace;
 pub use figures::{Figure, Summary};
 pub use latency::{Latency, LatencyError};
 pub use network::{CrashKind, Heard, HolderLie, Lie, Network, Probes};
-pub use options::{CryptoKind, Forgery, Options, OptionsError, Publishers, RelayFault, RoleLie, Scenario, Seeds};
+pub use options::{CryptoKind, Forgery, Options, OptionsError, Publishers, RelayFault, RoleLie, Scenario, Seeds, Talk};
 pub use runner::{Failure, Report, run};

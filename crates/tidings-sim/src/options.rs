@@ -4,7 +4,7 @@ mod scenario;
 
 use std::str::FromStr;
 
-pub use scenario::{Forgery, RelayFault, RoleLie, Scenario};
+pub use scenario::{Forgery, RelayFault, RoleLie, Scenario, Talk};
 
 use crate::latency::Latency;
 

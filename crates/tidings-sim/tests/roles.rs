@@ -1,10 +1,10 @@
 //! Nodes that nobody can dial: topics reach them, and messages through relays do.
 #![allow(missing_docs)]
 
-use tidings_sim::{Options, RelayFault, Report, Scenario, Seeds, run};
+use tidings_sim::{Options, RelayFault, Report, Scenario, Seeds, Talk, run};
 
 fn roles(fault: RelayFault, change: impl FnOnce(&mut Options)) -> Report {
-    let mut o = Options::new(Scenario::Roles { messages: 20, fault });
+    let mut o = Options::new(Scenario::Roles { talk: Talk { messages: 20, partners: 1 }, fault });
     o.nodes = 40;
     o.seeds = Seeds { first: 1, last: 2 };
     o.unreachable = 0.4;

@@ -1,7 +1,7 @@
 //! The command line of the simulator.
 
 use clap::{Args, Subcommand, ValueEnum};
-use tidings_sim::{Latency, Options, RelayFault, Scenario, Seeds};
+use tidings_sim::{Latency, Options, RelayFault, Scenario, Seeds, Talk};
 
 use super::Publishers;
 
@@ -157,6 +157,23 @@ pub(crate) struct RendezvousArgs {
     pub(crate) network: Network,
 }
 
+/// Direct messages.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TalkArgs {
+    /// Messages of each node, one a second
+    #[arg(long, value_name = "N", default_value_t = Talk::default().messages)]
+    messages: usize,
+    /// Nodes, drawn at random, to which each says them in turn
+    #[arg(long, value_name = "N", default_value_t = Talk::default().partners)]
+    partners: usize,
+}
+
+impl From<&TalkArgs> for Talk {
+    fn from(a: &TalkArgs) -> Talk {
+        Talk { messages: a.messages, partners: a.partners }
+    }
+}
+
 /// `tidings sim roles`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -168,9 +185,8 @@ Examples:
   tidings sim roles --nodes 1000 --unreachable 0.2
   tidings sim roles --nodes 300 --relay-fault drop:3 --seeds 1..4 --json")]
 pub(crate) struct RolesArgs {
-    /// Messages of each node, one a second
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) messages: usize,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
     /// What relays in use do half-way: die, or drop all, or one in N, of what they say they have taken
     #[arg(long, value_name = "crash|drop|drop:N", default_value_t = RelayFault::None)]
     pub(crate) relay_fault: RelayFault,
@@ -203,9 +219,8 @@ pub(crate) struct LiarsArgs {
     /// Identities without nodes besides, in the strategy of that name
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub(crate) sybils: usize,
-    /// Messages of each node, one a second
-    #[arg(long, value_name = "N", default_value_t = 30)]
-    pub(crate) messages: usize,
+    #[command(flatten)]
+    pub(crate) talk: TalkArgs,
     #[command(flatten)]
     pub(crate) network: Network,
 }

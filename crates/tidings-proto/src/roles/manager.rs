@@ -5,10 +5,11 @@
 //! relay keeps it for [`DWELL_MS`] unless it fails, and that one that was demoted must work enough anew.
 //!
 //! *Enough relays, and no more.* A network of n nodes wants [`wanted`]`(n)` relays. A node that has earned the role takes it only while it
-//! sees fewer. When it sees a quarter more than that, those relays whose `BLAKE3(day ‖ node)` is highest lay the role down: nobody
+//! sees fewer. When it sees a quarter more than that, as when several earn it at once, those relays whose `BLAKE3(day ‖ node)` is
+//! highest lay the role down when they have had it for [`SETTLED_MS`]: nobody
 //! has to trust anybody's claim for that, and who is not used falls below two points anyway. What counts are relays that this node takes
 //! for such, and those that only say so and are in the index, one a /24 or /48 (`set_counted`): a node can check few claims, and
-//! a thousand liars behind one prefix fill one place. Where there are more than that quarter too many, somebody does not keep to
+//! a thousand liars behind one prefix fill one place. Where there are more than that quarter too many for [`CROWDED_MS`], somebody does not keep to
 //! this: then who has earned the role takes it if its hash is among the lowest, so that liars keep from it as many as they are, and no more.
 //! Others are judged without regard to numbers.
 //!
@@ -44,6 +45,10 @@ pub const ATTEMPTS: u32 = 50;
 pub const SUCCEEDING: u32 = 80;
 /// How long a relay stays one unless it fails (a guess).
 pub const DWELL_MS: u64 = 600_000;
+/// How long a relay holds the role before it lays it down because there are too many (a guess: an evaluation).
+pub const SETTLED_MS: u64 = 60_000;
+/// After so long too many are no coincidence: those that keep to the rule have laid it down by then.
+pub const CROWDED_MS: u64 = 180_000;
 /// In which one announcement of a node takes effect.
 pub const WINDOW: Span = Span::from_secs(30);
 /// Nodes whose work is remembered at most, also over a restart.
@@ -56,9 +61,10 @@ const SKEW_MS: u64 = 15 * 60_000;
 const MILLI: f64 = 1_000.0;
 
 /// Relays that a network of `nodes` wants: one to 32, so that each node can hold a link to one and to two others in
-/// reserve while a relay holds no more than 96 of its 128 links (`max_links`); four at least, since some always are away.
+/// reserve while a relay holds no more than 96 of its 128 links (`max_links`); eight at least, so that one of them is not far and
+/// some may be away.
 pub fn wanted(nodes: usize) -> usize {
-    nodes.div_ceil(32).max(4)
+    nodes.div_ceil(32).max(8)
 }
 
 /// What came of judging.
@@ -116,6 +122,8 @@ pub struct RoleManager {
     nodes: Option<usize>,
     /// Who counts as a relay though this node does not know it for one.
     counted: BTreeSet<NodeId>,
+    /// Since when there are too many.
+    crowded: Option<UnixMillis>,
     /// Something is to be judged at once.
     due: bool,
     /// Who was forgotten for want of room since last asked.
@@ -131,6 +139,7 @@ impl RoleManager {
             claims: BTreeMap::new(),
             nodes: None,
             counted: BTreeSet::new(),
+            crowded: None,
             due: false,
             forgotten: Vec::new(),
         }
@@ -242,14 +251,15 @@ impl RoleManager {
     pub fn evaluate(&mut self, topology: &mut Topology, now: UnixMillis) -> Vec<RoleAction> {
         self.due = false;
         let mut actions = Vec::new();
+        let relays = topology.roles().filter(|(n, r)| *n != self.me && r.effective == PeerRole::Relay);
+        let mut relays: BTreeSet<NodeId> = relays.map(|(n, _)| n).collect();
+        relays.extend(self.counted.iter().filter(|n| **n != self.me));
+        self.crowded = (relays.len() > self.many()).then(|| self.crowded.unwrap_or(now));
         let nodes: Vec<NodeId> = self.seen.keys().copied().collect();
         for node in nodes {
             let Some(s) = self.seen.get(&node) else { continue };
             let mut verdict = s.verdict(now);
             if node == self.me {
-                let relays = topology.roles().filter(|(n, r)| *n != self.me && r.effective == PeerRole::Relay);
-                let mut relays: BTreeSet<NodeId> = relays.map(|(n, _)| n).collect();
-                relays.extend(self.counted.iter().filter(|n| **n != self.me));
                 verdict = self.within_numbers(s, verdict, &relays, now);
             }
             if let (Some(role), Some(s)) = (verdict, self.seen.get_mut(&node)) {
@@ -268,6 +278,11 @@ impl RoleManager {
         actions
     }
 
+    /// More relays than this are too many.
+    fn many(&self) -> usize {
+        self.nodes.map_or(usize::MAX, |n| wanted(n) + wanted(n).div_ceil(4))
+    }
+
     /// What this node's own role is to be, there being these other relays.
     fn within_numbers(
         &self,
@@ -277,18 +292,18 @@ impl RoleManager {
         now: UnixMillis,
     ) -> Option<PeerRole> {
         let Some(nodes) = self.nodes else { return verdict };
-        let wanted = wanted(nodes);
-        let many = wanted + wanted.div_ceil(4);
+        let (wanted, many) = (wanted(nodes), self.many());
+        let crowded = self.crowded.is_some_and(|at| now.0.saturating_sub(at.0) >= CROWDED_MS);
         let mine = rank(&self.me, now);
         let below = || relays.iter().filter(|n| rank(n, now) < mine).count();
         match (s.role, verdict) {
             // Where there are too many, who ought to have laid it down does not keep others from it.
             (PeerRole::Peer, Some(PeerRole::Relay)) if relays.len() >= wanted => {
-                (relays.len() > many && below() < wanted).then_some(PeerRole::Relay)
+                (crowded && below() < wanted).then_some(PeerRole::Relay)
             }
             (PeerRole::Relay, None) if relays.len() + 1 > many => {
                 let held = s.since.map_or(u64::MAX, |at| now.0.saturating_sub(at.0));
-                (held >= DWELL_MS && below() >= wanted).then_some(PeerRole::Peer)
+                (held >= SETTLED_MS && below() >= wanted).then_some(PeerRole::Peer)
             }
             _ => verdict,
         }

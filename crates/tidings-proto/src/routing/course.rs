@@ -71,6 +71,8 @@ pub(super) struct Course {
     /// Ways at hand: their first relays are linked, or being dialed.
     pub(super) open: Vec<Path>,
     pub(super) current: Option<Path>,
+    /// When something went that way last.
+    pub(super) went: Option<Time>,
     avoid: BTreeMap<Path, (Time, u32)>,
     measured: BTreeMap<Path, Span>,
     pub(super) pending: VecDeque<Pending>,
@@ -86,6 +88,7 @@ impl Course {
             looked: None,
             open: Vec::new(),
             current: None,
+            went: None,
             avoid: BTreeMap::new(),
             measured: BTreeMap::new(),
             pending: VecDeque::new(),

@@ -26,13 +26,15 @@
 //! Invariants: no envelope is carried twice by one node, nor to where it has been; nothing arrives whose sender has not signed it;
 //! a passage is credited once; what waits is bounded.
 //!
-//! Messages: `Envelope`, `RelayAck`. Timers: `Tend` (what is late, here and at relays), `Ways` (links by which this node is found).
+//! Messages: `Envelope`, `RelayAck`, `Reserve`, `Reserved`. Timers: `Tend` (what is late, here and at relays), `Ways` (links by which this
+//! node is found), `Reserved` (those by which others are, `reserve.rs`).
 
 mod arrive;
 mod course;
 pub mod envelope;
 mod merit;
 mod relay;
+mod reserve;
 mod send;
 mod ways;
 
@@ -43,7 +45,7 @@ use bytes::Bytes;
 pub use envelope::{MAX_TTL, hops, key, next_hop};
 pub(crate) use ways::{addrs, is_behind};
 
-use crate::identity::{Network, NodeId};
+use crate::identity::{Network, NodeId, PeerAddr};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};
 use crate::presence::GroupSecret;
 use crate::rng::Rng;
@@ -63,6 +65,8 @@ pub enum Timer {
     Tend,
     /// See to the links by which this node is found.
     Ways,
+    /// See to those by which others are.
+    Reserved,
 }
 
 /// Why something is conveyed.
@@ -121,6 +125,7 @@ pub struct Routing {
     passages: BTreeMap<PassageId, NodeId>,
     merits: merit::Merits,
     relaying: relay::Relaying,
+    reservations: reserve::Reservations,
     owed: arrive::Owed,
     up: Vec<Up>,
     left: bool,
@@ -147,15 +152,22 @@ impl Routing {
             passages: BTreeMap::new(),
             merits: merit::Merits::default(),
             relaying: relay::Relaying::default(),
+            reservations: reserve::Reservations::default(),
             owed: arrive::Owed::default(),
             up: Vec::new(),
             left: false,
         }
     }
 
+    /// These may be relays.
+    pub(crate) fn set_drawn(&mut self, drawn: Vec<PeerAddr>) {
+        self.ways.set_drawn(drawn);
+    }
+
     /// Whether a message is this layer's.
     pub(crate) fn is_meant(message: &Message) -> bool {
-        matches!(message, Message::Envelope(_) | Message::RelayAck(_))
+        use Message::{Envelope, RelayAck, Reserve, Reserved};
+        matches!(message, Envelope(_) | RelayAck(_) | Reserve(_) | Reserved(_))
     }
 
     /// A message of this layer's, with the raw payload behind it.
@@ -163,6 +175,8 @@ impl Routing {
         match message {
             Message::Envelope(m) => self.on_envelope(cx, from, m, payload),
             Message::RelayAck(m) => self.on_ack(cx, from, &m),
+            Message::Reserve(m) => self.on_reserve(cx, from, m),
+            Message::Reserved(m) => self.on_reserved(cx, from, m),
             _ => cx.counters.frames_unexpected += 1,
         }
     }
@@ -198,10 +212,14 @@ impl Layer for Routing {
                 self.link_changed(cx, peer, true);
             }
             Signal::LinkDown { peer, .. } => {
-                self.ways.lost(cx, &peer);
+                if self.ways.lost(&peer) {
+                    self.tend_ways(cx);
+                }
+                self.reservation_lost(&peer);
                 self.relaying_lost(cx, &peer);
                 self.link_changed(cx, peer, false);
             }
+            Signal::RoleChanged { node, role } if node == cx.me => self.own_role_changed(cx, role),
             _ => {}
         }
     }
@@ -214,7 +232,8 @@ impl Layer for Routing {
                 self.tend_relaying(cx);
                 self.tend(cx);
             }
-            Timer::Ways => self.ways.tend(cx),
+            Timer::Ways => self.tend_ways(cx),
+            Timer::Reserved => self.tend_reservations(cx),
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::io::Overlay;
 use crate::layer::{Cx, Signal, TimerKey};
 use crate::links::{Claim, Claimed};
-use crate::roles::PeerRole;
+use crate::records::sets;
+use crate::roles::{PeerRole, wanted};
 use crate::time::{Span, Time};
 use crate::wire::{Credits, Envelope, Lane, Message, PassageId, RelayAck};
 
@@ -32,8 +33,8 @@ const EXPLORE: usize = 16;
 const EXPLORE_OPEN: usize = 8;
 /// Neighbours tried for a node that states nothing.
 const BLIND: usize = 8;
-/// A way is left for another that costs so much less, in eighths.
-const BETTER: u64 = 7;
+/// Of ways that cost at most a quarter more than the cheapest it is the load that decides, so that relays carry alike.
+const ALIKE: (u64, u64) = (5, 4);
 
 const CLAIM: Claim = Claim { layer: 101, overlay: Overlay::Root };
 
@@ -213,26 +214,37 @@ impl Routing {
             let some: Vec<Path> = options.iter().filter(unproven).cloned().collect();
             return self.rng.pick(if some.is_empty() { &options } else { &some }).cloned();
         }
-        self.rng.sample(&mut options, 2);
         let c = self.courses.get(to)?;
-        // Of whom nothing was seen, a relay that others' words bear out may be a quarter farther than one of whom nobody knows anything.
-        let known = |r: &NodeId| self.merits.is_proven(r) || cx.topology.role(r) == PeerRole::Relay;
-        let doubt = |p: &Path| if p.iter().all(known) { 4 } else { 5 };
-        let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits).saturating_mul(doubt(p));
-        options.into_iter().min_by_key(|p| (cost(p), p.clone()))
+        // Relays come before others: the receiver's, and those of this node.
+        let most = ways::RELAYS.min(wanted(cx.records.len(sets::PRESENCE)));
+        let first = |relay: &NodeId| c.stated.iter().take(most).any(|s| s.relay == *relay);
+        let relays = |p: &Path| p.iter().all(|r| first(r) || cx.topology.role(r) == PeerRole::Relay);
+        if options.iter().any(relays) {
+            options.retain(relays);
+        }
+        self.rng.sample(&mut options, 2);
+        options.into_iter().min_by_key(|p| (c.cost(p, cx.topology.rtt(&p[0]), &self.merits), p.clone()))
     }
 
     /// The way that the next content goes.
     fn best(&mut self, cx: &Cx<'_>, to: NodeId) -> Option<Path> {
+        let at = cx.now.mono;
         let c = self.courses.get(&to)?;
         let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
         let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
-        let best = c.open.iter().filter(up).min_by_key(|p| (cost(p), (*p).clone())).cloned()?;
-        let kept = c.current.as_ref().filter(up).filter(|p| cost(&best) * 8 >= cost(p) * BETTER).cloned();
-        let now = kept.unwrap_or(best);
+        let least = c.open.iter().filter(up).map(cost).min()?;
+        let alike = |p: &&Path| up(p) && cost(p).saturating_mul(ALIKE.1) <= least.saturating_mul(ALIKE.0);
+        // What follows closely goes the same way, so that it need not wait for what went before.
+        let busy = |p: &Path| at.since(c.went.unwrap_or_default()) < c.takes(p, cx.topology.rtt(&p[0]));
+        let kept = c.current.as_ref().filter(|p| c.went.is_some() && busy(p)).filter(alike).cloned();
+        let mut two: Vec<Path> = c.open.iter().filter(alike).cloned().collect();
+        self.rng.sample(&mut two, 2);
+        let load = |p: &Path| p.iter().map(|r| self.merits.said_load(r)).max();
+        let now = kept.or_else(|| two.into_iter().min_by_key(load))?;
         let others: Vec<Path> = c.open.iter().filter(up).filter(|p| **p != now).cloned().collect();
         let c = self.courses.get_mut(&to)?;
         c.current = Some(now.clone());
+        c.went = Some(at);
         if self.rng.below(EXPLORE) > 0 {
             return Some(now);
         }

@@ -111,3 +111,27 @@ pub(super) fn envelope_ok(m: &Envelope) -> bool {
     };
     !m.via.is_empty() && m.via.len() <= MAX_VIA && m.credits.as_ref().is_none_or(list)
 }
+
+/// Asks a relay to keep the link by which it finds this node for a while longer, or gives that back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Reserve {
+    /// Whether it is to be kept.
+    #[n(0)]
+    #[cbor(default)]
+    pub hold: bool,
+}
+
+/// What a relay does about it, also when nobody has asked anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Reserved {
+    /// 0 it keeps it; 1 it keeps as many as it can; 2 it is a relay no longer.
+    #[n(0)]
+    #[cbor(default)]
+    pub why: u8,
+    /// How busy it is, as in [`RelayAck`].
+    #[n(1)]
+    #[cbor(default)]
+    pub load: u8,
+}

@@ -14,7 +14,7 @@ use super::reconcile::{AskSymbols, Bundle, Compare, Differ, Offer, Pull, Ranges,
 use super::records::{MAX_NAMED, MAX_RECORDS, Records, RecordsHeld, RecordsLazy, RecordsWanted, RecordsWave};
 use super::rendezvous::{Holds, LookUp, MAX_HAVE, Register, Registered, VouchReached, statements_ok, vouch_ok};
 use super::roles::VouchFor;
-use super::routing::{Envelope, RelayAck, envelope_ok};
+use super::routing::{Envelope, RelayAck, Reserve, Reserved, envelope_ok};
 use super::{Frame, Header, WireError};
 use crate::anti_entropy::{MAX_BUNDLE, MAX_ITEMS, MAX_SYMBOLS, MAX_WANTED};
 use crate::records::MAX_TOLD;
@@ -150,6 +150,8 @@ messages! {
     111 CloseSession |_| true;
     112 Envelope envelope_ok;
     113 RelayAck |_| true;
+    114 Reserve |_| true;
+    115 Reserved |_| true;
 }
 
 impl Message {

@@ -135,15 +135,15 @@ fn our_own_role_is_told_as_such() {
 }
 
 #[test]
-fn a_network_wants_one_relay_to_thirty_two_nodes_and_four_at_least() {
-    assert_eq!([1, 12, 128, 129, 1_000, 10_000].map(wanted), [4, 4, 4, 5, 32, 313]);
+fn a_network_wants_one_relay_to_thirty_two_nodes_and_eight_at_least() {
+    assert_eq!([1, 12, 256, 257, 1_000, 10_000].map(wanted), [8, 8, 8, 9, 32, 313]);
 }
 
 #[test]
 fn who_sees_enough_relays_does_not_become_another() {
     let (mut m, mut t) = judge();
     m.set_network_size(100);
-    for n in 1..=4 {
+    for n in 1..=8 {
         work(&mut m, id(n), 10, 0, 0);
     }
     m.evaluate(&mut t, at(0));
@@ -164,10 +164,10 @@ fn who_sees_enough_relays_does_not_become_another() {
 fn relays_that_only_say_so_count_if_they_are_in_the_index() {
     let (mut m, mut t) = judge();
     m.set_network_size(100);
-    m.set_counted((1..=4).map(id).chain([id(100)]).collect());
+    m.set_counted((1..=8).map(id).chain([id(100)]).collect());
     work(&mut m, id(100), 10, 0, 1);
     assert_eq!(m.evaluate(&mut t, at(1)), []);
-    m.set_counted((1..=3).map(id).chain([id(100)]).collect());
+    m.set_counted((1..=7).map(id).chain([id(100)]).collect());
     assert_eq!(m.evaluate(&mut t, at(2)).len(), 2);
 }
 
@@ -181,6 +181,9 @@ fn liars_that_do_not_lay_it_down_keep_their_share_of_the_others_from_it() {
         m.set_counted(liars.clone());
         work(&mut m, id(n), 10, 0, 0);
         m.evaluate(&mut t, at(0));
+        m.evaluate(&mut t, at(179));
+        assert_eq!(m.own_role(), PeerRole::Peer, "those that keep to the rule may not have laid it down yet");
+        m.evaluate(&mut t, at(180));
         taken += usize::from(m.own_role() == PeerRole::Relay);
     }
     // A third of sixty are wanted, and a third of a hundred have lower hashes than the third of the liars that has the lowest.

@@ -13,6 +13,8 @@ pub(super) fn examples() -> Vec<Message> {
         CloseSession { session, why: 2, at_ms: 1_767_225_600_001, epoch: 1_767_225_600_000 }.into(),
         envelope(Some(credits())).into(),
         RelayAck { id: PassageId([0x1d; 16]), why: 3, load: 255 }.into(),
+        Reserve { hold: true }.into(),
+        Reserved { why: 2, load: 255 }.into(),
     ]
 }
 
@@ -44,6 +46,8 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
             load
         }
         .into()),
+        any::<bool>().prop_map(|hold| Reserve { hold }.into()),
+        (any::<u8>(), any::<u8>()).prop_map(|(why, load)| Reserved { why, load }.into()),
         (n(), any::<u8>(), n(), n()).prop_map(|(session, why, at_ms, epoch)| CloseSession {
             session,
             why,

@@ -53,6 +53,8 @@ fn defaults(m: &Message) -> Vec<(u64, Message)> {
         Message::Holds(m) => missing!(m, 1 statements),
         Message::Envelope(m) => missing!(m, 4 kind, 7 messages, 8 credits),
         Message::RelayAck(m) => missing!(m, 1 why, 2 load),
+        Message::Reserve(m) => missing!(m, 0 hold),
+        Message::Reserved(m) => missing!(m, 0 why, 1 load),
         Message::VouchReached(m) => missing!(m, 0 anew, 1 reached, 2 lost),
         Message::CloseSession(m) => missing!(m, 1 why, 2 at_ms, 3 epoch),
         Message::Reached(_) => {}
@@ -105,7 +107,7 @@ fn a_missing_field_has_its_default() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 58);
+    assert_eq!(seen, 61);
 }
 
 #[test]

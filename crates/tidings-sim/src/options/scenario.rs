@@ -98,6 +98,34 @@ impl std::str::FromStr for Forgery {
     }
 }
 
+/// Direct messages: who says how much to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Talk {
+    /// Messages of each node, one a second.
+    pub messages: usize,
+    /// Nodes, drawn at random, to which each says them in turn.
+    pub partners: usize,
+}
+
+impl Talk {
+    fn check(self) -> Result<(), OptionsError> {
+        within("--messages", self.messages as f64, 1.0..=10_000.0, "from 1 to 10000")?;
+        within("--partners", self.partners as f64, 1.0..=100.0, "from 1 to 100")
+    }
+}
+
+impl Default for Talk {
+    fn default() -> Talk {
+        Talk { messages: 120, partners: 8 }
+    }
+}
+
+impl std::fmt::Display for Talk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, " --messages {} --partners {}", self.messages, self.partners)
+    }
+}
+
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scenario {
@@ -162,10 +190,10 @@ pub enum Scenario {
         /// How.
         strategy: Forgery,
     },
-    /// Every node is an agent, and each sends messages to a random other.
+    /// Every node is an agent, and each sends messages to random others.
     Roles {
-        /// Messages of each.
-        messages: usize,
+        /// Who says how much to whom.
+        talk: Talk,
         /// What relays in use do, half-way.
         fault: RelayFault,
     },
@@ -179,8 +207,8 @@ pub enum Scenario {
         strategy: Option<RoleLie>,
         /// Identities without nodes besides.
         sybils: usize,
-        /// Messages of each node.
-        messages: usize,
+        /// Who says how much to whom.
+        talk: Talk,
     },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
@@ -288,14 +316,12 @@ impl Scenario {
                 within("--forgers", forgers, 0.0..=0.5, "a share from 0 to 0.5, such as 0.1")?;
                 within("--lookups", lookups as f64, 1.0..=10_000_000.0, "from 1 to 10000000")
             }
-            Scenario::Roles { messages, .. } => {
-                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
-            }
-            Scenario::RoleLiars { fraction, factor, sybils, messages, .. } => {
+            Scenario::Roles { talk, .. } => talk.check(),
+            Scenario::RoleLiars { fraction, factor, sybils, talk, .. } => {
                 within("--fraction", fraction, 0.01..=0.9, "a share from 0.01 to 0.9, such as 0.3")?;
                 within("--factor", factor, 1.0..=1e9, "from 1 to 1000000000, such as 100")?;
                 within("--sybils", sybils as f64, 0.0..=10_000.0, "from 0 to 10000")?;
-                within("--messages", messages as f64, 1.0..=10_000.0, "from 1 to 10000")
+                talk.check()
             }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
@@ -334,12 +360,10 @@ impl Scenario {
                 };
                 format!(" --lookups {lookups} --liars {liars}{churn}{forgers}")
             }
-            Scenario::Roles { messages, fault } => format!(" --messages {messages} --relay-fault {fault}"),
-            Scenario::RoleLiars { fraction, factor, strategy, sybils, messages } => {
+            Scenario::Roles { talk, fault } => format!("{talk} --relay-fault {fault}"),
+            Scenario::RoleLiars { fraction, factor, strategy, sybils, talk } => {
                 let strategy = strategy.map_or("best", |s| s.name());
-                format!(
-                    " --fraction {fraction} --factor {factor} --strategy {strategy} --sybils {sybils} --messages {messages}"
-                )
+                format!(" --fraction {fraction} --factor {factor} --strategy {strategy} --sybils {sybils}{talk}")
             }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),

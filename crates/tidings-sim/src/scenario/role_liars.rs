@@ -153,13 +153,13 @@ fn share(carried: &[(u32, u64)], of: &[u32]) -> f64 {
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
-    let Scenario::RoleLiars { fraction, factor, strategy, sybils, messages } = options.scenario else {
+    let Scenario::RoleLiars { fraction, factor, strategy, sybils, talk } = options.scenario else {
         unreachable!("chosen by the caller")
     };
     let play = |lie: Option<RoleLie>| {
         let sybils = if lie == Some(RoleLie::Sybils) { sybils } else { 0 };
         let liars = |net: &Network, up: &[u32]| RoleLiars::draw(net, up, fraction, factor, lie, sybils);
-        roles::play(options, seed, messages, RelayFault::None, Some(&liars))
+        roles::play(options, seed, talk, RelayFault::None, Some(&liars))
     };
     let (mut out, carried, ids) = play(None);
     let honest = share(&carried, &ids);

@@ -1,4 +1,4 @@
-//! Every node is an agent and has something to say to a random other; a share of them can be reached through relays only.
+//! Every node is an agent and has something to say to random others in turn; a share of them can be reached through relays only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,14 @@ use tidings_proto::counters::Counters;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::PeerAddr;
 use tidings_proto::io::{Command, Event, Ticket};
+use tidings_proto::roles::PeerRole;
 use tidings_proto::time::{Span, Time};
 
 use super::role_liars::RoleLiars;
 use super::stage::Stage;
 use crate::figures::{Measured, Worst};
 use crate::network::CrashKind;
-use crate::options::{Options, RelayFault, Scenario};
+use crate::options::{Options, RelayFault, Scenario, Talk};
 use crate::runner::Outcome;
 
 /// Until the neighbours of the last node are there, until the index is, and until everybody is in it.
@@ -67,13 +68,15 @@ struct Run<'a> {
     /// The pairs whose way led through what failed, and when it did.
     hit: BTreeMap<usize, Time>,
     failed: Vec<u32>,
+    /// What each had carried by the middle of the traffic.
+    carried: BTreeMap<u32, u64>,
     spread: super::role_spread::Spread,
     liars: Option<RoleLiars>,
 }
 
 pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
-    let Scenario::Roles { messages, fault } = options.scenario else { unreachable!("chosen by the caller") };
-    play(options, seed, messages, fault, None).0
+    let Scenario::Roles { talk, fault } = options.scenario else { unreachable!("chosen by the caller") };
+    play(options, seed, talk, fault, None).0
 }
 
 /// Draws those who lie among these nodes.
@@ -83,7 +86,7 @@ pub(super) type DrawLiars<'a> = &'a dyn Fn(&crate::network::Network, &[u32]) -> 
 pub(super) fn play(
     options: &Options,
     seed: u64,
-    messages: usize,
+    talk: Talk,
     fault: RelayFault,
     liars: Option<DrawLiars<'_>>,
 ) -> (Outcome, Vec<(u32, u64)>, Vec<u32>) {
@@ -102,7 +105,7 @@ pub(super) fn play(
     s.located.clear();
     let began = s.now();
     let liars = liars.map(|draw| draw(&s.net, &up));
-    let pairs = up.iter().map(|by| draw(&mut s, &up, *by, began)).collect();
+    let pairs = up.iter().flat_map(|by| draw(&mut s, &up, *by, began, talk.partners)).collect();
     let mut r = Run {
         s: &mut s,
         pairs,
@@ -112,15 +115,17 @@ pub(super) fn play(
         first: None,
         hit: BTreeMap::new(),
         failed: Vec::new(),
+        carried: BTreeMap::new(),
         spread: super::role_spread::Spread::default(),
         liars,
     };
-    let half = EVERY.times(messages as u64).half();
-    r.talk(messages, began + BEGIN + half);
+    let half = EVERY.times(talk.messages as u64).half();
+    r.talk(talk, began + BEGIN + half);
     r.break_relays(fault);
     r.spread.settled(r.s);
-    r.talk(messages, began + BEGIN + half + half + EVERY);
-    r.talk(messages, r.s.now() + DRAIN);
+    r.carried = r.carried_by_each();
+    r.talk(talk, began + BEGIN + half + half + EVERY);
+    r.talk(talk, r.s.now() + DRAIN);
     let out = r.measure(options.nodes);
     let repeated = r.repeated;
     let ids = r.liars.take().map(|l| l.ids).unwrap_or_default();
@@ -134,28 +139,29 @@ pub(super) fn play(
     (Outcome { measured: out, trace: s.net.trace_hash(), broken }, carried, ids)
 }
 
-fn draw(s: &mut Stage, up: &[u32], by: u32, began: Time) -> Pair {
-    let to = loop {
-        let n = up[s.rng.below(up.len())];
-        if n != by {
-            break n;
-        }
-    };
+/// Those that one node talks to, in turn.
+fn draw(s: &mut Stage, up: &[u32], by: u32, began: Time, partners: usize) -> Vec<Pair> {
+    let mut others: Vec<u32> = up.iter().copied().filter(|n| *n != by).collect();
+    s.rng.sample(&mut others, partners);
+    let first = began + Span(s.rng.between(0, BEGIN.0));
+    (0..).zip(others).map(|(turn, to)| pair(s, up, by, to, first + EVERY.times(turn))).collect()
+}
+
+fn pair(s: &Stage, up: &[u32], by: u32, to: u32, at: Time) -> Pair {
     let direct = s.net.round_trip(by, to).0 as f64;
     let through = |r: &u32| (s.net.round_trip(by, *r) + s.net.round_trip(*r, to)).0 as f64;
     let good = up.iter().any(|r| *r != by && *r != to && !s.net.is_shielded(*r) && through(r) <= GOOD * direct);
-    let at = began + Span(s.rng.between(0, BEGIN.0));
     Pair { by, to, found: None, look_at: at, looking: false, next_at: at, sent: 0, good }
 }
 
 impl Run<'_> {
-    fn talk(&mut self, messages: usize, until: Time) {
+    fn talk(&mut self, talk: Talk, until: Time) {
         while self.s.now() < until {
             if let Some(liars) = &mut self.liars {
                 liars.act(&mut self.s.net);
             }
             for i in 0..self.pairs.len() {
-                self.turn(i, messages);
+                self.turn(i, talk);
             }
             self.s.run(TICK);
             self.count();
@@ -166,7 +172,7 @@ impl Run<'_> {
         self.s.net.node(n).is_some()
     }
 
-    fn turn(&mut self, i: usize, messages: usize) {
+    fn turn(&mut self, i: usize, talk: Talk) {
         let now = self.s.now();
         let Pair { by, to, looking, look_at, next_at, sent, .. } = self.pairs[i];
         if !self.is_up(by) || !self.is_up(to) {
@@ -180,7 +186,7 @@ impl Run<'_> {
             }
             return;
         };
-        if now < next_at || sent >= messages {
+        if now < next_at || sent * talk.partners >= talk.messages {
             return;
         }
         let linked = self.s.net.node(by).is_some_and(|n| n.links().is_up(&addr.id));
@@ -189,7 +195,8 @@ impl Run<'_> {
         }
         self.messages.insert((i, sent), Message { at: now, came: None, receipt: None, failed: false });
         self.pairs[i].sent += 1;
-        self.pairs[i].next_at = next_at.max(now - Span(EVERY.0.min(now.0))) + EVERY;
+        let every = EVERY.times(talk.partners as u64);
+        self.pairs[i].next_at = next_at.max(now - Span(every.0.min(now.0))) + every;
         let mut body = vec![0; super::stage::SIZE];
         body[..8].copy_from_slice(&(i as u64).to_le_bytes());
         body[8..16].copy_from_slice(&(sent as u64).to_le_bytes());
@@ -336,19 +343,35 @@ impl Run<'_> {
         out.spread("failover_messages", dropped.map(|n| n as f64).collect());
     }
 
+    fn carried_by_each(&self) -> BTreeMap<u32, u64> {
+        let carried = |n: u32| self.s.net.node(n).map(|node| (n, node.counters().envelopes_relayed));
+        self.s.alive().into_iter().filter_map(carried).collect()
+    }
+
+    /// What relays carry from the middle of the traffic on, which of it those carry that hold the role, and how evenly.
     fn measure_load(&self, out: &mut Measured, nodes: usize) {
         let mut total = Counters::default();
-        let mut carried = Vec::new();
+        let (mut all, mut by_role) = (Vec::new(), Vec::new());
         let failed: BTreeSet<u32> = self.failed.iter().copied().collect();
-        for n in self.s.alive() {
-            let Some(c) = self.s.net.node(n).map(|n| n.counters()) else { continue };
-            total.add(c);
-            if c.envelopes_relayed > 0 && !failed.contains(&n) {
-                carried.push(c.envelopes_relayed as f64);
+        for (n, carried) in self.carried_by_each() {
+            let Some(node) = self.s.net.node(n) else { continue };
+            total.add(node.counters());
+            let since = carried - self.carried.get(&n).copied().unwrap_or(0);
+            if failed.contains(&n) {
+                continue;
+            }
+            if since > 0 {
+                all.push(since as f64);
+            }
+            if node.role_row(&node.id()).effective == PeerRole::Relay {
+                by_role.push(since as f64);
             }
         }
-        out.value("load_gini", gini(&mut carried), Worst::Largest);
-        out.value("relays_share", carried.len() as f64 / nodes as f64, Worst::Largest);
+        let share = by_role.iter().sum::<f64>() / all.iter().sum::<f64>().max(1.0);
+        out.value("load_gini", gini(&mut by_role), Worst::Largest);
+        out.value("load_gini_all", gini(&mut all), Worst::Largest);
+        out.value("load_by_role_share", share, Worst::Smallest);
+        out.value("relays_share", all.len() as f64 / nodes as f64, Worst::Largest);
         let t = &total;
         out.value("relays_failed", t.relays_failed as f64, Worst::Largest);
         out.value("passages_late", t.passages_late as f64, Worst::Largest);
