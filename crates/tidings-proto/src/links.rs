@@ -21,6 +21,9 @@ pub(crate) use lanes::REPAIR;
 
 /// A link nobody claims and nothing arrives on is closed after this (a guess: longer than any handshake takes).
 const UNCLAIMED: Span = Span::from_secs(20);
+/// Where there are as many links as allowed, the one of these that has been silent longest makes room for a newcomer, if it
+/// has been for so long: what was said on it is answered by then (a guess). It can be dialed again.
+const MAKES_ROOM: Span = Span::from_secs(2);
 /// Bytes that may wait unsent on the data and bulk lanes of all links together (a guess: sixteen full lanes), and what
 /// each lane may hold beyond: two of the largest frames.
 pub const UNSENT: usize = 64 << 20;
@@ -354,7 +357,10 @@ impl Links {
         outbound: bool,
         now: Time,
     ) -> bool {
-        let full = self.map.len() >= self.max;
+        if self.map.len() >= self.max && !self.map.contains_key(&peer) {
+            self.make_room(out, counters, now);
+        }
+        let full = self.map.values().filter(|l| l.state != State::Closing).count() >= self.max;
         let over = self.map.len() >= self.max + SLACK;
         match self.map.get_mut(&peer) {
             Some(l) => {
@@ -405,6 +411,16 @@ impl Links {
             self.let_go(out, counters, peer);
         }
         true
+    }
+
+    /// Closes the link that nobody here claims and that has been silent longest.
+    fn make_room(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, now: Time) {
+        let idle = |l: &Link| l.state == State::Up && l.claims.is_empty() && now.since(l.last_heard) >= MAKES_ROOM;
+        let longest = self.map.iter().filter(|(_, l)| idle(l)).min_by_key(|(_, l)| l.last_heard).map(|(p, _)| *p);
+        if let Some(peer) = longest {
+            self.close(out, peer, LinkRefusal::Closed);
+            counters.links_reaped += 1;
+        }
     }
 
     /// A link ended, or could not be dialed. Returns false if it is being dialed again for a newer claim.

@@ -7,6 +7,11 @@ use crate::roles::{PeerRole, RoleMetrics, RoleRow};
 use crate::time::Now;
 
 impl Node {
+    /// The relays by which this node says that it is found, the first ones first. Empty unless nobody can dial it.
+    pub fn vias(&self) -> &[crate::presence::Via] {
+        &self.vias
+    }
+
     /// What is known of a node as a relay; `None` if nothing is.
     pub fn role_metrics(&self, node: &NodeId) -> Option<RoleMetrics> {
         self.roles.manager().get_metrics(node, &self.topology, self.now.wall)

@@ -15,6 +15,8 @@ pub(super) const OPEN: usize = 3;
 /// Tries for one content, and how long they go on: the session begins anew afterwards.
 pub(super) const TRIES: u8 = 8;
 pub(super) const GIVE_UP: Span = Span::from_secs(10);
+/// What comes within so long of the last is of one conversation (a guess).
+const FOLLOWS: Span = Span::from_secs(15);
 /// What a way takes of which nothing is known (a guess).
 const UNKNOWN: Span = Span::from_millis(100);
 /// How much longer than it should take an acknowledgement or a receipt is waited for, beside a multiple of that: the receiver
@@ -75,9 +77,13 @@ pub(super) struct Course {
     pub(super) went: Option<Time>,
     avoid: BTreeMap<Path, (Time, u32)>,
     measured: BTreeMap<Path, Span>,
+    /// By which something arrived last.
+    pub(super) good: Option<Path>,
     pub(super) pending: VecDeque<Pending>,
     pub(super) bytes: usize,
     pub(super) used: Time,
+    /// Whether one thing follows another: then there are ways in reserve.
+    follows: bool,
     pub(super) rotate_at: Time,
 }
 
@@ -91,11 +97,24 @@ impl Course {
             went: None,
             avoid: BTreeMap::new(),
             measured: BTreeMap::new(),
+            good: None,
             pending: VecDeque::new(),
             bytes: 0,
             used: now,
+            follows: false,
             rotate_at: now,
         }
+    }
+
+    /// There is something more to convey.
+    pub(super) fn follows(&mut self, now: Time) {
+        self.follows = !self.pending.is_empty() || (now > self.used && now.since(self.used) <= FOLLOWS);
+        self.used = now;
+    }
+
+    /// Whether links to more than one relay are worth their while: there is a conversation, or a way has failed.
+    pub(super) fn is_busy(&self) -> bool {
+        self.follows || self.pending.len() > 1 || self.pending.iter().any(|p| !p.past.is_empty())
     }
 
     pub(super) fn is_avoided(&self, path: &[NodeId], now: Time) -> bool {
@@ -118,6 +137,7 @@ impl Course {
     /// It brought something.
     pub(super) fn works(&mut self, path: &Path, took: Option<Span>) {
         self.avoid.remove(path);
+        self.good = Some(path.clone());
         let Some(took) = took else { return };
         if self.measured.len() >= 64 && !self.measured.contains_key(path) {
             self.measured.clear();

@@ -209,15 +209,15 @@ impl Layer for Routing {
         match *signal {
             Signal::LinkUp { peer } => {
                 self.ways.met(cx);
-                self.link_changed(cx, peer, true);
+                self.link_up(cx, peer);
             }
-            Signal::LinkDown { peer, .. } => {
+            Signal::LinkDown { peer, reason, dial } => {
                 if self.ways.lost(&peer) {
                     self.tend_ways(cx);
                 }
                 self.reservation_lost(&peer);
                 self.relaying_lost(cx, &peer);
-                self.link_changed(cx, peer, false);
+                self.link_down(cx, peer, reason, dial);
             }
             Signal::RoleChanged { node, role } if node == cx.me => self.own_role_changed(cx, role),
             _ => {}

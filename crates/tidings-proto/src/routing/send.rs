@@ -6,7 +6,7 @@ use crate::links::{Claim, Claimed};
 use crate::records::sets;
 use crate::roles::{PeerRole, wanted};
 use crate::time::{Span, Time};
-use crate::wire::{Credits, Envelope, Lane, Message, PassageId, RelayAck};
+use crate::wire::{Credits, Envelope, Lane, LinkRefusal, Message, PassageId, RelayAck};
 
 use super::course::{Course, GIVE_UP, OPEN, Passage, Path, Pending, TRIES};
 use super::{Conveyed, Kind, Routing, Timer, Up, envelope, ways};
@@ -38,6 +38,10 @@ const ALIKE: (u64, u64) = (5, 4);
 
 const CLAIM: Claim = Claim { layer: 101, overlay: Overlay::Root };
 
+fn is_alike(cost: u64, least: u64) -> bool {
+    cost.saturating_mul(ALIKE.1) <= least.saturating_mul(ALIKE.0)
+}
+
 impl Routing {
     /// Takes something to convey.
     pub(super) fn convey(&mut self, cx: &mut Cx<'_>, c: Conveyed) {
@@ -60,7 +64,7 @@ impl Routing {
             cx.counters.envelopes_unsent += 1;
             return;
         }
-        course.used = now;
+        course.follows(now);
         course.bytes += inner.len();
         course.pending.push_back(Pending {
             bytes: inner.len() as u32,
@@ -162,7 +166,12 @@ impl Routing {
         }
         for _ in 0..2 * OPEN {
             let Some(c) = self.courses.get(&to) else { return };
-            if c.open.len() >= OPEN {
+            let most = match c.open.iter().any(|p| cx.links().is_up(&p[0])) {
+                _ if c.is_busy() => OPEN,
+                true => 1,
+                false => 2,
+            };
+            if c.open.len() >= most {
                 return;
             }
             let mut options = self.single(cx, c);
@@ -222,8 +231,17 @@ impl Routing {
         if options.iter().any(relays) {
             options.retain(relays);
         }
+        // One of the two is that by which the last thing came, if it is to be had: so it gets better with time.
+        let good = c.good.clone().filter(|g| options.contains(g));
         self.rng.sample(&mut options, 2);
-        options.into_iter().min_by_key(|p| (c.cost(p, cx.topology.rtt(&p[0]), &self.merits), p.clone()))
+        if let Some(good) = good.filter(|g| !options.contains(g)) {
+            options.pop();
+            options.push(good);
+        }
+        let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
+        let least = options.iter().map(cost).min()?;
+        options.retain(|p| is_alike(cost(p), least));
+        options.into_iter().min_by_key(|p| (self.load(p), p.clone()))
     }
 
     /// The way that the next content goes.
@@ -233,14 +251,13 @@ impl Routing {
         let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
         let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
         let least = c.open.iter().filter(up).map(cost).min()?;
-        let alike = |p: &&Path| up(p) && cost(p).saturating_mul(ALIKE.1) <= least.saturating_mul(ALIKE.0);
+        let alike = |p: &&Path| up(p) && is_alike(cost(p), least);
         // What follows closely goes the same way, so that it need not wait for what went before.
         let busy = |p: &Path| at.since(c.went.unwrap_or_default()) < c.takes(p, cx.topology.rtt(&p[0]));
         let kept = c.current.as_ref().filter(|p| c.went.is_some() && busy(p)).filter(alike).cloned();
         let mut two: Vec<Path> = c.open.iter().filter(alike).cloned().collect();
         self.rng.sample(&mut two, 2);
-        let load = |p: &Path| p.iter().map(|r| self.merits.said_load(r)).max();
-        let now = kept.or_else(|| two.into_iter().min_by_key(load))?;
+        let now = kept.or_else(|| two.into_iter().min_by_key(|p| self.load(p)))?;
         let others: Vec<Path> = c.open.iter().filter(up).filter(|p| **p != now).cloned().collect();
         let c = self.courses.get_mut(&to)?;
         c.current = Some(now.clone());
@@ -250,6 +267,11 @@ impl Routing {
         }
         let unproven = others.iter().find(|p| p.iter().any(|r| !self.merits.is_proven(r)));
         Some(unproven.or_else(|| self.rng.pick(&others)).cloned().unwrap_or(now))
+    }
+
+    /// How busy the relays of a way said they are.
+    fn load(&self, path: &Path) -> Option<u8> {
+        path.iter().map(|r| self.merits.said_load(r)).max()
     }
 
     pub(super) fn draw_id(&mut self) -> PassageId {
@@ -322,11 +344,19 @@ impl Routing {
 
     /// A way is taken no more for a while.
     fn leave(&mut self, cx: &mut Cx<'_>, to: NodeId, path: &Path, failed: bool) {
-        let now = cx.now.mono;
         let Some(c) = self.courses.get_mut(&to) else { return };
-        c.avoid(path, now, failed);
+        c.avoid(path, cx.now.mono, failed);
         c.looked = None;
+        self.close(cx, to, path);
+    }
+
+    /// A way is not at hand any more.
+    fn close(&mut self, cx: &mut Cx<'_>, to: NodeId, path: &Path) {
+        let Some(c) = self.courses.get_mut(&to) else { return };
         c.open.retain(|p| p != path);
+        if c.current.as_ref() == Some(path) {
+            c.current = None;
+        }
         self.let_go(cx, path);
     }
 
@@ -452,20 +482,39 @@ impl Routing {
         }
     }
 
-    /// A link came up, or went down: what waited for it goes, or goes another way.
-    pub(super) fn link_changed(&mut self, cx: &mut Cx<'_>, peer: NodeId, up: bool) {
-        let concerned = |c: &Course| c.open.iter().any(|p| p[0] == peer);
-        let of: Vec<NodeId> = self.courses.iter().filter(|(_, c)| concerned(c)).map(|(to, _)| *to).collect();
-        for to in of {
-            if !up {
-                let Some(c) = self.courses.get_mut(&to) else { continue };
-                c.recall(|p| p.path[0] == peer);
-                let lost: Vec<Path> = c.open.iter().filter(|p| p[0] == peer).cloned().collect();
-                for path in lost {
-                    self.leave(cx, to, &path, true);
+    /// A link came up: what waited for it goes.
+    pub(super) fn link_up(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        for to in self.courses_by(peer) {
+            self.dispatch(cx, to);
+        }
+    }
+
+    fn courses_by(&self, first: NodeId) -> Vec<NodeId> {
+        let concerned = |c: &Course| c.open.iter().any(|p| p[0] == first);
+        self.courses.iter().filter(|(_, c)| concerned(c)).map(|(to, _)| *to).collect()
+    }
+
+    /// A link ended, or could not be dialed: what went by it goes another way.
+    pub(super) fn link_down(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal, dial: bool) {
+        for to in self.courses_by(peer) {
+            let Some(c) = self.courses.get_mut(&to) else { continue };
+            let by_it: Vec<Path> = c.open.iter().filter(|p| p[0] == peer).cloned().collect();
+            let lost = c.recall(|p| p.path[0] == peer);
+            if reason == LinkRefusal::Full {
+                // It said so, and took nothing.
+                c.pending.iter_mut().for_each(|p| p.suspects.retain(|s| *s != peer));
+            }
+            let waits = !c.pending.is_empty();
+            for path in by_it {
+                match dial || lost > 0 {
+                    true => self.leave(cx, to, &path, true),
+                    // A relay may close a link that nothing goes by; it is dialed again when there is something.
+                    false => self.close(cx, to, &path),
                 }
             }
-            self.dispatch(cx, to);
+            if waits {
+                self.dispatch(cx, to);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod common;
 mod receiving;
 mod relaying;
 mod relays_that_misbehave;
+mod reserving;
 mod through_relays;
 
 use common::*;
