@@ -93,6 +93,8 @@ pub struct Links {
     max: usize,
     /// What waits on the data and bulk lanes of all links.
     unsent: usize,
+    /// When anything came last.
+    heard: Time,
 }
 
 impl Link {
@@ -103,7 +105,7 @@ impl Link {
 
 impl Links {
     pub(crate) fn new(max: usize) -> Self {
-        Links { map: IdMap::default(), max, unsent: 0 }
+        Links { map: IdMap::default(), max, unsent: 0, heard: Time::default() }
     }
 
     /// Whether frames can be sent to `peer`.
@@ -255,7 +257,7 @@ impl Links {
         if addrs.is_empty() {
             return Claimed::NoAddress;
         }
-        if self.map.len() >= self.max {
+        if !self.has_room(out, counters) {
             counters.links_refused += 1;
             return Claimed::Full;
         }
@@ -329,6 +331,7 @@ impl Links {
     }
 
     pub(crate) fn on_frame(&mut self, peer: &NodeId, now: Time) {
+        self.heard = self.heard.max(now);
         if let Some(l) = self.map.get_mut(peer) {
             l.last_heard = now;
             l.peer_released = false;
@@ -357,10 +360,8 @@ impl Links {
         outbound: bool,
         now: Time,
     ) -> bool {
-        if self.map.len() >= self.max && !self.map.contains_key(&peer) {
-            self.make_room(out, counters, now);
-        }
-        let full = self.map.values().filter(|l| l.state != State::Closing).count() >= self.max;
+        self.heard = self.heard.max(now);
+        let full = !self.map.contains_key(&peer) && !self.has_room(out, counters);
         let over = self.map.len() >= self.max + SLACK;
         match self.map.get_mut(&peer) {
             Some(l) => {
@@ -413,14 +414,24 @@ impl Links {
         true
     }
 
-    /// Closes the link that nobody here claims and that has been silent longest.
-    fn make_room(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters, now: Time) {
+    /// Whether there is room for one more. If not, the link that nobody here claims and that has been silent longest is closed, and so
+    /// makes some: while it closes there may be a few more than allowed.
+    fn has_room(&mut self, out: &mut impl Extend<Output>, counters: &mut Counters) -> bool {
+        if self.map.len() < self.max {
+            return true;
+        }
+        let open = self.map.values().filter(|l| l.state != State::Closing).count();
+        if open < self.max || self.map.len() >= self.max + SLACK {
+            return open < self.max;
+        }
+        let now = self.heard;
         let idle = |l: &Link| l.state == State::Up && l.claims.is_empty() && now.since(l.last_heard) >= MAKES_ROOM;
         let longest = self.map.iter().filter(|(_, l)| idle(l)).min_by_key(|(_, l)| l.last_heard).map(|(p, _)| *p);
         if let Some(peer) = longest {
             self.close(out, peer, LinkRefusal::Closed);
             counters.links_reaped += 1;
         }
+        longest.is_some()
     }
 
     /// A link ended, or could not be dialed. Returns false if it is being dialed again for a newer claim.

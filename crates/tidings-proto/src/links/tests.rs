@@ -178,6 +178,30 @@ fn no_more_links_are_dialed_or_taken_than_allowed() {
 }
 
 #[test]
+fn where_there_is_no_room_the_longest_silent_link_that_nobody_claims_makes_some() {
+    let mut e = End::new(3);
+    let up_at = |e: &mut End, p, ms| {
+        let at = Time::default() + Span::from_millis(ms);
+        e.links.on_up(&mut e.out, &mut e.counters, peer(p), false, at)
+    };
+    for (p, ms) in [(1, 0), (2, 100), (3, 200)] {
+        assert!(up_at(&mut e, p, ms));
+    }
+    assert_eq!(e.claim(1, on(1)), Claimed::Up);
+    assert!(!up_at(&mut e, 4, 2_000), "what was said on them may not be answered yet");
+    assert!(up_at(&mut e, 4, 2_100));
+    let last = e.out.iter().rev().find(|o| matches!(o, Output::Close { .. }));
+    assert!(matches!(last, Some(Output::Close { peer: p, .. }) if *p == peer(2)), "{last:?}");
+    e.down(2);
+    assert!(!up_at(&mut e, 5, 2_150));
+    assert_eq!(e.claim(6, on(1)), Claimed::Full, "the others were heard later");
+    e.links.on_frame(&peer(1), Time::default() + Span::from_millis(2_200));
+    assert_eq!(e.claim(6, on(1)), Claimed::Dialing, "for a link of this node's own as well");
+    e.down(3);
+    assert!(e.links.is_up(&peer(1)) && e.links.is_up(&peer(4)));
+}
+
+#[test]
 fn a_peer_without_address_cannot_be_claimed() {
     let mut e = End::new(2);
     assert_eq!(e.links.claim(&mut e.out, &mut e.counters, peer(1), on(1), &[]), Claimed::NoAddress);

@@ -60,11 +60,11 @@ const SKEW_MS: u64 = 15 * 60_000;
 /// Flows are whole numbers: thousandths of a point.
 const MILLI: f64 = 1_000.0;
 
-/// Relays that a network of `nodes` wants: one to 16, so that each node can hold links to four while a relay holds no more than
-/// 64 of its 128 (`max_links`) for them, and has as many for those that it is found by and for its neighbours; eight at least, so
+/// Relays that a network of `nodes` wants: one to 32, so that those for whom they carry meet at the same ones and give each about as
+/// much, while a relay has links enough for those that are busy at a time (`max_links`; who is not makes room); eight at least, so
 /// that one of them is not far and some may be away.
 pub fn wanted(nodes: usize) -> usize {
-    nodes.div_ceil(16).max(8)
+    nodes.div_ceil(32).max(8)
 }
 
 /// What came of judging.

@@ -77,6 +77,8 @@ pub(super) struct Course {
     pub(super) went: Option<Time>,
     avoid: BTreeMap<Path, (Time, u32)>,
     measured: BTreeMap<Path, Span>,
+    /// When something went each way last.
+    turns: BTreeMap<Path, Time>,
     /// By which something arrived last.
     pub(super) good: Option<Path>,
     pub(super) pending: VecDeque<Pending>,
@@ -97,6 +99,7 @@ impl Course {
             went: None,
             avoid: BTreeMap::new(),
             measured: BTreeMap::new(),
+            turns: BTreeMap::new(),
             good: None,
             pending: VecDeque::new(),
             bytes: 0,
@@ -106,13 +109,27 @@ impl Course {
         }
     }
 
+    /// When something went a way last.
+    pub(super) fn used_last(&self, path: &Path) -> Option<Time> {
+        self.turns.get(path).copied()
+    }
+
+    /// Something goes this way.
+    pub(super) fn turn(&mut self, path: &Path, now: Time) {
+        if self.turns.len() >= 64 {
+            self.turns.retain(|p, _| self.open.contains(p));
+        }
+        self.turns.insert(path.clone(), now);
+        self.went = Some(now);
+    }
+
     /// There is something more to convey.
     pub(super) fn follows(&mut self, now: Time) {
         self.follows = !self.pending.is_empty() || (now > self.used && now.since(self.used) <= FOLLOWS);
         self.used = now;
     }
 
-    /// Whether links to more than one relay are worth their while: there is a conversation, or a way has failed.
+    /// Whether links to several relays are worth their while: there is a conversation, or a way has failed.
     pub(super) fn is_busy(&self) -> bool {
         self.follows || self.pending.len() > 1 || self.pending.iter().any(|p| !p.past.is_empty())
     }

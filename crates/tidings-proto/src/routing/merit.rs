@@ -14,7 +14,7 @@ const HALVE: u32 = 128;
 struct Record {
     carried: u32,
     failed: u32,
-    /// How busy it said it is (`relay.rs: load`).
+    /// How busy it said it is.
     load: u8,
     at: Time,
 }
@@ -57,17 +57,11 @@ impl Merits {
         self.0.get(relay).is_some_and(|r| r.carried > 0)
     }
 
-    /// How busy it said it is, on the scale of [`super::relay::load`].
-    pub(super) fn said_load(&self, relay: &NodeId) -> u8 {
-        self.0.get(relay).map_or(0, |r| r.load)
-    }
-
-    /// What a way through it costs that takes so long: up to three times as much for who is busy, and much more for who fails.
+    /// What a way through it costs that takes so long: longer for who is busy, and much longer for who fails.
     pub(super) fn cost(&self, relay: &NodeId, takes: Span) -> u64 {
         let Some(r) = self.0.get(relay) else { return takes.0 };
         let (all, good) = (u64::from(r.carried + r.failed + 1), u64::from(r.carried + 1));
-        let part = 256u64 >> (u32::from(u8::MAX - r.load) / super::relay::DOUBLING);
-        let busy = takes.0.saturating_mul(256 + 2 * part) / 256;
+        let busy = takes.0.saturating_mul(255 + 2 * u64::from(r.load)) / 255;
         busy.saturating_mul(all * all) / (good * good)
     }
 }

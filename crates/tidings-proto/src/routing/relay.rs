@@ -25,12 +25,6 @@ const BYTES_AT_ONCE: u64 = 16 << 20;
 const BYTES_A_SECOND: u64 = 8 << 20;
 /// Of a link's control lane relaying leaves half to what holds the network together.
 const RESERVE: usize = 1 << 20;
-/// What a relay can carry: as much as two neighbours may hand in.
-const CAPACITY: u64 = 2 * BYTES_A_SECOND;
-/// So many steps of what is said to be the load are twice as much.
-pub(super) const DOUBLING: u32 = 12;
-/// Load is looked at over so many seconds: long enough that one message a second is no noise (a guess).
-const OVER: u64 = 16;
 /// Passages remembered: not carried twice, and credited once.
 const SEEN: usize = 16_384;
 /// What a relay is credited for was carried not longer ago.
@@ -101,20 +95,9 @@ pub(super) struct Relaying {
     seen: BTreeMap<PassageId, Seen>,
     order: VecDeque<PassageId>,
     dialed: BTreeMap<NodeId, Time>,
-    /// Bytes carried lately, of which each second takes one in [`OVER`]: what is said to be this node's load.
+    /// Bytes carried lately, halved each second: what is said to be this node's load.
     lately: u64,
-    faded: Time,
-}
-
-/// How much `part` is of `all`, as it is told: 255 is all, and [`DOUBLING`] less is half. So of two relays that do little
-/// it shows as well as of two that do much which does less.
-pub(super) fn load(part: u64, all: u64) -> u8 {
-    // The logarithm in steps, straight between powers of two.
-    let steps = |x: u64| {
-        let whole = x.max(1).ilog2();
-        u64::from(whole * DOUBLING) + (u128::from(x.max(1) - (1 << whole)) * u128::from(DOUBLING) >> whole) as u64
-    };
-    (255 + steps(part)).saturating_sub(steps(all)).min(255) as u8
+    halved: Time,
 }
 
 impl Relaying {
@@ -133,14 +116,16 @@ impl Relaying {
         true
     }
 
-    /// How much of what it can carry this node carries.
+    /// How much of what it can carry this node carries: 255 is all.
     pub(super) fn load(&mut self, now: Time) -> u8 {
-        let seconds = now.since(self.faded).0 / 1_000_000;
-        self.faded += Span::from_secs(seconds);
-        for _ in 0..seconds.min(512) {
-            self.lately -= self.lately.div_ceil(OVER);
+        let seconds = now.since(self.halved).0 / 1_000_000;
+        if seconds > 0 {
+            self.lately >>= seconds.min(63);
+            self.halved += Span::from_secs(seconds);
         }
-        load(self.lately / OVER, CAPACITY).max(load(self.bytes as u64, QUEUE_BYTES as u64))
+        let busy = self.lately * 255 / (2 * BYTES_A_SECOND);
+        let queued = (self.bytes * 255 / QUEUE_BYTES) as u64;
+        busy.max(queued).min(255) as u8
     }
 
     fn has_room(&self, by: &NodeId, bytes: usize) -> bool {

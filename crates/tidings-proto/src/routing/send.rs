@@ -33,7 +33,8 @@ const EXPLORE: usize = 16;
 const EXPLORE_OPEN: usize = 8;
 /// Neighbours tried for a node that states nothing.
 const BLIND: usize = 8;
-/// Of ways that cost at most a quarter more than the cheapest it is the load that decides, so that relays carry alike.
+/// Ways that cost at most a quarter more than the cheapest take turns, so that relays carry alike. What decides is what this node gave
+/// each, and not what they say of their load: who says the least would get the most.
 const ALIKE: (u64, u64) = (5, 4);
 
 const CLAIM: Claim = Claim { layer: 101, overlay: Overlay::Root };
@@ -241,7 +242,7 @@ impl Routing {
         let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
         let least = options.iter().map(cost).min()?;
         options.retain(|p| is_alike(cost(p), least));
-        options.into_iter().min_by_key(|p| (self.load(p), p.clone()))
+        options.into_iter().next()
     }
 
     /// The way that the next content goes.
@@ -255,23 +256,17 @@ impl Routing {
         // What follows closely goes the same way, so that it need not wait for what went before.
         let busy = |p: &Path| at.since(c.went.unwrap_or_default()) < c.takes(p, cx.topology.rtt(&p[0]));
         let kept = c.current.as_ref().filter(|p| c.went.is_some() && busy(p)).filter(alike).cloned();
-        let mut two: Vec<Path> = c.open.iter().filter(alike).cloned().collect();
-        self.rng.sample(&mut two, 2);
-        let now = kept.or_else(|| two.into_iter().min_by_key(|p| self.load(p)))?;
+        let next = || c.open.iter().filter(alike).min_by_key(|p| (c.used_last(p), (*p).clone())).cloned();
+        let now = kept.or_else(next)?;
         let others: Vec<Path> = c.open.iter().filter(up).filter(|p| **p != now).cloned().collect();
         let c = self.courses.get_mut(&to)?;
         c.current = Some(now.clone());
-        c.went = Some(at);
+        c.turn(&now, at);
         if self.rng.below(EXPLORE) > 0 {
             return Some(now);
         }
         let unproven = others.iter().find(|p| p.iter().any(|r| !self.merits.is_proven(r)));
         Some(unproven.or_else(|| self.rng.pick(&others)).cloned().unwrap_or(now))
-    }
-
-    /// How busy the relays of a way said they are.
-    fn load(&self, path: &Path) -> Option<u8> {
-        path.iter().map(|r| self.merits.said_load(r)).max()
     }
 
     pub(super) fn draw_id(&mut self) -> PassageId {
