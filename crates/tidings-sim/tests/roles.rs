@@ -54,3 +54,16 @@ fn a_topic_reaches_those_that_nobody_can_dial() {
     assert_eq!(r.failures, [], "an invariant did not hold");
     assert_eq!(worst(&r, "missed"), 0.0, "{r:?}");
 }
+
+#[test]
+fn relays_by_role_carry_and_carry_alike() {
+    let mut o = Options::new(Scenario::Roles { talk: Talk::default(), fault: RelayFault::None });
+    o.nodes = 80;
+    o.seeds = Seeds { first: 1, last: 1 };
+    o.unreachable = 0.25;
+    let r = run(&o, &|_| {});
+    assert_eq!((r.failures.len(), worst(&r, "lost")), (0, 0.0), "{r:?}");
+    assert!(worst(&r, "load_by_role_share") > 0.7, "{r:?}");
+    assert!(worst(&r, "load_gini") < 0.35, "{r:?}");
+    assert!((7.0..=10.0).contains(&worst(&r, "relays_by_role")), "{r:?}");
+}

@@ -5,8 +5,8 @@
 //! refreshed, as far as is known (see [`since`]). What is over or was displaced is remembered for a while, so that it does
 //! not come back.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -149,10 +149,9 @@ pub struct Store {
     expiries: BTreeSet<(Time, SetId, RecordKey)>,
     gone: BTreeMap<(SetId, RecordKey), Gone>,
     gone_by_age: VecDeque<(Time, SetId, RecordKey)>,
-    /// How many ids there are with each short one, and those that are past. Asked at each announcement that comes, and never gone
-    /// through: their order is not the same in two runs.
-    shorts: HashMap<u32, u32>,
-    past: HashSet<u32>,
+    /// How many ids there are with each short one, and those that are past: asked at each announcement that comes.
+    shorts: BTreeMap<u32, u32>,
+    past: BTreeSet<u32>,
     past_by_age: VecDeque<(Time, u32)>,
     arrivals: u64,
     digest: Digest,
@@ -170,8 +169,8 @@ impl Store {
             expiries: BTreeSet::new(),
             gone: BTreeMap::new(),
             gone_by_age: VecDeque::new(),
-            shorts: HashMap::new(),
-            past: HashSet::new(),
+            shorts: BTreeMap::new(),
+            past: BTreeSet::new(),
             past_by_age: VecDeque::new(),
             arrivals: 0,
             digest: Digest::default(),

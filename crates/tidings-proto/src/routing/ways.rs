@@ -78,7 +78,13 @@ pub(super) struct Ways {
 }
 
 /// The lower the better: relays before others, then the near before the far.
-type Rank = (bool, u64, NodeId);
+type Rank = (Class, u64, NodeId);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Relay,
+    Other,
+}
 
 impl Ways {
     /// A link came up: there is something to see to.
@@ -168,7 +174,7 @@ impl Ways {
 
     fn say(&self, cx: &mut Cx<'_>) {
         let said = self.kept.iter().filter(|(_, k)| k.answered.is_some());
-        let mut said: Vec<(bool, Span, NodeId)> = said.map(|(p, k)| (!self.is_relay(cx, p), k.rtt, *p)).collect();
+        let mut said: Vec<(Class, Span, NodeId)> = said.map(|(p, k)| (self.class(cx, p), k.rtt, *p)).collect();
         said.sort_unstable();
         let vias: Vec<Via> = said.iter().map(|(_, rtt, p)| Via::new(p, *rtt)).collect();
         if *cx.vias != vias {
@@ -191,8 +197,11 @@ impl Ways {
         }
     }
 
-    fn is_relay(&self, cx: &Cx<'_>, p: &NodeId) -> bool {
-        cx.topology.role(p) == PeerRole::Relay || self.drawn.contains_key(p)
+    fn class(&self, cx: &Cx<'_>, p: &NodeId) -> Class {
+        match cx.topology.role(p) == PeerRole::Relay || self.drawn.contains_key(p) {
+            true => Class::Relay,
+            false => Class::Other,
+        }
     }
 
     /// A relay of which nothing is known is as good as one that is a quarter farther and has proven itself.
@@ -200,8 +209,8 @@ impl Ways {
         let rtt = cx.topology.rtt(&p).unwrap_or(Span::from_secs(1));
         let cost = merits.cost(&p, rtt);
         match cx.topology.role(&p) == PeerRole::Relay {
-            true => (false, cost, p),
-            false => (!self.is_relay(cx, &p), cost.saturating_add(cost / 4), p),
+            true => (Class::Relay, cost, p),
+            false => (self.class(cx, &p), cost.saturating_add(cost / 4), p),
         }
     }
 
@@ -217,7 +226,7 @@ impl Ways {
         let all: BTreeSet<NodeId> = self.relays(cx).chain(cx.links().up()).chain(self.kept.keys().copied()).collect();
         let mut best: Vec<Rank> = all.into_iter().filter(fit).map(|p| self.rank(cx, merits, p)).collect();
         best.sort_unstable();
-        let relays = best.iter().take_while(|r| !r.0).count();
+        let relays = best.iter().take_while(|r| r.0 == Class::Relay).count();
         best.drain(relays.min(RELAYS)..relays);
         best.truncate(KEPT);
         let out = self.kept.keys().filter(|p| !best.iter().any(|b| b.2 == **p));
@@ -247,8 +256,9 @@ impl Ways {
 
     /// Those that are relays, or may be.
     fn relays(&self, cx: &Cx<'_>) -> impl Iterator<Item = NodeId> {
-        let relays = cx.topology.roles().filter(|(n, r)| r.effective == PeerRole::Relay && *n != cx.me);
-        relays.map(|(n, _)| n).chain(self.drawn.keys().copied())
+        let me = cx.me;
+        let relays = cx.topology.roles().filter(|(_, r)| r.effective == PeerRole::Relay).map(|(n, _)| n);
+        relays.chain(self.drawn.keys().copied()).filter(move |n| *n != me)
     }
 
     /// Links to relays of which it is not known how far they are.

@@ -104,6 +104,27 @@ fn a_node_is_where_it_was_reached_and_nowhere_else() {
 }
 
 #[test]
+fn relays_are_drawn_by_place_alike_for_all_and_others_each_day() {
+    let (mut a, mut b) = (node(), node());
+    for n in 0..30 {
+        public(&mut a, 10 + n, &format!("192.0.{n}.1:1"));
+        public(&mut a, 60 + n, &format!("198.51.100.{n}:1"));
+        public(&mut b, 89 - n, &format!("198.51.100.{}:1", 29 - n));
+        public(&mut b, 39 - n, &format!("192.0.{}.1:1", 29 - n));
+    }
+    let day = |d: u64| UnixMillis(WALL + d * 86_400_000);
+    let crowd: Vec<NodeId> = (0..30).map(|n| Fake::new(60 + n).id).collect();
+    let mut before = Vec::new();
+    for d in 0..50 {
+        let drawn = a.node.index().drawn(day(d), 8);
+        assert_eq!(drawn, b.node.index().drawn(day(d), 8));
+        assert!(drawn.len() == 8 && drawn.iter().filter(|p| crowd.contains(&p.id)).count() <= 1);
+        assert_ne!(drawn, before);
+        before = drawn;
+    }
+}
+
+#[test]
 fn with_few_places_their_other_nodes_hold_too() {
     let mut d = node();
     for n in 0..12 {
