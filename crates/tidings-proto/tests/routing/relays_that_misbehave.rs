@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use super::*;
 
-/// A mesh whose sender goes through the relay that comes back with it, and has sent one message.
+/// A mesh whose sender has sent one message, and the relay through which the next will go: they take turns.
 fn under_way() -> (Mesh, usize) {
     let mut m = Mesh::new();
     m.send(A, C, b"0");
     m.pass(500);
     assert_eq!(m.texts(C), ["0"]);
-    let relay = m.first_relay(A);
-    (m, relay)
+    let next = if m.first_relay(A) == B { D } else { B };
+    (m, next)
 }
 
 #[test]
