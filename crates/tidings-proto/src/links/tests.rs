@@ -1,5 +1,7 @@
+use super::room::UNCLAIMED;
 use super::*;
 use crate::identity::TopicId;
+use crate::time::Span;
 
 fn peer(n: u8) -> NodeId {
     NodeId([n; 32])

@@ -26,9 +26,11 @@ pub mod signed;
 mod store;
 mod take;
 mod tree;
+mod young;
 
 pub use sets::{Claim, Refused, SetId};
-pub use store::{MAX_TOLD, Record, Store};
+pub use store::{Record, Store};
+pub use young::MAX_TOLD;
 
 use std::collections::BTreeMap;
 

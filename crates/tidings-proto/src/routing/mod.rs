@@ -30,6 +30,7 @@
 //! node is found), `Reserved` (those by which others are, `reserve.rs`).
 
 mod arrive;
+mod choose;
 mod course;
 pub mod envelope;
 mod merit;

@@ -2,14 +2,12 @@
 
 use crate::io::Overlay;
 use crate::layer::{Cx, Signal, TimerKey};
-use crate::links::{Claim, Claimed};
-use crate::records::sets;
-use crate::roles::{PeerRole, wanted};
+use crate::links::Claim;
 use crate::time::{Span, Time};
 use crate::wire::{Credits, Envelope, Lane, LinkRefusal, Message, PassageId, RelayAck};
 
 use super::course::{Course, GIVE_UP, OPEN, Passage, Path, Pending, TRIES};
-use super::{Conveyed, Kind, Routing, Timer, Up, envelope, ways};
+use super::{Conveyed, Kind, Routing, Timer, Up, envelope};
 use crate::identity::NodeId;
 
 /// Nodes that something is sent to through relays at once; the one idle longest goes.
@@ -19,29 +17,12 @@ const MAX_BYTES_COURSE: usize = 1 << 20;
 const MAX_BYTES: usize = 16 << 20;
 /// What all of it takes.
 pub(super) const BYTES: usize = MAX_BYTES * 2 + MAX_COURSES * 16_384;
-/// Links to relays claimed at once for all courses: a part of what `max_links` allows.
-const MAX_LINKS: usize = 32;
-/// What a node states is looked at again so often.
-const LOOK: Span = Span::from_secs(2);
 /// One of the warm ways is exchanged for another so often, while there is traffic: so better ones are met (a guess).
 const ROTATE: Span = Span::from_secs(10);
 /// A course that nothing goes by is given up.
 const IDLE: Span = Span::from_secs(30);
-/// One content in so many goes by another way than the best, an unproven one if there is any.
-const EXPLORE: usize = 16;
-/// Of the ways opened, one in so many is drawn at random instead of being the better of two.
-const EXPLORE_OPEN: usize = 8;
-/// Neighbours tried for a node that states nothing.
-const BLIND: usize = 8;
-/// Ways that cost at most a quarter more than the cheapest take turns, so that relays carry alike. What decides is what this node gave
-/// each, and not what they say of their load: who says the least would get the most.
-const ALIKE: (u64, u64) = (5, 4);
 
-const CLAIM: Claim = Claim { layer: 101, overlay: Overlay::Root };
-
-fn is_alike(cost: u64, least: u64) -> bool {
-    cost.saturating_mul(ALIKE.1) <= least.saturating_mul(ALIKE.0)
-}
+pub(super) const CLAIM: Claim = Claim { layer: 101, overlay: Overlay::Root };
 
 impl Routing {
     /// Takes something to convey.
@@ -111,7 +92,7 @@ impl Routing {
     }
 
     /// Gives the link to a way's first relay back, unless another course has it.
-    fn let_go(&mut self, cx: &mut Cx<'_>, path: &Path) {
+    pub(super) fn let_go(&mut self, cx: &mut Cx<'_>, path: &Path) {
         let Some(first) = path.first() else { return };
         if !self.courses.values().any(|c| c.open.iter().any(|p| p.first() == Some(first))) {
             cx.release(*first, CLAIM);
@@ -143,130 +124,6 @@ impl Routing {
         let soon = cx.now.mono + Span::from_millis(250);
         let due = self.courses.get(&to).and_then(Course::due).unwrap_or(soon).min(soon);
         cx.deadlines.set_no_later(TimerKey::Routing(Timer::Tend), due.max(cx.now.mono + Span::from_millis(5)));
-    }
-
-    /// Sees to it that there are ways at hand: [`OPEN`] of them, each the better of two drawn at random.
-    fn open_ways(&mut self, cx: &mut Cx<'_>, to: NodeId) {
-        let now = cx.now.mono;
-        let Some(c) = self.courses.get_mut(&to) else { return };
-        if c.looked.is_none_or(|at| now.since(at) >= LOOK) {
-            c.looked = Some(now);
-            c.stated = ways::stated(cx, &self.group, &to);
-        }
-        // A relay that the node no longer states is no way to it.
-        let stale = |c: &Course, p: &Path| {
-            !c.stated.is_empty() && !p.last().is_some_and(|l| c.stated.iter().any(|s| s.relay == *l))
-        };
-        let gone: Vec<Path> = c.open.iter().filter(|p| stale(c, p)).cloned().collect();
-        c.open.retain(|p| !gone.contains(p));
-        if c.current.as_ref().is_some_and(|p| gone.contains(p)) {
-            c.current = None;
-        }
-        for path in &gone {
-            self.let_go(cx, path);
-        }
-        for _ in 0..2 * OPEN {
-            let Some(c) = self.courses.get(&to) else { return };
-            let most = match c.open.iter().any(|p| cx.links().is_up(&p[0])) {
-                _ if c.is_busy() => OPEN,
-                true => 1,
-                false => 2,
-            };
-            if c.open.len() >= most {
-                return;
-            }
-            let mut options = self.single(cx, c);
-            if options.is_empty() && c.open.is_empty() {
-                options = self.roundabout(cx, &to);
-            }
-            let Some(path) = self.draw(cx, &to, options) else { return };
-            let first = path[0];
-            let addrs = ways::addrs(cx, &self.group, &first);
-            let claimed = cx.claim_at(first, CLAIM, &addrs);
-            let Some(c) = self.courses.get_mut(&to) else { return };
-            match claimed {
-                Claimed::Up | Claimed::Dialing => c.open.push(path),
-                Claimed::Full | Claimed::NoAddress => c.avoid(&path, now, false),
-            }
-        }
-    }
-
-    /// The ways through one of the relays that the node states.
-    fn single(&self, cx: &Cx<'_>, c: &Course) -> Vec<Path> {
-        let claimed = self.courses.values().flat_map(|c| &c.open).count();
-        let fit = |relay: &NodeId, known: bool| {
-            cx.links().is_up(relay) || (known && claimed < MAX_LINKS && cx.topology.is_ready(relay, cx.now.mono))
-        };
-        let stated = c.stated.iter().filter(|s| fit(&s.relay, !s.addrs.is_empty())).map(|s| vec![s.relay]);
-        stated.filter(|p| !c.open.contains(p) && !c.is_avoided(p, cx.now.mono)).collect()
-    }
-
-    /// Ways through a neighbour: to one of the relays stated, or to the node itself if it states none.
-    fn roundabout(&mut self, cx: &Cx<'_>, to: &NodeId) -> Vec<Path> {
-        let mut near: Vec<NodeId> = cx.links().up().filter(|p| p != to).collect();
-        self.rng.sample(&mut near, BLIND);
-        let Some(c) = self.courses.get(to) else { return Vec::new() };
-        let mut out = Vec::new();
-        for n in near {
-            match c.stated.is_empty() {
-                true => out.push(vec![n]),
-                false => out.extend(c.stated.iter().filter(|s| s.relay != n).map(|s| vec![n, s.relay])),
-            }
-        }
-        out.retain(|p| !c.open.contains(p) && !c.is_avoided(p, cx.now.mono));
-        out
-    }
-
-    /// The better of two drawn at random; now and then any, an unproven one if there is one.
-    fn draw(&mut self, cx: &Cx<'_>, to: &NodeId, mut options: Vec<Path>) -> Option<Path> {
-        if self.rng.below(EXPLORE_OPEN) == 0 {
-            let unproven = |p: &&Path| p.iter().any(|r| !self.merits.is_proven(r));
-            let some: Vec<Path> = options.iter().filter(unproven).cloned().collect();
-            return self.rng.pick(if some.is_empty() { &options } else { &some }).cloned();
-        }
-        let c = self.courses.get(to)?;
-        // Relays come before others: the receiver's, and those of this node.
-        let most = ways::RELAYS.min(wanted(cx.records.len(sets::PRESENCE)));
-        let first = |relay: &NodeId| c.stated.iter().take(most).any(|s| s.relay == *relay);
-        let relays = |p: &Path| p.iter().all(|r| first(r) || cx.topology.role(r) == PeerRole::Relay);
-        if options.iter().any(relays) {
-            options.retain(relays);
-        }
-        // One of the two is that by which the last thing came, if it is to be had: so it gets better with time.
-        let good = c.good.clone().filter(|g| options.contains(g));
-        self.rng.sample(&mut options, 2);
-        if let Some(good) = good.filter(|g| !options.contains(g)) {
-            options.pop();
-            options.push(good);
-        }
-        let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
-        let least = options.iter().map(cost).min()?;
-        options.retain(|p| is_alike(cost(p), least));
-        options.into_iter().next()
-    }
-
-    /// The way that the next content goes.
-    fn best(&mut self, cx: &Cx<'_>, to: NodeId) -> Option<Path> {
-        let at = cx.now.mono;
-        let c = self.courses.get(&to)?;
-        let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
-        let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
-        let least = c.open.iter().filter(up).map(cost).min()?;
-        let alike = |p: &&Path| up(p) && is_alike(cost(p), least);
-        // What follows closely goes the same way, so that it need not wait for what went before.
-        let busy = |p: &Path| at.since(c.went.unwrap_or_default()) < c.takes(p, cx.topology.rtt(&p[0]));
-        let kept = c.current.as_ref().filter(|p| c.went.is_some() && busy(p)).filter(alike).cloned();
-        let next = || c.open.iter().filter(alike).min_by_key(|p| (c.used_last(p), (*p).clone())).cloned();
-        let now = kept.or_else(next)?;
-        let others: Vec<Path> = c.open.iter().filter(up).filter(|p| **p != now).cloned().collect();
-        let c = self.courses.get_mut(&to)?;
-        c.current = Some(now.clone());
-        c.turn(&now, at);
-        if self.rng.below(EXPLORE) > 0 {
-            return Some(now);
-        }
-        let unproven = others.iter().find(|p| p.iter().any(|r| !self.merits.is_proven(r)));
-        Some(unproven.or_else(|| self.rng.pick(&others)).cloned().unwrap_or(now))
     }
 
     pub(super) fn draw_id(&mut self) -> PassageId {
