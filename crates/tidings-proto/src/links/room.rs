@@ -21,8 +21,12 @@ impl Links {
             return true;
         }
         let open = self.map.values().filter(|l| l.state != State::Closing).count();
-        if open < self.max || self.map.len() >= self.max + SLACK {
-            return open < self.max;
+        if self.map.len() >= self.max + SLACK {
+            // Those that close take their time.
+            return false;
+        }
+        if open < self.max {
+            return true;
         }
         let now = self.heard;
         let idle = |l: &Link| l.state == State::Up && l.claims.is_empty() && now.since(l.last_heard) >= MAKES_ROOM;

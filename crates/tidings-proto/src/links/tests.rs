@@ -204,6 +204,20 @@ fn where_there_is_no_room_the_longest_silent_link_that_nobody_claims_makes_some(
 }
 
 #[test]
+fn links_that_take_long_to_close_make_no_room_for_ever() {
+    let mut e = End::new(4);
+    for p in 1..=200 {
+        if e.claim(p, on(1)) == Claimed::Dialing {
+            e.up(p, true);
+            e.release(p, on(1));
+            e.hear_release(p);
+        }
+    }
+    assert!(e.closed() > 4, "they are being closed, and none is down yet");
+    assert!(e.links.len() <= 4 + SLACK, "{} links", e.links.len());
+}
+
+#[test]
 fn a_peer_without_address_cannot_be_claimed() {
     let mut e = End::new(2);
     assert_eq!(e.links.claim(&mut e.out, &mut e.counters, peer(1), on(1), &[]), Claimed::NoAddress);
