@@ -204,6 +204,17 @@ fn where_there_is_no_room_the_longest_silent_link_that_nobody_claims_makes_some(
 }
 
 #[test]
+fn of_several_silent_links_the_longest_silent_makes_room() {
+    let mut e = End::new(3);
+    for (p, ms) in [(1, 100), (2, 0), (3, 200), (4, 9_000)] {
+        let at = Time::default() + Span::from_millis(ms);
+        assert!(e.links.on_up(&mut e.out, &mut e.counters, peer(p), false, at));
+    }
+    assert!(e.out.iter().any(|o| matches!(o, Output::Close { peer: p, .. } if *p == peer(2))));
+    assert_eq!(e.closed(), 1);
+}
+
+#[test]
 fn links_that_take_long_to_close_make_no_room_for_ever() {
     let mut e = End::new(4);
     for p in 1..=200 {
