@@ -32,6 +32,15 @@ pub(crate) async fn send(args: &SendArgs, json: bool) -> Result<(), CliError> {
     let ms = answer["took_ms"].as_f64().unwrap_or(0.0);
     let node: String = answer["node"].as_str().unwrap_or("?").chars().take(10).collect();
     let short = |v: &Value| v.as_str().unwrap_or("?").chars().take(10).collect::<String>();
+    if let Some(until) = answer["kept_until"].as_u64() {
+        let keepers: Vec<String> = answer["kept_by"].as_array().into_iter().flatten().map(short).collect();
+        let hours = until.saturating_sub(crate::roles::now_ms()).div_ceil(3_600_000);
+        return out::line(&format!(
+            "{} is away: kept by {} for {hours} h at most, and delivered when it is back",
+            shown(&answer),
+            keepers.join(" and "),
+        ));
+    }
     let via: Vec<String> = answer["via"].as_array().into_iter().flatten().map(short).collect();
     let via = if via.is_empty() { "directly".to_owned() } else { format!("via {}", via.join(" and ")) };
     out::line(&format!("delivered {via} to node {node} of {} in {ms:.1} ms", shown(&answer)))

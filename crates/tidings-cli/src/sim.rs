@@ -60,6 +60,10 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             let (fraction, factor, sybils, talk) = (a.fraction, a.factor, a.sybils, (&a.talk).into());
             (Scenario::RoleLiars { fraction, factor, strategy, sybils, talk }, &a.network)
         }
+        SimScenario::Backup(a) => {
+            let (messages, away, replaced, seconds) = (a.messages, a.away, a.replaced, a.seconds);
+            (Scenario::Backup { messages, away, replaced, seconds }, &a.network)
+        }
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)

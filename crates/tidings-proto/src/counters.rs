@@ -426,6 +426,32 @@ counters! {
     direct_failed,
     /// Direct messages that came.
     direct_received,
+    /// Backups: bundles made of messages whose receivers are away.
+    backups_made,
+    /// Backups: bundles of this node's that were taken by as many as were found.
+    backups_kept,
+    /// Backups: keepers that would not keep a bundle of this node's, or a copy.
+    backups_declined,
+    /// Backups: bundles taken in to be kept for others.
+    backups_held,
+    /// Backups: bundles that were not, for want of room or because they are not what they should be.
+    backups_refused,
+    /// Backups: bundles handed over, each time.
+    backups_handed,
+    /// Backups: copies made anew for keepers that are gone.
+    backups_moved,
+    /// Backups: bundles kept here until their time was over.
+    backups_expired,
+    /// Backups: bundles that brought this node something.
+    backups_collected,
+    /// Backups: bundles for this node that nobody proven has signed, or that are too old.
+    backups_forged,
+    /// Backups: bundles for this node that its keys do not open.
+    backups_unopened,
+    /// Backups: envelopes that can't be read.
+    backups_malformed,
+    /// Backups: answers and notes that nobody has a right to, or that come too late.
+    backups_unexpected,
     /// Envelopes that had come already.
     envelopes_duplicate,
     /// Frames of envelopes in a session that is not known, or out of turn.

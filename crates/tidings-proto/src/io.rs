@@ -12,7 +12,7 @@ use crate::discovery::Search;
 use crate::identity::{Addr, AgentId, ContentId, MessageId, Network, NodeId, SecretKey, TopicId};
 use crate::large::Content;
 use crate::log::{LogError, LogPage, LogQuery, LogRecord};
-use crate::messaging::{Delivered, Progress, Received};
+use crate::messaging::{Delivered, Kept, Progress, Received};
 use crate::presence::PresenceEvent;
 use crate::pubsub::{Delivery, ReconciliationStats, TopicCapability, TopicTerms};
 use crate::roles::{PeerRole, RoleSource};
@@ -159,6 +159,8 @@ pub enum Reply {
     Located(Search),
     /// A direct message is in its receiver's inbox.
     Delivered(Delivered),
+    /// The receiver of a direct message is away: others keep it.
+    Kept(Kept),
     /// The logs were compared.
     Reconciled(ReconciliationStats),
     /// A capability that was issued.

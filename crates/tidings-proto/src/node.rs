@@ -435,7 +435,9 @@ impl Node {
                     Request::Convey(c) => self.routing.on_command(&mut cx!(self), *c),
                     Request::DrawRelays(most) => {
                         let wall = self.now.wall;
-                        self.routing.set_drawn(self.rendezvous.index().drawn(wall, most));
+                        let drawn = self.rendezvous.index().drawn(wall, most);
+                        self.messaging.set_drawn(&drawn);
+                        self.routing.set_drawn(drawn);
                     }
                     Request::Remember(peer) => self.membership.remember_way(*peer),
                     Request::Prove(node, epoch, certificate, from) => {

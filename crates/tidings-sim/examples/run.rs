@@ -40,6 +40,12 @@ fn main() {
             sybils: num("--sybils", 1_000.0) as usize,
             talk,
         },
+        Some("backup") => Scenario::Backup {
+            messages: num("--messages", 1_000.0) as usize,
+            away: num("--away", 0.2),
+            replaced: num("--replaced", 0.34),
+            seconds: num("--for", 3_600.0),
+        },
         Some("find") => Scenario::Find { lookups: num("--lookups", 200.0) as usize },
         Some("presence") => Scenario::Presence { seconds: num("--for", 600.0), ttl: num("--ttl", 900.0) },
         Some("hostile") => Scenario::Hostile {

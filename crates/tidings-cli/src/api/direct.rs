@@ -25,7 +25,7 @@ pub(super) async fn send(
     let agent: AgentId = text.parse().map_err(|e| bad(format!("{text:?} is no agent's id: {e}")))?;
     let sent = shared.agent.send(agent, body).await.map_err(refuse)?;
     let mut answer = json!(sent);
-    answer["status"] = "delivered".into();
+    answer["status"] = if sent.kept.is_none() { "delivered" } else { "relayed" }.into();
     answer["agent"] = agent.to_string().into();
     Ok(Json(answer))
 }

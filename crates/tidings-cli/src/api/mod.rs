@@ -12,7 +12,7 @@
 //! | `PUT /v1/presence` | the body is this node's status from now on, one line of text |
 //! | `POST /v1/nodes/{node}/revoke` | the agent's certificate of that node of its is revoked for good: `{revoked}` |
 //! | `GET /v1/find/{agent}?how=any` | where an agent's nodes are: `{agent, found: [{agent, node, addrs, how, age_ms, expires_in_ms}]}`, the latest word first, none if nobody knows (that takes up to 30 s); how: `any`, `rendezvous`, `foaf` |
-//! | `POST /v1/agents/{agent}/messages` | the body, sent to the agent, end to end: `{id, agent, node, via, status, took_ms}` once its receipt is there; 504 if there is none within 30 s |
+//! | `POST /v1/agents/{agent}/messages` | the body, sent to the agent, end to end: `{id, agent, node, via, status, took_ms}` once its receipt is there, `status` being `delivered`; or, if the agent is away, once relays keep it: `relayed`, with `kept_by` and `kept_until`; 504 if there is neither within 30 s |
 //! | `GET /v1/inbox` | direct messages that are unread, one JSON object a line: `{id, agent, node, at, received_at, text\|base64}`; with `follow=true` those that come behind them |
 //! | `POST /v1/inbox/read` | `{"ids": ["…"]}`: these were read, and are kept no longer |
 //! | `GET /v1/roles`, `/v1/roles/{node}` | who carries for others: `{node_id, role, roles}`, the best first, or one of them: the score by what this node saw, its terms, and under `claim` what the node says of itself and how much of it is believed; 404 if nothing is known |

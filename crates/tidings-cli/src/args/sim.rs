@@ -30,6 +30,8 @@ pub(crate) enum SimScenario {
     Roles(RolesArgs),
     /// Relays that lie about their merit, and what that gains them
     Liars(LiarsArgs),
+    /// Agents are written to while they are away, and come back
+    Backup(BackupArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -111,6 +113,33 @@ pub(crate) struct PresenceArgs {
     /// How long a beacon lives
     #[arg(long, value_name = "SECONDS", default_value_t = 900.0)]
     pub(crate) ttl: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim backup`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+A share of the nodes go away, half of them without a word, and are written to. Then half of the senders go for good, and a share of
+those that keep something are replaced by new nodes one after the other, half of them without a word, before all come back. lost
+counts what nobody was told has failed; sender_told_ratio is of the senders that are still there.
+
+Examples:
+  tidings sim backup
+  tidings sim backup --nodes 300 --messages 1000 --replaced 0.34 --for 3600 --seeds 1..10 --json")]
+pub(crate) struct BackupArgs {
+    /// Messages to those that are away, in all
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub(crate) messages: usize,
+    /// Share of the nodes that go away and come back
+    #[arg(long, value_name = "F", default_value_t = 0.2)]
+    pub(crate) away: f64,
+    /// Share of those that keep something that are replaced meanwhile
+    #[arg(long, value_name = "F", default_value_t = 0.34)]
+    pub(crate) replaced: f64,
+    /// For how long they are away
+    #[arg(long = "for", value_name = "SECONDS", default_value_t = 3_600.0)]
+    pub(crate) seconds: f64,
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -113,6 +113,12 @@ pub enum CommandError {
     /// The receiver's certificate is not known here.
     #[error("no certificate of that node is known that binds it to the agent: find the agent first")]
     NoCertificate,
+    /// It was kept for its receiver until its time was over.
+    #[error("the receiver did not come back within 24 h, and the message is not kept any longer: send it again")]
+    NotCollected,
+    /// The receiver could not open it.
+    #[error("the receiver has no key any more that opens the message: find the agent anew, and send it again")]
+    NotOpened,
     /// There was no receipt in time.
     #[error(
         "no receipt came within 30 s: the receiver can't be reached, or is gone; it may have the message all the same"

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::inbox::{self, EnvelopeId, Received};
+use super::ledger::Ledger;
 use super::session::{Chain, MAX_AGE, MAX_FRAMES, Opening};
-use super::{Messaging, OURS};
+use super::{Messaging, OURS, backup};
 use crate::identity::{AgentId, CLOCKS_MS, MAX_CERTIFICATE, NodeId, PeerAddr};
 use crate::io::{Event, Output, Reply, StoreTicket, Ticket};
 use crate::layer::Cx;
@@ -18,7 +19,7 @@ use crate::wire::{CertificateRef, CloseSession, Envelopes, OpenSession, Receipt}
 /// Senders whose numbers are kept; the one heard longest ago goes, and nobody older is heard any more.
 const MAX_SEEN: usize = 16_384;
 /// With what keeping them takes, sessions among them.
-pub(super) const BYTES: usize = MAX_SEEN * 512 + HOLDING * AHEAD_BYTES;
+pub(super) const BYTES: usize = MAX_SEEN * (512 + super::ledger::BYTES) + HOLDING * AHEAD_BYTES;
 /// Sessions that one link may open: so many, and one more each interval (a guess; honest ones open one an hour).
 const OPENS: (u32, Span) = (16, Span::from_secs(1));
 
@@ -40,20 +41,21 @@ const FULL: u8 = 5;
 const NO_AGENT: u8 = 6;
 
 /// What is remembered of a sender, also across restarts.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[derive(Clone, Debug, Encode, Decode)]
 #[cbor(map)]
-struct Seen {
+pub(super) struct Seen {
+    /// That of its last session.
     #[n(0)]
-    epoch: u64,
-    /// The first number that has not come.
-    #[n(1)]
-    next: u64,
-    /// When its last session was opened, by its clock.
+    pub(super) epoch: u64,
+    /// When that was opened, by its clock.
     #[n(2)]
-    at_ms: u64,
-    /// And by this node's.
+    pub(super) at_ms: u64,
+    /// When it was heard last, by this node's.
     #[n(3)]
-    heard_ms: u64,
+    pub(super) heard_ms: u64,
+    /// What has come.
+    #[n(4)]
+    pub(super) ledger: Ledger,
 }
 
 struct Session {
@@ -66,6 +68,8 @@ struct Session {
     back: Vec<NodeId>,
     /// It has come through relays, which may exchange the order.
     relayed: bool,
+    /// Past the number that it has brought last.
+    upto: u64,
     /// Frames that came before their turn.
     ahead: BTreeMap<u64, (Envelopes, Bytes)>,
 }
@@ -77,7 +81,7 @@ pub(super) struct Senders {
     /// By when they were heard last.
     by_age: BTreeSet<(u64, NodeId)>,
     /// No session opened before this is believed: who was forgotten may have had one.
-    floor_ms: u64,
+    pub(super) floor_ms: u64,
     sessions: BTreeMap<NodeId, Session>,
     may_open: BTreeMap<NodeId, Tokens>,
     /// Being written: what is shown then, and whose receipt is due.
@@ -95,6 +99,11 @@ fn seen_key(of: &NodeId) -> Bytes {
     [SEEN, of.as_bytes()].concat().into()
 }
 
+/// What is to be written of it.
+pub(super) fn seen_record(of: &NodeId, seen: &Seen) -> Option<(Bytes, Option<Bytes>)> {
+    Some((seen_key(of), Some(minicbor::to_vec(seen).ok()?.into())))
+}
+
 impl Senders {
     pub(super) fn link_lost(&mut self, peer: &NodeId) {
         if self.sessions.get(peer).is_some_and(|s| !s.relayed) {
@@ -103,12 +112,24 @@ impl Senders {
         self.may_open.remove(peer);
     }
 
+    pub(super) fn seen(&self, of: &NodeId) -> Option<&Seen> {
+        self.seen.get(of)
+    }
+
+    /// These were not written down: they have not come.
+    pub(super) fn give_back(&mut self, of: &NodeId, epoch: u64, numbers: &[u64]) {
+        if let Some(seen) = self.seen.get_mut(of) {
+            numbers.iter().for_each(|n| seen.ledger.give_back(epoch, *n));
+        }
+    }
+
     /// Remembers it. Returns who was forgotten for it.
-    fn note(&mut self, of: NodeId, seen: Seen) -> Option<NodeId> {
+    pub(super) fn note(&mut self, of: NodeId, seen: Seen) -> Option<NodeId> {
+        let heard_ms = seen.heard_ms;
         if let Some(old) = self.seen.insert(of, seen) {
             self.by_age.remove(&(old.heard_ms, of));
         }
-        self.by_age.insert((seen.heard_ms, of));
+        self.by_age.insert((heard_ms, of));
         if self.seen.len() <= MAX_SEEN {
             return None;
         }
@@ -141,12 +162,12 @@ impl Messaging {
         for (name, value) in records {
             let node = name.strip_prefix(SEEN).and_then(|n| n.try_into().ok()).map(NodeId);
             let good = match (node, minicbor::decode::<Seen>(&value)) {
-                (Some(node), Ok(seen)) => {
+                (Some(node), Ok(seen)) if seen.ledger.is_sound() => {
                     self.senders.note(node, seen);
                     true
                 }
-                (Some(_), Err(_)) => false,
-                (None, _) => self.inbox.recall(&name, &value),
+                (Some(_), _) => false,
+                (None, _) => self.inbox.recall(&name, &value) || self.backup.recall(&name, &value),
             };
             if !good {
                 super::storage_failed(cx, crate::io::StoreError("a record of direct messages makes no sense".into()));
@@ -209,7 +230,7 @@ impl Messaging {
         if cx.agents.own_certificate().is_none() || m.to != cx.me {
             return Err(NO_AGENT);
         }
-        let seen = self.senders.seen.get(&from).copied();
+        let seen = self.senders.seen.get(&from);
         // A sender's clock that was set back is as late as its last session for a while.
         let old = seen.map_or(m.at_ms <= self.senders.floor_ms, |s| m.at_ms <= s.at_ms || (m.epoch < s.epoch));
         if old || m.at_ms > wall.0.saturating_add(CLOCKS_MS) || m.epoch > m.at_ms {
@@ -226,16 +247,16 @@ impl Messaging {
         let Some(Ok(agent)) = cx.certificates.agent(m.certificate, &from, wall) else { return Err(NOT_PROVEN) };
         let secret = cx.agents.prekey_secret(m.prekey).ok_or(NO_PREKEY)?;
         let chain = opening.chain(cx.crypto, &from, m, secret).ok_or(NO_PREKEY)?;
-        let next = seen.filter(|s| s.epoch == m.epoch).map_or(1, |s| s.next);
-        let gone = self.senders.note(from, Seen { epoch: m.epoch, next, at_ms: m.at_ms, heard_ms: wall.0 });
+        let ledger = self.senders.seen.get(&from).map(|s| s.ledger.clone()).unwrap_or_default();
+        let gone = self.senders.note(from, Seen { epoch: m.epoch, at_ms: m.at_ms, heard_ms: wall.0, ledger });
         if let Some(gone) = gone {
             let ticket = self.ticket();
             self.senders.writing.insert(ticket, (from, Vec::new(), None));
             cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
         }
-        let (began, relayed) = (cx.now.mono, !back.is_empty());
+        let (began, relayed, upto) = (cx.now.mono, !back.is_empty(), 0);
         let certificate = m.certificate;
-        Ok(Session { id: m.session, chain, agent, certificate, began, back, relayed, ahead: BTreeMap::new() })
+        Ok(Session { id: m.session, chain, agent, certificate, began, back, relayed, upto, ahead: BTreeMap::new() })
     }
 
     pub(super) fn on_envelopes(
@@ -288,23 +309,28 @@ impl Messaging {
             self.senders.sessions.remove(&from);
             return close(cx, UNKNOWN);
         }
-        let Some(mut seen) = self.senders.seen.get(&from).copied() else { return };
-        let fresh = (m.first..).zip(&envelopes).filter(|(number, _)| *number >= seen.next);
+        s.upto = m.first + envelopes.len() as u64;
+        let Some(mut seen) = self.senders.seen.get(&from).cloned() else { return };
+        let fresh =
+            (m.first..).zip(&envelopes).filter(|(number, e)| e.kind == 0 && seen.ledger.lacks(seen.epoch, *number));
         let sizes: Vec<usize> = fresh.map(|(_, e)| e.body.len()).collect();
         if !self.inbox.has_room_for(&agent, &sizes) {
             cx.counters.inbox_full += 1;
             self.senders.sessions.remove(&from);
             return close(cx, FULL);
         }
-        let (mut records, mut shown) = (Vec::new(), Vec::new());
+        let (mut records, mut shown, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for (number, e) in (m.first..).zip(envelopes) {
-            if number < seen.next {
+            if !seen.ledger.take(seen.epoch, number) {
                 cx.counters.envelopes_duplicate += 1;
                 continue;
             }
-            seen.next = number + 1;
             if e.kind == super::READ {
                 self.on_read(cx, from, &e.body);
+                continue;
+            }
+            if backup::is_ours(e.kind) {
+                kept.push((e.kind, e.body));
                 continue;
             }
             if e.kind != 0 {
@@ -322,13 +348,14 @@ impl Messaging {
             records.push(self.inbox.put(r.clone()));
             shown.push(r);
         }
+        records.extend(seen_record(&from, &seen));
         self.senders.note(from, seen);
-        if let Ok(value) = minicbor::to_vec(seen) {
-            records.push((seen_key(&from), Some(value.into())));
-        }
         let ticket = self.ticket();
         self.senders.writing.insert(ticket, (from, shown, None));
         cx.output(Output::Store { ticket, records });
+        for (kind, body) in kept {
+            self.on_backup(cx, from, agent, kind, &body);
+        }
         let s = self.senders.sessions.get_mut(&from);
         let next = s.and_then(|s| s.ahead.remove(&s.chain.frame).map(|f| (f, s.back.clone())));
         if let Some(((m, payload), back)) = next {
@@ -353,13 +380,16 @@ impl Messaging {
         s.ahead.insert(m.frame, (m.clone(), payload.clone()));
     }
 
-    fn ticket(&mut self) -> StoreTicket {
+    pub(super) fn ticket(&mut self) -> StoreTicket {
         self.senders.tickets += 1;
         StoreTicket(OURS + self.senders.tickets)
     }
 
     /// It is on the disk, or there is no disk to be had: now it may be seen.
     pub(super) fn written(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, stored: bool) {
+        if self.keeper_wrote(cx, ticket, stored) || self.receiver_wrote(cx, ticket, stored) {
+            return;
+        }
         let Some((from, shown, asked)) = self.senders.writing.remove(&ticket) else { return };
         if !stored && !shown.is_empty() {
             // What is not written down has not come: the sender hears that there is no room for it.
@@ -388,12 +418,11 @@ impl Messaging {
         let any = !due.is_empty();
         for from in due {
             let Some(s) = self.senders.sessions.get(&from) else { continue };
-            let Some(seen) = self.senders.seen.get(&from) else { continue };
             // What is still being written has no receipt yet.
             if self.senders.writing.values().any(|(of, shown, _)| *of == from && !shown.is_empty()) {
                 continue;
             }
-            let m = Receipt { session: s.id, next: seen.next };
+            let m = Receipt { session: s.id, next: s.upto };
             let signature = s.chain.sign_receipt(&self.key, cx.crypto, &m);
             cx.counters.receipts_given += 1;
             Messaging::answer(cx, from, &s.back, m.into(), Bytes::copy_from_slice(&signature));

@@ -14,15 +14,18 @@
 //! and writes them with the envelopes in one stroke before anybody sees these (`incoming.rs`); so an envelope comes once, also across a
 //! `SIGKILL`, and an old session's frames can be played back to nobody. What a receipt says is in the receiver's inbox on its disk.
 //!
-//! A link that breaks ends its sessions: what has no receipt goes again in a new one, under its old numbers.
+//! A link that breaks ends its sessions: what has no receipt goes again in a new one, under its old numbers. What is for a node that
+//! is away waits at relays (`backup/`).
 //!
 //! Invariants: nothing is sent unsealed; nothing is believed whose sender's agent is not proven; numbers only grow; a message
 //! that was taken ends as delivered or failed, and is delivered only by the receiver's signature; what waits is bounded, by peer and in all.
 //!
-//! Messages: `OpenSession`, `Envelopes`, `Receipt`, `CloseSession`. Timers: `Tend` (what waits too long, links that are idle).
+//! Messages: `OpenSession`, `Envelopes`, `Receipt`, `CloseSession`. Timers: `Tend` (what waits too long, links that are idle), `Backup`.
 
+mod backup;
 mod inbox;
 mod incoming;
+mod ledger;
 mod outgoing;
 mod relayed;
 mod session;
@@ -32,6 +35,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+pub use backup::{COPIES, KEPT_FOR, Kept};
 pub use inbox::{EnvelopeId, Received};
 pub use outgoing::Delivered;
 pub use session::MAX_BODY_LEN;
@@ -69,6 +73,8 @@ pub(crate) fn is_meant(message: &Message) -> bool {
 pub enum Timer {
     /// See what waits too long.
     Tend,
+    /// See to what is kept, here and elsewhere.
+    Backup,
 }
 
 /// What this layer is asked to do.
@@ -96,6 +102,7 @@ pub struct Messaging {
     senders: incoming::Senders,
     inbox: inbox::Inbox,
     tracker: tracker::Tracker,
+    backup: backup::Backup,
     left: bool,
 }
 
@@ -106,7 +113,7 @@ impl std::fmt::Debug for Messaging {
 }
 
 /// Bytes this layer holds at most.
-pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES + tracker::BYTES;
+pub(crate) const BYTES: usize = outgoing::BYTES + incoming::BYTES + inbox::BYTES + tracker::BYTES + backup::BYTES;
 
 impl Messaging {
     pub(crate) fn new(network: &Network, seed: &[u8; 32]) -> Messaging {
@@ -119,6 +126,7 @@ impl Messaging {
             senders: incoming::Senders::default(),
             inbox: inbox::Inbox::default(),
             tracker: tracker::Tracker::default(),
+            backup: backup::Backup::new(network),
             left: false,
         }
     }
@@ -154,6 +162,11 @@ impl Messaging {
     }
 }
 
+/// Longest body of an envelope of this kind.
+fn max_body(kind: u8) -> usize {
+    if backup::is_ours(kind) { backup::MAX_BODY } else { MAX_BODY_LEN }
+}
+
 fn storage_failed(cx: &mut Cx<'_>, error: StoreError) {
     cx.counters.storage_failures += 1;
     cx.event(crate::io::Event::StorageFailed { error });
@@ -184,6 +197,7 @@ impl Layer for Messaging {
     }
 
     fn on_signal(&mut self, cx: &mut Cx<'_>, signal: &Signal) {
+        self.backup_signal(cx, signal);
         if let Signal::LinkDown { peer, dial, .. } = signal {
             self.link_lost(cx, peer, *dial);
             self.senders.link_lost(peer);
@@ -192,8 +206,11 @@ impl Layer for Messaging {
 
     fn on_done(&mut self, _: &mut Cx<'_>, _: RequestTicket, _: Done) {}
 
-    fn on_timer(&mut self, cx: &mut Cx<'_>, Timer::Tend: Timer) {
-        self.tend(cx);
+    fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
+        match timer {
+            Timer::Tend => self.tend(cx),
+            Timer::Backup => self.tend_backup(cx),
+        }
     }
 }
 

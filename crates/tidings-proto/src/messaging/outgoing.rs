@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::inbox::EnvelopeId;
 use super::relayed::Relayed;
-use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_BODY_LEN, MAX_FRAMES};
+use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_FRAMES};
 use super::tracker::{MessageStatus, Progress};
 use super::{Messaging, tend_soon};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Overlay, Reply, Ticket};
 use crate::layer::{Cx, Request};
 use crate::links::{Claim, Claimed};
-use crate::routing::{Conveyed, Kind};
+use crate::routing::{self, Conveyed, Kind};
 use crate::time::{Span, Time};
 use crate::wire::{CloseSession, Envelopes, Frame, Lane, Message, OpenSession, Receipt};
 
@@ -59,17 +59,22 @@ pub struct Delivered {
     pub took: Span,
 }
 
-struct Waiting {
-    number: u64,
-    /// Who waits for the receipt: nobody for what the node itself has to say.
-    ticket: Option<Ticket>,
-    since: Time,
-    at_ms: u64,
-    kind: u8,
-    body: Bytes,
+/// A message without a receipt.
+pub(super) struct Waiting {
+    pub(super) number: u64,
+    /// Who waits for the receipt: nobody for what the node itself has to say, and once it was told that keepers have it.
+    pub(super) ticket: Option<Ticket>,
+    pub(super) since: Time,
+    pub(super) at_ms: u64,
+    pub(super) kind: u8,
+    pub(super) body: Bytes,
+    /// Keepers have it, and their word comes if this node's own attempts are over.
+    pub(super) kept: bool,
+    /// It came to its end through a keeper.
+    pub(super) done: bool,
 }
 
-struct Session {
+pub(super) struct Session {
     id: u64,
     chain: Chain,
     began: Time,
@@ -82,23 +87,26 @@ struct Session {
 /// What this node has to say to one other.
 pub(super) struct Conversation {
     pub(super) to: PeerAddr,
-    agent: AgentId,
-    epoch: u64,
+    pub(super) agent: AgentId,
+    pub(super) epoch: u64,
     next: u64,
     /// Without a receipt, by number.
-    waiting: VecDeque<Waiting>,
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Those up to this number are in bundles (`backup/`), as far as they may be.
+    pub(super) bundled: u64,
     bytes: usize,
     /// Bytes of those that the session has carried.
     in_flight: usize,
-    session: Option<Session>,
+    pub(super) session: Option<Session>,
     /// The one before: its receipts may still be on their way.
     last: Option<Session>,
     pub(super) claimed: bool,
-    tries: u32,
+    pub(super) tries: u32,
     not_before: Time,
     /// When the last session was opened, by the clock that the receiver goes by.
     opened_ms: u64,
-    idle_since: Time,
+    /// When the last receipt came.
+    pub(super) idle_since: Time,
     /// What it says goes through relays, and which message went through whom.
     pub(super) relayed: Relayed,
 }
@@ -111,6 +119,7 @@ impl Conversation {
             epoch,
             next: 1,
             waiting: VecDeque::new(),
+            bundled: 0,
             bytes: 0,
             in_flight: 0,
             session: None,
@@ -177,8 +186,8 @@ impl Messaging {
         if self.left {
             return Err(CommandError::Leaving);
         }
-        if size > MAX_BODY_LEN {
-            return Err(CommandError::PayloadTooLarge { size, limit: MAX_BODY_LEN });
+        if size > super::max_body(kind) {
+            return Err(CommandError::PayloadTooLarge { size, limit: super::max_body(kind) });
         }
         if to.id == cx.me {
             return Err(CommandError::ToOneself);
@@ -202,9 +211,13 @@ impl Messaging {
         let epoch = cx.now.wall.0;
         let c = self.conversations.entry(to.id).or_insert_with(|| Conversation::new(to.clone(), agent, epoch, now));
         (c.to, c.agent) = (to, agent);
+        if c.to.addrs.is_empty() {
+            c.to.addrs = routing::addrs(cx, &self.group, &c.to.id);
+        }
         let number = c.next;
         c.next += 1;
-        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, kind, body });
+        let (kept, done) = (false, false);
+        c.waiting.push_back(Waiting { number, ticket, since: now, at_ms: epoch, kind, body, kept, done });
         c.bytes += cost;
         self.waiting += cost;
         tend_soon(cx);
@@ -222,7 +235,7 @@ impl Messaging {
                 // While a link is being dialed the first frame goes with it; the others wait for it.
                 let credit = || cx.links().credit(&c.to.id, Lane::Control) > FULL;
                 let may = c.session.is_none() || c.in_flight == 0 || c.relayed.is_on() || credit();
-                may && c.waiting.back().is_some_and(|w| w.number > sent)
+                may && c.waiting.iter().rev().any(|w| w.number > sent && !w.done)
                     && c.in_flight < WINDOW
                     && cx.now.mono >= c.not_before
             })
@@ -277,7 +290,7 @@ impl Messaging {
         }
         let full = if relayed { FULL_RELAYED } else { FULL };
         let Some(s) = &mut c.session else { return false };
-        let fresh = c.waiting.iter().skip_while(|w| w.number <= s.sent);
+        let fresh = c.waiting.iter().skip_while(|w| w.number <= s.sent || w.done);
         let (mut taken, mut size, mut first) = (Vec::new(), 0, 0);
         for w in fresh {
             let len = Envelope::len(w.body.len());
@@ -286,7 +299,7 @@ impl Messaging {
             }
             if taken.is_empty() {
                 first = w.number;
-            } else if w.number != first + taken.len() as u64 {
+            } else if w.number != first + taken.len() as u64 || w.done {
                 break;
             }
             size += len;
@@ -335,6 +348,7 @@ impl Messaging {
         s.waits_since = now;
         c.tries = 0;
         c.idle_since = now;
+        let mut receipted = Vec::new();
         while c.waiting.front().is_some_and(|w| w.number < m.next) {
             let Some(w) = c.waiting.pop_front() else { break };
             c.bytes -= w.body.len() + COST;
@@ -343,11 +357,22 @@ impl Messaging {
             let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
             let via = c.relayed.went(w.number);
             let delivered = Delivered { id, node: from, via, took: now.since(w.since) };
+            if w.done {
+                continue;
+            }
             cx.counters.direct_delivered += 1;
-            let Some(ticket) = w.ticket else { continue };
+            receipted.push(id);
+            if w.kind != 0 {
+                continue;
+            }
             let (status, via) = (MessageStatus::Delivered, delivered.via.clone());
             self.tracker.ended(cx, Progress { id, to: from, status, via });
-            cx.reply(ticket, Reply::Delivered(delivered));
+            if let Some(ticket) = w.ticket {
+                cx.reply(ticket, Reply::Delivered(delivered));
+            }
+        }
+        for id in receipted {
+            self.is_receipted(cx, &id);
         }
     }
 
@@ -395,6 +420,10 @@ impl Messaging {
             if c.session.as_ref().is_some_and(|s| s.sent >= w.number) {
                 c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             }
+            if w.kept || w.done {
+                // It has not failed: keepers have it, or the receiver.
+                continue;
+            }
             cx.counters.direct_failed += 1;
             let Some(ticket) = w.ticket else { continue };
             let id = EnvelopeId::of(&cx.me, &peer, c.epoch, w.number);
@@ -406,6 +435,7 @@ impl Messaging {
 
     pub(super) fn tend(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
+        self.back_up(cx);
         for peer in self.conversations.keys().copied().collect::<Vec<_>>() {
             self.fail(cx, peer, |w| now.since(w.since) >= GIVE_UP, &CommandError::NoReceipt);
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
@@ -437,7 +467,7 @@ impl Messaging {
 }
 
 /// The newest prekey of a node of an agent, and its number.
-fn prekey(cx: &Cx<'_>, agent: &AgentId, node: &NodeId) -> Option<(u64, Vec<u8>)> {
+pub(super) fn prekey(cx: &Cx<'_>, agent: &AgentId, node: &NodeId) -> Option<(u64, Vec<u8>)> {
     let of = cx.certificates.nodes(agent, cx.now.wall);
     let (_, id) = of.into_iter().find(|(n, _)| n == node)?;
     let certificate = cx.certificates.certificate(id, cx.now.wall)?;

@@ -124,7 +124,7 @@ impl Chain {
         let mut d = minicbor::Decoder::new(&plain);
         let envelopes: Vec<Envelope> = d.decode().ok()?;
         let fits = d.position() == plain.len() && !envelopes.is_empty();
-        (fits && envelopes.iter().all(|e| e.body.len() <= MAX_BODY_LEN)).then(|| {
+        (fits && envelopes.iter().all(|e| e.body.len() <= super::max_body(e.kind))).then(|| {
             *self = after;
             envelopes
         })

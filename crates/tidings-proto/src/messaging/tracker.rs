@@ -25,7 +25,7 @@ pub enum MessageStatus {
     Pending,
     /// It was sent.
     Sent,
-    /// A relay says that it has it.
+    /// A relay says that it has it, to pass it on or to keep it until its receiver is back.
     Relayed,
     /// It is in the receiver's inbox: the receiver has signed it.
     Delivered,
@@ -58,7 +58,8 @@ pub struct Progress {
     pub to: NodeId,
     /// How far it has come.
     pub status: MessageStatus,
-    /// The relays that the receiver names, once it is delivered; none on a direct way.
+    /// The relays that the receiver names, or the keeper that had it, once it is delivered; none on a direct way. While it is kept
+    /// for a receiver that is away, the keepers.
     pub via: Vec<NodeId>,
 }
 
@@ -120,7 +121,11 @@ impl Tracker {
 impl Messaging {
     /// What became of a message of this node's, if it is remembered.
     pub fn progress(&self, me: &NodeId, id: &EnvelopeId) -> Option<Progress> {
-        self.tracker.of(id).cloned().or_else(|| {
+        let kept = || {
+            let (to, via) = self.backup.keeps(id)?;
+            Some(Progress { id: *id, to, status: MessageStatus::Relayed, via })
+        };
+        self.tracker.of(id).cloned().or_else(kept).or_else(|| {
             let of = |(to, c): (&NodeId, &super::outgoing::Conversation)| {
                 let status = c.status(me, id)?;
                 Some(Progress { id: *id, to: *to, status, via: Vec::new() })

@@ -80,9 +80,20 @@ impl Node {
         self.agents.own()
     }
 
+    /// The nodes of an agent, here or not, as far as certificates are known that hold.
+    pub fn nodes_of(&self, agent: &AgentId) -> Vec<NodeId> {
+        let nodes = self.certificates.nodes(agent, self.now.wall).into_iter().map(|(node, _)| node);
+        nodes.filter(|n| *n != self.id).collect()
+    }
+
     /// What became of a direct message of this node's, if it is remembered.
     pub fn message(&self, id: &crate::messaging::EnvelopeId) -> Option<crate::messaging::Progress> {
         self.messaging.progress(&self.id, id)
+    }
+
+    /// How many bundles of messages this node keeps for others that are away, and their bytes.
+    pub fn kept_for_others(&self) -> (usize, usize) {
+        self.messaging.kept_for_others()
     }
 
     /// Direct messages that came and were not said to be read, in the order they came.

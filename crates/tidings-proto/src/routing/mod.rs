@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 pub use envelope::{MAX_TTL, hops, key, next_hop};
-pub(crate) use ways::{addrs, is_behind};
+pub(crate) use ways::{addrs, agent, is_behind, says_it_is_here};
 
 use crate::identity::{Network, NodeId, PeerAddr};
 use crate::layer::{Cx, Done, Layer, RequestTicket, Signal, TimerKey};

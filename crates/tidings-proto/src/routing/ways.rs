@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Timer;
 use super::merit::Merits;
 use super::reserve::RENEW;
-use crate::identity::{Addr, NodeId, PeerAddr, RecordKey};
+use crate::identity::{Addr, AgentId, NodeId, PeerAddr, RecordKey};
 use crate::io::Overlay;
 use crate::layer::{Cx, Request, Signal, TimerKey};
 use crate::links::{Claim, Claimed};
@@ -306,6 +306,20 @@ fn beacon_of(cx: &Cx<'_>, group: &GroupSecret, key: &RecordKey) -> Option<beacon
 /// Whether a node says that it is found through relays.
 pub(crate) fn is_behind(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> bool {
     beacon_of(cx, group, &RecordKey::from(*node)).is_some_and(|b| !b.vias.is_empty())
+}
+
+/// Whether a node says that it is here.
+pub(crate) fn says_it_is_here(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> bool {
+    beacon_of(cx, group, &RecordKey::from(*node)).is_some()
+}
+
+/// The agent of a node, by the certificate that its beacon names, or that it named elsewhere.
+pub(crate) fn agent(cx: &Cx<'_>, group: &GroupSecret, node: &NodeId) -> Option<AgentId> {
+    cx.agent_of(node).agent().or_else(|| {
+        let beacon = beacon_of(cx, group, &RecordKey::from(*node))?;
+        let named = cx.certificates.agent(beacon.certificate?, node, cx.now.wall)?;
+        named.ok().filter(|agent| beacon.agent == Some(*agent))
+    })
 }
 
 /// Where a node can be dialed, by what is known.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::NodeId;
 use tidings_proto::io::{CommandError, Event, Input, Ticket};
-use tidings_proto::messaging::Delivered;
+use tidings_proto::messaging::{Delivered, Kept};
 
 /// Something a node told its program.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub(crate) enum Told {
     Located(Ticket, Search),
     /// What came of a direct message, or of another command that can be refused.
     Sent(Ticket, Result<Delivered, CommandError>),
+    /// A direct message is kept for a receiver that is away.
+    Kept(Ticket, Kept),
     /// What reached a node without a core.
     Puppet(Input),
     /// A datagram from this node reached, or left, one that is listened to.

@@ -46,6 +46,7 @@ impl Network {
                 self.told.push((n, Told::Located(ticket, found)));
             }
             Output::Reply { ticket, reply: Reply::Delivered(d) } => self.told.push((n, Told::Sent(ticket, Ok(d)))),
+            Output::Reply { ticket, reply: Reply::Kept(k) } => self.told.push((n, Told::Kept(ticket, k))),
             Output::Reply { ticket, reply: Reply::Refused(why) } => self.told.push((n, Told::Sent(ticket, Err(why)))),
             Output::Reply { .. } => self.told.push((n, Told::Reply)),
             Output::Store { ticket, records } => self.store(n, ticket, records, inputs),

@@ -210,6 +210,17 @@ pub enum Scenario {
         /// Who says how much to whom.
         talk: Talk,
     },
+    /// Agents are written to while they are away.
+    Backup {
+        /// Messages in all.
+        messages: usize,
+        /// Share of the nodes that go away and come back.
+        away: f64,
+        /// Share of those that keep something that are replaced meanwhile.
+        replaced: f64,
+        /// For how long, in seconds.
+        seconds: f64,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -262,6 +273,7 @@ impl Scenario {
             Scenario::Rendezvous { .. } => "rendezvous",
             Scenario::Roles { .. } => "roles",
             Scenario::RoleLiars { .. } => "liars",
+            Scenario::Backup { .. } => "backup",
         }
     }
 
@@ -276,7 +288,7 @@ impl Scenario {
     /// The share of nodes that nobody can dial when nothing else is said.
     pub fn default_unreachable(&self) -> f64 {
         match self {
-            Scenario::Roles { .. } | Scenario::RoleLiars { .. } => 0.2,
+            Scenario::Roles { .. } | Scenario::RoleLiars { .. } | Scenario::Backup { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -323,6 +335,12 @@ impl Scenario {
                 within("--sybils", sybils as f64, 0.0..=10_000.0, "from 0 to 10000")?;
                 talk.check()
             }
+            Scenario::Backup { messages, away, replaced, seconds: s } => {
+                within("--messages", messages as f64, 1.0..=100_000.0, "from 1 to 100000")?;
+                within("--away", away, 0.01..=0.9, "a share from 0.01 to 0.9, such as 0.2")?;
+                within("--replaced", replaced, 0.0..=1.0, "a share from 0 to 1, such as 0.34")?;
+                seconds(s)
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -364,6 +382,9 @@ impl Scenario {
             Scenario::RoleLiars { fraction, factor, strategy, sybils, talk } => {
                 let strategy = strategy.map_or("best", |s| s.name());
                 format!(" --fraction {fraction} --factor {factor} --strategy {strategy} --sybils {sybils}{talk}")
+            }
+            Scenario::Backup { messages, away, replaced, seconds } => {
+                format!(" --messages {messages} --away {away} --replaced {replaced} --for {seconds}")
             }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),

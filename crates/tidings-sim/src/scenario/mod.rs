@@ -1,5 +1,6 @@
 //! What happens in a simulated network, and what is measured.
 
+pub(crate) mod backup;
 pub(crate) mod broadcast;
 pub(crate) mod churn;
 pub(crate) mod crash;

@@ -3,7 +3,7 @@
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{PeerAddr, TopicId};
 use tidings_proto::io::{Command, CommandError, Event, Outgoing, Overlay, Ticket};
-use tidings_proto::messaging::Delivered;
+use tidings_proto::messaging::{Delivered, Kept};
 use tidings_proto::rng::Rng;
 use tidings_proto::time::{Span, Time};
 
@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub(super) located: Vec<(Time, u32, Ticket, Search)>,
     /// What came of direct messages, if it is kept.
     pub(super) sent: Option<Vec<Sent>>,
+    /// Direct messages that others keep, if it is kept here.
+    pub(super) kept: Option<Vec<(Time, u32, Ticket, Kept)>>,
     /// What nodes said of their neighbours, if it is kept.
     pub(super) heard: Option<Vec<(Time, u32, Event)>>,
     /// The one address each node started with.
@@ -61,6 +63,7 @@ impl Stage {
             topic,
             located: Vec::new(),
             sent: None,
+            kept: None,
             heard: None,
             first: Vec::new(),
             players: None,
@@ -152,6 +155,11 @@ impl Stage {
                     Told::Sent(ticket, what) => {
                         if let Some(sent) = &mut self.sent {
                             sent.push((now, n, ticket, what));
+                        }
+                    }
+                    Told::Kept(ticket, what) => {
+                        if let Some(kept) = &mut self.kept {
+                            kept.push((now, n, ticket, what));
                         }
                     }
                     Told::Located(ticket, found) => self.located.push((now, n, ticket, found)),

@@ -8,6 +8,7 @@ use tidings_proto::messaging::{EnvelopeId, MessageStatus, Progress, Received};
 use tokio::sync::broadcast;
 
 use super::handle::RuntimeHandle;
+use super::pending::Sending;
 use super::run::Control;
 use super::runtime::RuntimeError;
 
@@ -37,21 +38,36 @@ impl From<RuntimeError> for SendError {
     }
 }
 
-/// A message is in its receiver's inbox, on its disk: the receiver has signed that.
+/// A message is in its receiver's inbox, on its disk: the receiver has signed that. Or the receiver is away, and others keep it on
+/// theirs until it is back.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Sent {
     /// Its id.
     #[serde(serialize_with = "text")]
     pub id: EnvelopeId,
-    /// The node of the agent that has it.
+    /// The node of the agent that it is for.
     #[serde(serialize_with = "text")]
     pub node: NodeId,
-    /// The nodes it went through; none on a direct way.
+    /// The nodes it went through; none on a direct way, and none while it is kept.
     #[serde(serialize_with = "texts")]
     pub via: Vec<NodeId>,
-    /// From when it was handed in until the receipt.
+    /// From when it was handed in until the receipt, or until it was kept.
     pub took_ms: f64,
+    /// If the receiver is away: who keeps it, and until when.
+    #[serde(flatten)]
+    pub kept: Option<KeptBy>,
+}
+
+/// A message is kept for a receiver that is away. What becomes of it is in [`MessagingManager::progress`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeptBy {
+    /// The nodes that keep it.
+    #[serde(serialize_with = "texts")]
+    pub kept_by: Vec<NodeId>,
+    /// Until when, in milliseconds since 1970.
+    pub kept_until: u64,
 }
 
 /// A direct message that came.
@@ -166,13 +182,22 @@ impl MessagingManager {
     }
 
     /// Sends up to [`MAX_DIRECT`] bytes to an agent and waits for the receipt, for some 30 s to each of its nodes at most: the
-    /// first node that takes it has it, the one heard of last first.
+    /// first node that takes it has it, the one heard of last first. If the agent is away, and its certificate is known here,
+    /// relays keep the message for it, for a day at most: [`Sent::kept`].
     pub async fn send(&self, agent: AgentId, payload: impl Into<Bytes>) -> Result<Sent, SendError> {
         let payload = payload.into();
-        let found = self.handle.find_agent(agent).await?.ok_or(SendError::NotFound)?;
+        let mut found = self.handle.rendezvous().lookup(agent).await?.unwrap_or_default();
+        let known = self.handle.run()?.inspect(move |view| view.node.nodes_of(&agent)).await?;
+        if found.is_empty() && known.is_empty() {
+            found = self.handle.discovery().find_agent(agent).await?.unwrap_or_default();
+        }
+        let mut nodes: Vec<PeerAddr> = found.iter().map(|node| node.peer_addr()).collect();
+        if nodes.is_empty() {
+            nodes = known.into_iter().map(|id| PeerAddr { id, addrs: Vec::new() }).collect();
+        }
         let mut last = SendError::NotFound;
-        for node in found {
-            match self.send_to(node.peer_addr(), agent, payload.clone()).await {
+        for node in nodes {
+            match self.send_to(node, agent, payload.clone()).await {
                 Ok(sent) => return Ok(sent),
                 Err(why) => last = why,
             }
@@ -182,10 +207,19 @@ impl MessagingManager {
 
     /// The same to one node of an agent, which was found before.
     pub async fn send_to(&self, to: PeerAddr, agent: AgentId, body: impl Into<Bytes>) -> Result<Sent, SendError> {
+        let since = std::time::Instant::now();
         let command = Command::SendDirect { to, agent, body: body.into() };
         let asked = self.handle.run()?.ask_for(|asked| Control::Send(command, asked)).await?;
-        let d = asked?;
-        Ok(Sent { id: d.id, node: d.node, via: d.via, took_ms: d.took.0 as f64 / 1_000.0 })
+        Ok(match asked? {
+            Sending::Delivered(d) => {
+                Sent { id: d.id, node: d.node, via: d.via, took_ms: d.took.0 as f64 / 1_000.0, kept: None }
+            }
+            Sending::Kept(k) => {
+                let kept = Some(KeptBy { kept_by: k.keepers, kept_until: k.until_ms });
+                let took_ms = since.elapsed().as_secs_f64() * 1_000.0;
+                Sent { id: k.id, node: k.node, via: Vec::new(), took_ms, kept }
+            }
+        })
     }
 
     /// What came and was not said to be read, in the order it came; it is on the disk until then.

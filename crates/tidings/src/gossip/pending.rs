@@ -5,12 +5,20 @@ use std::sync::Arc;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::TopicId;
 use tidings_proto::io::{CommandError, Outgoing, Reply, Ticket};
-use tidings_proto::messaging::Delivered;
+use tidings_proto::messaging::{Delivered, Kept};
 use tidings_proto::pubsub::{ReconciliationStats, TopicCapability};
 
 use super::run::{Asked, Done};
 use crate::publisher::{Outbox, Unsent};
 use crate::subscription::{History, Queue};
+
+/// What became of a direct message that was not refused.
+pub(crate) enum Sending {
+    /// Its receiver has it.
+    Delivered(Delivered),
+    /// Its receiver is away, and others keep it.
+    Kept(Kept),
+}
 
 /// Who waits for an answer.
 pub(crate) enum Waiting {
@@ -27,7 +35,7 @@ pub(crate) enum Waiting {
     /// Somebody who lets an agent publish.
     Capability(Asked<Result<TopicCapability, CommandError>>),
     /// Somebody who sent a direct message.
-    Send(Asked<Result<Delivered, CommandError>>),
+    Send(Asked<Result<Sending, CommandError>>),
     /// Somebody who looks for an agent.
     Search(Asked<Result<Search, CommandError>>),
     /// Somebody who wants to know whether it was done.
@@ -77,9 +85,10 @@ impl Pending {
 }
 
 /// An answer to whoever sent a direct message.
-pub(crate) fn sent(reply: Reply) -> Result<Delivered, CommandError> {
+pub(crate) fn sent(reply: Reply) -> Result<Sending, CommandError> {
     match reply {
-        Reply::Delivered(delivered) => Ok(delivered),
+        Reply::Delivered(delivered) => Ok(Sending::Delivered(delivered)),
+        Reply::Kept(kept) => Ok(Sending::Kept(kept)),
         Reply::Refused(error) => Err(error),
         // The core answers a message with nothing else.
         _ => Err(CommandError::Leaving),

@@ -8,7 +8,6 @@ use tidings_proto::crypto::Crypto;
 use tidings_proto::discovery::Search;
 use tidings_proto::identity::{ContentId, NodeId, TopicId};
 use tidings_proto::io::{Command, CommandError};
-use tidings_proto::messaging::Delivered;
 use tidings_proto::pubsub::{HistoryQuery, ReconciliationStats, TopicCapability};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,6 +16,7 @@ use super::direct::{DirectMessage, DirectMessages};
 use super::driver::View;
 use super::events::{AgentEvent, Events};
 use super::feed::{Feed, Teller};
+use super::pending::Sending;
 use super::presence::{PresenceEvent, PresenceEvents};
 use crate::large::Large;
 use crate::publisher::Outbox;
@@ -67,7 +67,7 @@ pub(crate) enum Control {
     /// Find an agent.
     Search(Command, Asked<Result<Search, CommandError>>),
     /// Send a direct message.
-    Send(Command, Asked<Result<Delivered, CommandError>>),
+    Send(Command, Asked<Result<Sending, CommandError>>),
     /// Find the content of a large message.
     Content(ContentId, oneshot::Sender<Option<Large>>),
     /// Look at the node.

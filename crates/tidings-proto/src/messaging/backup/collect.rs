@@ -1,0 +1,164 @@
+//! The receiver: what was kept for it is opened, written down once, and then dropped everywhere.
+
+use std::collections::BTreeSet;
+
+use super::super::Messaging;
+use super::super::inbox::{EnvelopeId, Received};
+use super::super::incoming::{Seen, seen_record};
+use super::bundle::Bundle;
+use super::{BundleId, Carried, HAVE, Have, is_ours};
+use crate::identity::{AgentId, NodeId};
+use crate::io::{Event, Output, StoreTicket};
+use crate::layer::Cx;
+use bytes::Bytes;
+
+/// Bundles being written at once.
+const WRITING: usize = 256;
+
+const TAKEN: u8 = 0;
+const NOT_SOUND: u8 = 1;
+const NOT_PROVEN: u8 = 3;
+const NO_PREKEY: u8 = 4;
+
+/// A bundle being written.
+pub(super) struct Collected {
+    id: BundleId,
+    from: NodeId,
+    epoch: u64,
+    numbers: Vec<u64>,
+    shown: Vec<Received>,
+    agent: AgentId,
+    keeper: NodeId,
+    keepers: Vec<NodeId>,
+}
+
+impl Messaging {
+    /// Somebody had this for us.
+    pub(super) fn on_hand(&mut self, cx: &mut Cx<'_>, keeper: NodeId, _: AgentId, c: Carried) {
+        let id = BundleId::of(&c.bundle);
+        let known = self.backup.collecting.values().any(|of| of.id == id);
+        if known || self.left || self.backup.collecting.len() >= WRITING {
+            return;
+        }
+        let keepers: BTreeSet<NodeId> = c.keepers.into_iter().take(8).chain([keeper]).collect();
+        let keepers: Vec<NodeId> = keepers.into_iter().collect();
+        let Some(b) = Bundle::parse(&c.bundle).filter(|b| b.open.to == cx.me && b.from != cx.me) else {
+            cx.counters.backups_forged += 1;
+            return self.note(cx, &keepers, &[id], &[]);
+        };
+        let agent = match self.proven(cx, &b) {
+            Ok(agent) => agent,
+            Err(why) => {
+                cx.counters.backups_forged += 1;
+                self.note(cx, &keepers, &[id], &[]);
+                if why != NOT_SOUND {
+                    self.tell(cx, b.from, HAVE, Have { id, keeper, why });
+                }
+                return;
+            }
+        };
+        let opened = cx.agents.prekey_secret(b.open.prekey).and_then(|s| b.open(&self.backup.key, cx.crypto, s));
+        let Some(messages) = opened else {
+            cx.counters.backups_unopened += 1;
+            self.note(cx, &keepers, &[id], &[]);
+            self.tell_agent(cx, b.from, agent, HAVE, Have { id, keeper, why: NO_PREKEY });
+            return;
+        };
+        let floor = self.senders.floor_ms;
+        let mut seen = match self.senders.seen(&b.from) {
+            Some(seen) => seen.clone(),
+            // Who was forgotten may have said this before: keepers go on until it is over.
+            None if b.open.at_ms <= floor => {
+                cx.counters.backups_refused += 1;
+                return;
+            }
+            None => Seen { epoch: 0, at_ms: floor, heard_ms: cx.now.wall.0, ledger: Default::default() },
+        };
+        let epoch = b.open.epoch;
+        let fresh = messages.iter().filter(|(n, e)| e.kind == 0 && seen.ledger.lacks(epoch, *n));
+        let sizes: Vec<usize> = fresh.map(|(_, e)| e.body.len()).collect();
+        if !self.inbox.has_room_for(&agent, &sizes) {
+            // When some of it is read there is room.
+            cx.counters.inbox_full += 1;
+            return;
+        }
+        let (mut records, mut shown, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, e) in messages {
+            if !seen.ledger.take(epoch, number) {
+                cx.counters.envelopes_duplicate += 1;
+                continue;
+            }
+            numbers.push(number);
+            match e.kind {
+                0 => {
+                    let r = Received {
+                        id: EnvelopeId::of(&b.from, &cx.me, epoch, number),
+                        from: b.from,
+                        agent,
+                        at_ms: e.at_ms,
+                        received_ms: cx.now.wall.0,
+                        body: e.body.into(),
+                    };
+                    records.push(self.inbox.put(r.clone()));
+                    shown.push(r);
+                }
+                super::super::READ => self.on_read(cx, b.from, &e.body),
+                HAVE => self.on_backup(cx, b.from, agent, e.kind, &e.body),
+                k if is_ours(k) => cx.counters.backups_unexpected += 1,
+                _ => cx.counters.envelopes_unknown += 1,
+            }
+        }
+        let collected = Collected { id, from: b.from, epoch, numbers, shown, agent, keeper, keepers };
+        if collected.numbers.is_empty() {
+            return self.collected(cx, collected);
+        }
+        records.extend(seen_record(&b.from, &seen));
+        self.senders.note(b.from, seen);
+        let ticket = self.ticket();
+        self.backup.collecting.insert(ticket, collected);
+        cx.output(Output::Store { ticket, records });
+    }
+
+    /// The agent that a bundle is of, or why it is nobody's.
+    fn proven(&self, cx: &mut Cx<'_>, b: &Bundle) -> Result<AgentId, u8> {
+        let wall = cx.now.wall;
+        if !b.is_in_time(wall) || !b.is_signed(&self.backup.key, cx.crypto) {
+            return Err(NOT_SOUND);
+        }
+        if !cx.certificates.knows(b.open.certificate) {
+            // What is wrong with it shows below.
+            let _ = cx.certificates.admit(&Bytes::copy_from_slice(b.certificate()), wall, cx.crypto);
+        }
+        match cx.certificates.agent(b.open.certificate, &b.from, wall) {
+            Some(Ok(agent)) => Ok(agent),
+            _ => Err(NOT_PROVEN),
+        }
+    }
+
+    /// It is on the disk, or is not. Returns false if that was not a bundle.
+    pub(in super::super) fn receiver_wrote(&mut self, cx: &mut Cx<'_>, ticket: StoreTicket, stored: bool) -> bool {
+        let Some(c) = self.backup.collecting.remove(&ticket) else { return false };
+        match stored {
+            true => self.collected(cx, c),
+            false => {
+                // It has not come: keepers have it still.
+                for r in &c.shown {
+                    self.inbox.take(&r.id);
+                }
+                self.senders.give_back(&c.from, c.epoch, &c.numbers);
+            }
+        }
+        true
+    }
+
+    fn collected(&mut self, cx: &mut Cx<'_>, c: Collected) {
+        cx.counters.direct_received += c.shown.len() as u64;
+        cx.counters.backups_collected += u64::from(!c.numbers.is_empty());
+        for r in c.shown {
+            cx.event(Event::Direct(Box::new(r)));
+        }
+        // Nobody need keep it any more.
+        self.note(cx, &c.keepers, &[c.id], &[]);
+        self.tell_agent(cx, c.from, c.agent, HAVE, Have { id: c.id, keeper: c.keeper, why: TAKEN });
+    }
+}
