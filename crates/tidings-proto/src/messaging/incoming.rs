@@ -173,6 +173,7 @@ impl Messaging {
                 super::storage_failed(cx, crate::io::StoreError("a record of direct messages makes no sense".into()));
             }
         }
+        self.backup_soon(cx);
         let unread: Vec<Received> = self.inbox.all().cloned().collect();
         for r in unread {
             cx.event(Event::Direct(Box::new(r)));

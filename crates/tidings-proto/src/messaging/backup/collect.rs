@@ -6,7 +6,7 @@ use super::super::Messaging;
 use super::super::inbox::{EnvelopeId, Received};
 use super::super::incoming::{Seen, seen_record};
 use super::bundle::Bundle;
-use super::{BundleId, Carried, HAVE, Have, is_ours};
+use super::{BundleId, Carried, HAVE, Have, LIST, NOTE, Note, is_ours};
 use crate::identity::{AgentId, NodeId};
 use crate::io::{Event, Output, StoreTicket};
 use crate::layer::Cx;
@@ -28,29 +28,35 @@ pub(super) struct Collected {
     numbers: Vec<u64>,
     shown: Vec<Received>,
     agent: AgentId,
-    keeper: NodeId,
-    keepers: Vec<NodeId>,
+    keepers: Keepers,
+}
+
+/// Who has a bundle that was handed over.
+struct Keepers {
+    /// Who handed it over, and its agent.
+    by: (NodeId, AgentId),
+    others: Vec<NodeId>,
 }
 
 impl Messaging {
     /// Somebody had this for us.
-    pub(super) fn on_hand(&mut self, cx: &mut Cx<'_>, keeper: NodeId, _: AgentId, c: Carried) {
+    pub(super) fn on_hand(&mut self, cx: &mut Cx<'_>, keeper: NodeId, by: AgentId, c: Carried) {
         let id = BundleId::of(&c.bundle);
         let known = self.backup.collecting.values().any(|of| of.id == id);
         if known || self.left || self.backup.collecting.len() >= WRITING {
             return;
         }
-        let keepers: BTreeSet<NodeId> = c.keepers.into_iter().take(8).chain([keeper]).collect();
-        let keepers: Vec<NodeId> = keepers.into_iter().collect();
+        let keepers: BTreeSet<NodeId> = c.keepers.into_iter().take(LIST).filter(|n| *n != keeper).collect();
+        let keepers = Keepers { by: (keeper, by), others: keepers.into_iter().collect() };
         let Some(b) = Bundle::parse(&c.bundle).filter(|b| b.open.to == cx.me && b.from != cx.me) else {
             cx.counters.backups_forged += 1;
-            return self.note(cx, &keepers, &[id], &[]);
+            return self.need_not_keep(cx, id, &keepers);
         };
         let agent = match self.proven(cx, &b) {
             Ok(agent) => agent,
             Err(why) => {
                 cx.counters.backups_forged += 1;
-                self.note(cx, &keepers, &[id], &[]);
+                self.need_not_keep(cx, id, &keepers);
                 if why != NOT_SOUND {
                     self.tell(cx, b.from, HAVE, Have { id, keeper, why });
                 }
@@ -60,7 +66,7 @@ impl Messaging {
         let opened = cx.agents.prekey_secret(b.open.prekey).and_then(|s| b.open(&self.backup.key, cx.crypto, s));
         let Some(messages) = opened else {
             cx.counters.backups_unopened += 1;
-            self.note(cx, &keepers, &[id], &[]);
+            self.need_not_keep(cx, id, &keepers);
             self.tell_agent(cx, b.from, agent, HAVE, Have { id, keeper, why: NO_PREKEY });
             return;
         };
@@ -108,7 +114,7 @@ impl Messaging {
                 _ => cx.counters.envelopes_unknown += 1,
             }
         }
-        let collected = Collected { id, from: b.from, epoch, numbers, shown, agent, keeper, keepers };
+        let collected = Collected { id, from: b.from, epoch, numbers, shown, agent, keepers };
         if collected.numbers.is_empty() {
             return self.collected(cx, collected);
         }
@@ -157,8 +163,15 @@ impl Messaging {
         for r in c.shown {
             cx.event(Event::Direct(Box::new(r)));
         }
-        // Nobody need keep it any more.
-        self.note(cx, &c.keepers, &[c.id], &[]);
-        self.tell_agent(cx, c.from, c.agent, HAVE, Have { id: c.id, keeper: c.keeper, why: TAKEN });
+        self.need_not_keep(cx, c.id, &c.keepers);
+        let keeper = c.keepers.by.0;
+        self.tell_agent(cx, c.from, c.agent, HAVE, Have { id: c.id, keeper, why: TAKEN });
+    }
+
+    /// Nobody need keep it any more.
+    fn need_not_keep(&mut self, cx: &mut Cx<'_>, id: BundleId, keepers: &Keepers) {
+        let (keeper, agent) = keepers.by;
+        self.tell_agent(cx, keeper, agent, NOTE, Note { ids: vec![id], keepers: Vec::new() });
+        self.note(cx, &keepers.others, &[id], &[]);
     }
 }

@@ -10,7 +10,7 @@ use super::super::session::Envelope;
 use super::super::tracker::{MessageStatus, Progress};
 use super::super::{MAX_BODY_LEN, Messaging};
 use super::bundle::Bundle;
-use super::{Answer, BundleId, COPIES, Carried, FULL, Have, KEEP, backup_soon, is_here, may_wait};
+use super::{Answer, BundleId, COPIES, Carried, FULL, Have, KEEP, is_here, may_wait};
 use crate::identity::{CLOCKS_MS, NodeId};
 use crate::io::{CommandError, Event, Reply};
 use crate::layer::Cx;
@@ -200,7 +200,7 @@ impl Messaging {
         }
         cx.counters.backups_made += 1;
         self.find_keepers(cx, id);
-        backup_soon(cx);
+        self.backup_soon(cx);
         true
     }
 

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use super::super::Messaging;
 use super::bundle::Bundle;
 use super::copies::Copies;
-use super::{Answer, BundleId, COPIES, Carried, HAND, KEEPS, KEPT_FOR, MAX_BODY, Note, decode, is_here};
+use super::{Answer, BundleId, COPIES, Carried, HAND, KEEPS, KEPT_FOR, LIST, MAX_BODY, Note, decode, is_here};
 use crate::identity::{AgentId, NodeId};
 use crate::io::{Output, StoreTicket};
 use crate::layer::Cx;
@@ -20,8 +20,6 @@ const MAX_BYTES: usize = 32 << 20;
 const SHARE: usize = 4;
 /// With what keeping them takes.
 pub(super) const BYTES: usize = MAX_BYTES + MAX * 1_024;
-/// Keepers named at most: a copy may be made before another is known to be gone.
-const LIST: usize = 2 * COPIES;
 /// Who is the next of a bundle's keepers hands over so much later than the one before.
 const TURN: Span = Span::from_secs(5);
 /// Bundles on their way to one node, and before it has taken the first.

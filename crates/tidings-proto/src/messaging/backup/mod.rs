@@ -4,8 +4,8 @@
 //! node's prekey and signed like a session of one frame, with the certificate of the sender's agent. So it needs neither of the
 //! two: whoever holds it can hand it over, read nothing, change nothing, and make none. It is good for [`KEPT_FOR`].
 //!
-//! *By whom.* The sender gives it to [`COPIES`] *keepers*: nodes that it takes for relays, or where it knows fewer, those drawn for
-//! the day from the index (as `routing/ways.rs`), that are here by their beacons. Each says, once it has the bundle on
+//! *By whom.* The sender gives it to [`COPIES`] *keepers* that are here by their beacons: nodes that it takes for relays, or where it
+//! knows fewer, those drawn for the day from the index (as `routing/ways.rs`), or in a small network those it has links to. Each says, once it has the bundle on
 //! its disk, that it keeps it; another is taken for one that does not (`deposit.rs`). The sender may go then.
 //!
 //! *For how long.* Keepers know each other. A copy that is lost is made anew by the first of them that is there, and who is a
@@ -53,6 +53,8 @@ use crate::time::{Span, Time};
 
 /// Copies of each bundle: two keepers may die at once, and nothing is lost.
 pub const COPIES: usize = 3;
+/// Keepers named at most: a copy may be made before another is known to be gone.
+const LIST: usize = 2 * COPIES;
 /// For how long a bundle is good, by the clock of who sealed it.
 pub const KEPT_FOR: Span = Span::from_secs(24 * 3_600);
 /// A bundle is full with so many plain bytes, the last message's excess aside.
@@ -218,7 +220,7 @@ impl Messaging {
         if sound.is_none() {
             cx.counters.backups_malformed += 1;
         }
-        backup_soon(cx);
+        self.backup_soon(cx);
     }
 
     pub(super) fn tend_backup(&mut self, cx: &mut Cx<'_>) {
@@ -226,6 +228,11 @@ impl Messaging {
             self.tend_deposits(cx);
             self.tend_keeping(cx);
         }
+        self.backup_soon(cx);
+    }
+
+    /// Sees to it within a second, if there is anything.
+    pub(super) fn backup_soon(&self, cx: &mut Cx<'_>) {
         if !self.backup.is_idle() {
             cx.deadlines.set_no_later(TimerKey::Messaging(super::Timer::Backup), cx.now.mono + TEND);
         }
@@ -264,7 +271,7 @@ impl Messaging {
         }
     }
 
-    /// Up to `most` nodes that may keep something, relays first, none of `but`.
+    /// Up to `most` nodes that may keep something, relays first, none that is `but`.
     fn keepers(&mut self, cx: &mut Cx<'_>, most: usize, but: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
         let now = cx.now.mono;
         if self.backup.drawn_at.is_none_or(|at| now.since(at) >= DRAW) {
@@ -274,18 +281,15 @@ impl Messaging {
         let fit = |n: &NodeId, cx: &Cx<'_>, m: &Messaging| {
             *n != cx.me && !but(n) && is_here(cx, m, n) && routing::agent(cx, &m.group, n).is_some()
         };
-        let relays = cx.topology.roles().filter(|(_, r)| r.effective == PeerRole::Relay).map(|(n, _)| n);
-        let mut relays: Vec<NodeId> = relays.collect();
-        relays.retain(|n| fit(n, cx, self));
-        self.rng.sample(&mut relays, most);
-        let mut others: Vec<NodeId> = self.backup.drawn.iter().map(|p| p.id).collect();
-        others.retain(|n| !relays.contains(n) && fit(n, cx, self));
-        self.rng.sample(&mut others, most - relays.len());
-        relays.extend(others);
-        relays
+        let relays = cx.topology.roles().filter(|(_, r)| r.effective == PeerRole::Relay).map(|(n, _)| n).collect();
+        let drawn = self.backup.drawn.iter().map(|p| p.id).collect();
+        let linked = cx.links().up().collect();
+        let mut taken: Vec<NodeId> = Vec::new();
+        for mut some in [relays, drawn, linked] as [Vec<NodeId>; 3] {
+            some.retain(|n| taken.len() < most && !taken.contains(n) && fit(n, cx, self));
+            self.rng.sample(&mut some, most - taken.len());
+            taken.extend(some);
+        }
+        taken
     }
-}
-
-fn backup_soon(cx: &mut Cx<'_>) {
-    cx.deadlines.set_no_later(TimerKey::Messaging(super::Timer::Backup), cx.now.mono + TEND);
 }
