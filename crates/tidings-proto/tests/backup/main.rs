@@ -7,8 +7,11 @@ mod mesh;
 
 mod hostile;
 mod keepers;
+mod liar;
+mod stranger;
 mod waiting;
 
+use common::*;
 use mesh::*;
 use tidings_proto::io::*;
 use tidings_proto::messaging::{Kept, MessageStatus};

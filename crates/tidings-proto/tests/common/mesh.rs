@@ -208,6 +208,21 @@ impl Mesh {
         self.kill(n);
     }
 
+    /// Another node comes, whatever it is.
+    pub(crate) fn add(&mut self, mut d: Driven, contact: usize) -> usize {
+        let n = self.nodes.len();
+        d.auto_ack = false;
+        d.now.wall = self.nodes[contact].now.wall;
+        d.run();
+        d.command(Command::SetAddrs { addrs: vec![addr(n as u8 + 1)] });
+        let peers = vec![self.peer(contact)];
+        d.command(Command::Join { peers });
+        self.nodes.push(d);
+        self.seen.push(0);
+        self.pass(10_000);
+        n
+    }
+
     /// A node is back, on its disk; it knows another.
     pub(crate) fn comes_back(&mut self, n: usize, contact: usize) {
         let disk = std::mem::take(&mut self.nodes[n].disk);

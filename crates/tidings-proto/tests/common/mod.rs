@@ -204,7 +204,7 @@ impl Driven {
     }
 
     /// A node that signs with this, and has not been told yet what is stored.
-    pub(crate) fn with_port(config: GossipConfig, seed: u8, crypto: SimCrypto) -> Driven {
+    pub(crate) fn with_port(config: GossipConfig, seed: u8, crypto: impl Crypto + 'static) -> Driven {
         let now = Now { mono: Time(1_000_000_000), wall: UnixMillis(WALL) };
         let secret = SecretKey::from_bytes(SECRET);
         let crypto = Arc::new(crypto);
