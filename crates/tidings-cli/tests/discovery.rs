@@ -183,6 +183,43 @@ fn all_send_each_other_messages_by_agent_and_each_comes_once() {
 }
 
 #[test]
+fn who_is_away_has_it_when_it_is_back_though_its_sender_is_gone() {
+    let network = "secret:away";
+    let mut five = Five::up(network);
+    let all = five.ids("node_id");
+    for node in &five.nodes {
+        until("seen", || (online(node) == all).then_some(()));
+    }
+    // One says goodbye, one dies.
+    let (dies, leaves) = (five.nodes.pop().unwrap(), five.nodes.pop().unwrap());
+    let agents = [&dies, &leaves].map(|n| text(&n.ready["agent_id"]));
+    let dirs = [dies.kill(), leaves.quit()];
+    let sender = five.nodes.pop().unwrap();
+    for agent in &agents {
+        let sent = sender.ask(&["send", agent, "for later", "--json"]).json();
+        assert_eq!(sent["status"], "relayed", "{sent}");
+        assert_eq!(sent["kept_by"].as_array().unwrap().len(), 2, "{sent}");
+        assert!(sent["kept_until"].as_u64().unwrap() > 1_700_000_000_000, "{sent}");
+        let said = sender.ask(&["send", agent, "and this"]);
+        assert!(said.stdout.contains("is away: kept by") && said.stdout.contains("24 h at most"), "{said:?}");
+    }
+    sender.kill();
+    let ticket = five.nodes[0].ticket().to_owned();
+    for dir in dirs {
+        let back = Node::up(&dir, &["--network", network, "--join", &ticket]);
+        let inbox = || {
+            let lines = back.ask(&["inbox", "--json", "--keep"]).stdout;
+            let messages: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+            (messages.len() >= 2).then_some(messages)
+        };
+        let texts: BTreeSet<String> = until("delivered", inbox).iter().map(|m| text(&m["text"])).collect();
+        assert_eq!(texts, ["and this", "for later"].map(str::to_owned).into());
+        thread::sleep(Duration::from_secs(6));
+        assert_eq!(inbox().unwrap().len(), 2, "it came twice");
+    }
+}
+
+#[test]
 fn an_id_that_is_none_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let node = Node::up(&parent.path().join("0"), &["--network", "secret:none"]);

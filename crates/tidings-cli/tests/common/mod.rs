@@ -235,6 +235,13 @@ impl Node {
         self.dir.clone()
     }
 
+    /// Ends the process as a user does, and returns its directory.
+    pub(crate) fn quit(mut self) -> PathBuf {
+        self.process.signal(rustix::process::Signal::TERM);
+        self.process.ended();
+        self.dir.clone()
+    }
+
     /// `(url without scheme, token)` from `api.json`.
     pub(crate) fn api(&self) -> (String, String) {
         let text = std::fs::read_to_string(self.dir.join("api.json")).unwrap();

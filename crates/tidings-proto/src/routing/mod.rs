@@ -20,8 +20,8 @@
 //! in time, and who has and whose passage is not credited in time, is left at once for a warm way, and what it had goes again by
 //! that. It counts as failed when the receiver turns out to be there after all: when another way brings the same.
 //!
-//! *Limits of a relay* (`relay.rs`): envelopes and bytes by the neighbour that hands them over, a queue by count, bytes and age with a share
-//! for each neighbour, half of the next link's lane. Relays carry every kind of envelope, and only along links, which are authenticated.
+//! *Limits of a relay* (`relay.rs`, `fair.rs`): envelopes and bytes by sender, less of them for one that exceeds them; a queue by count,
+//! bytes and age, with a share and a turn for each sender; a quarter of the next link's lane. Relays carry every kind of envelope, and only along links, which are authenticated.
 //!
 //! Invariants: no envelope is carried twice by one node, nor to where it has been; nothing arrives whose sender has not signed it;
 //! a passage is credited once; what waits is bounded.
@@ -33,6 +33,7 @@ mod arrive;
 mod choose;
 mod course;
 pub mod envelope;
+mod fair;
 mod merit;
 mod relay;
 mod reserve;

@@ -1,30 +1,21 @@
 //! The relay: what is passed on, to whom, and within which limits.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
+use super::fair::{self, Allowances, BYTES_A_SECOND, QUEUE_BYTES, Queue, Queued};
 use super::{Routing, envelope, ways};
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, Signal};
 use crate::links::{Claim, Claimed};
-use crate::membership::Tokens;
 use crate::time::{Span, Time};
-use crate::wire::{Credits, Envelope, Frame, Lane, Message, PassageId, RelayAck};
+use crate::wire::{Credits, Envelope, Lane, Message, PassageId, RelayAck};
 
-/// What waits for links with room: so many, so many bytes, so long; a quarter of each from one neighbour.
-pub(super) const QUEUE: usize = 1_024;
-pub(super) const QUEUE_BYTES: usize = 8 << 20;
-const QUEUE_AGE: Span = Span::from_secs(2);
-const SHARE: usize = 4;
-/// What one neighbour may hand in: envelopes at once, one more each so often; bytes at once, and each second (guesses: a thousand small
-/// messages a second, or a few hundred of the longest frames at once).
-const RATE: (u32, Span) = (1_024, Span::from_millis(1));
-const BYTES_AT_ONCE: u64 = 16 << 20;
-const BYTES_A_SECOND: u64 = 8 << 20;
-/// Of a link's control lane relaying leaves half to what holds the network together.
-const RESERVE: usize = 1 << 20;
+/// Of a link's control lane relaying takes a quarter: the rest is left to what holds the network together, and what waits here goes by
+/// turns.
+const RESERVE: usize = 3 << 19;
 /// Passages remembered: not carried twice, and credited once.
 const SEEN: usize = 16_384;
 /// What a relay is credited for was carried not longer ago.
@@ -33,7 +24,7 @@ const CREDITED: Span = Span::from_secs(60);
 const DIALED: usize = 16;
 const IDLE: Span = Span::from_secs(30);
 /// Bytes it all takes.
-pub(super) const BYTES: usize = QUEUE_BYTES + QUEUE * 256 + SEEN * 192;
+pub(super) const BYTES: usize = fair::BYTES + SEEN * 192;
 
 const CLAIM: Claim = Claim { layer: 103, overlay: Overlay::Root };
 
@@ -41,39 +32,6 @@ pub(super) const TAKEN: u8 = 0;
 const FULL: u8 = 1;
 const LIMITED: u8 = 2;
 const NO_WAY: u8 = 3;
-
-#[derive(Debug)]
-struct Queued {
-    id: PassageId,
-    by: NodeId,
-    next: NodeId,
-    frame: Frame,
-    at: Time,
-}
-
-#[derive(Debug)]
-struct Quota {
-    count: Tokens,
-    bytes: u64,
-    last: Time,
-}
-
-impl Quota {
-    fn new(now: Time) -> Quota {
-        Quota { count: Tokens::new(RATE.0, RATE.1, now), bytes: BYTES_AT_ONCE, last: now }
-    }
-
-    fn take(&mut self, now: Time, bytes: usize) -> bool {
-        let grown = now.since(self.last).0.saturating_mul(BYTES_A_SECOND) / 1_000_000;
-        self.bytes = self.bytes.saturating_add(grown).min(BYTES_AT_ONCE);
-        self.last = now;
-        if self.bytes < bytes as u64 || !self.count.take(now) {
-            return false;
-        }
-        self.bytes -= bytes as u64;
-        true
-    }
-}
 
 /// A passage that was here.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +47,8 @@ struct Seen {
 /// What a relay keeps.
 #[derive(Debug, Default)]
 pub(super) struct Relaying {
-    queue: VecDeque<Queued>,
-    bytes: usize,
-    quotas: BTreeMap<NodeId, Quota>,
+    queue: Queue,
+    allowances: Allowances,
     seen: BTreeMap<PassageId, Seen>,
     order: VecDeque<PassageId>,
     dialed: BTreeMap<NodeId, Time>,
@@ -124,35 +81,14 @@ impl Relaying {
             self.halved += Span::from_secs(seconds);
         }
         let busy = self.lately * 255 / (2 * BYTES_A_SECOND);
-        let queued = (self.bytes * 255 / QUEUE_BYTES) as u64;
+        let queued = (self.queue.bytes() * 255 / QUEUE_BYTES) as u64;
         busy.max(queued).min(255) as u8
     }
 
-    fn has_room(&self, by: &NodeId, bytes: usize) -> bool {
-        let (mut count, mut held) = (0, 0);
-        for q in self.queue.iter().filter(|q| q.by == *by) {
-            count += 1;
-            held += q.frame.len();
-        }
-        self.queue.len() < QUEUE
-            && self.bytes + bytes <= QUEUE_BYTES
-            && count < QUEUE / SHARE
-            && held + bytes <= QUEUE_BYTES / SHARE
-    }
-
-    pub(super) fn link_lost(&mut self, peer: &NodeId) -> Vec<(NodeId, PassageId)> {
-        self.quotas.remove(peer);
+    /// A link is gone. Returns what waited for it.
+    fn link_lost(&mut self, peer: &NodeId) -> Vec<(NodeId, PassageId)> {
         self.dialed.remove(peer);
-        let mut lost = Vec::new();
-        self.queue.retain(|q| {
-            let gone = q.next == *peer;
-            if gone {
-                lost.push((q.by, q.id));
-                self.bytes -= q.frame.len();
-            }
-            !gone
-        });
-        lost
+        self.queue.lost(peer).into_iter().map(|q| (q.by, q.id)).collect()
     }
 }
 
@@ -173,8 +109,7 @@ impl Routing {
             cx.counters.envelopes_misrouted += 1;
             return;
         };
-        let quota = self.relaying.quotas.entry(link).or_insert_with(|| Quota::new(now));
-        if !quota.take(now, payload.len()) {
+        if !self.relaying.allowances.take(now, link, link != m.from, payload.len()) {
             cx.counters.envelopes_limited += 1;
             return self.ack(cx, before, m.id, LIMITED);
         }
@@ -186,6 +121,10 @@ impl Routing {
         if link != m.from && !envelope::is_genuine(cx.crypto, &self.key, &m, payload) {
             cx.counters.envelopes_refused_forged += 1;
             return;
+        }
+        if link != m.from && !self.relaying.allowances.take(now, m.from, false, payload.len()) {
+            cx.counters.envelopes_limited += 1;
+            return self.ack(cx, before, m.id, LIMITED);
         }
         let bytes = payload.len().saturating_sub(crate::crypto::SIGNATURE_LEN) as u32;
         let seen = Seen { from: m.from, to: m.to, bytes, at: now, owed: next.is_some() && m.kind == 0 };
@@ -203,7 +142,7 @@ impl Routing {
 
     fn forward(&mut self, cx: &mut Cx<'_>, before: NodeId, next: NodeId, mut m: Envelope, payload: &Bytes) {
         let now = cx.now.mono;
-        let (id, kind) = (m.id, m.kind);
+        let (id, kind, from) = (m.id, m.kind, m.from);
         m.ttl -= 1;
         if m.ttl == 0 {
             cx.counters.envelopes_unsound += 1;
@@ -214,15 +153,13 @@ impl Routing {
         }
         let frame = Message::from(m).frame_with(payload.clone());
         let len = frame.len();
-        let waits = self.relaying.queue.iter().any(|q| q.next == next);
-        let why = if !waits && fits(cx, &next, len) {
+        let why = if !self.relaying.queue.waits_for(&next) && fits(cx, &next, len) {
             cx.send_frame(next, Lane::Control, frame);
             TAKEN
-        } else if !self.relaying.has_room(&before, len) {
+        } else if !self.relaying.queue.has_room(&from, len) {
             FULL
         } else if cx.links().is_up(&next) || self.dial(cx, next) {
-            self.relaying.bytes += len;
-            self.relaying.queue.push_back(Queued { id, by: before, next, frame, at: now });
+            self.relaying.queue.push(next, Queued { id, by: before, from, frame, at: now });
             super::tend_soon(cx);
             TAKEN
         } else {
@@ -290,20 +227,11 @@ impl Routing {
 
     /// Passes on what waits for links that have room now. Returns whether anything went.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
-        if self.relaying.queue.is_empty() {
-            return false;
-        }
-        let (mut any, mut stuck) = (false, BTreeSet::new());
-        let waiting = std::mem::take(&mut self.relaying.queue);
-        for q in waiting {
-            let len = q.frame.len();
-            if !stuck.contains(&q.next) && fits(cx, &q.next, len) {
+        let mut any = false;
+        for next in self.relaying.queue.links() {
+            while let Some(q) = self.relaying.queue.next(&next, |len| fits(cx, &next, len)) {
+                cx.send_frame(next, Lane::Control, q.frame);
                 any = true;
-                self.relaying.bytes -= len;
-                cx.send_frame(q.next, Lane::Control, q.frame);
-            } else {
-                stuck.insert(q.next);
-                self.relaying.queue.push_back(q);
             }
         }
         any
@@ -312,18 +240,10 @@ impl Routing {
     /// What waits too long is dropped, and links that nothing goes by are given back.
     pub(super) fn tend_relaying(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let mut late = Vec::new();
-        self.relaying.queue.retain(|q| {
-            let over = now.since(q.at) >= QUEUE_AGE;
-            if over {
-                late.push((q.by, q.id, q.frame.len()));
-            }
-            !over
-        });
-        for (by, id, len) in late {
-            self.relaying.bytes -= len;
-            self.not_passed_on(cx, by, id, FULL);
+        for q in self.relaying.queue.late(now) {
+            self.not_passed_on(cx, q.by, q.id, FULL);
         }
+        self.relaying.allowances.forget(now);
         let idle: Vec<NodeId> =
             self.relaying.dialed.iter().filter(|(_, at)| now.since(**at) >= IDLE).map(|(p, _)| *p).collect();
         for peer in idle {
