@@ -85,6 +85,35 @@ fn what_the_sender_can_say_itself_by_then_comes_once_and_is_kept_no_longer() {
 }
 
 #[test]
+fn what_the_sender_brings_itself_it_has_dropped_itself() {
+    let mut m = network_of(6);
+    m.leave(B);
+    m.pass(1_000);
+    let t = m.send(A, B, b"for later");
+    m.pass(5_000);
+    assert!(m.kept(A, t).is_some());
+    // Who keeps it can't reach the receiver, nor it them.
+    m.barred = (2..6).flat_map(|k| [(k, B), (B, k)]).collect();
+    m.fate = Some(Box::new(|p| if matches!(p.message, Message::Envelope(_)) { vec![] } else { vec![p] }));
+    m.comes_back(B, A);
+    m.pass(20_000);
+    assert_eq!((m.texts(B), m.keepers()), (vec!["for later".to_owned()], vec![]));
+    assert_eq!(m.nodes.iter().map(|n| n.counters().backups_collected).sum::<u64>(), 0, "it came by a keeper");
+}
+
+#[test]
+fn what_is_kept_has_not_failed_when_the_sender_gives_up() {
+    let mut m = network_of(6);
+    m.leave(B);
+    m.pass(1_000);
+    let t = m.send(A, B, b"for later");
+    m.pass(60_000);
+    let id = m.kept(A, t).unwrap().id;
+    assert_eq!(m.nodes[A].counters().direct_failed, 0);
+    assert_eq!(m.nodes[A].node.message(&id).unwrap().status, MessageStatus::Relayed);
+}
+
+#[test]
 fn a_full_message_is_kept_too() {
     let mut m = network_of(5);
     m.leave(B);
