@@ -426,6 +426,8 @@ counters! {
     direct_failed,
     /// Direct messages that came.
     direct_received,
+    /// Spot checks of relays: messages of no meaning that went by ways drawn at random.
+    spot_checks,
     /// Backups: bundles made of messages whose receivers are away.
     backups_made,
     /// Backups: bundles of this node's that were taken by as many as were found.

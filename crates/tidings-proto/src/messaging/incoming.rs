@@ -334,6 +334,9 @@ impl Messaging {
                 kept.push((e.kind, e.body));
                 continue;
             }
+            if e.kind == super::CHECK {
+                continue;
+            }
             if e.kind != 0 {
                 cx.counters.envelopes_unknown += 1;
                 continue;

@@ -55,6 +55,9 @@ const TEND: Span = Span::from_millis(250);
 /// The kind of envelope that says what was read: ids, one behind the other. 0 is what a program sends.
 const READ: u8 = 1;
 
+/// The kind that nobody reads: what it is for is how it comes (`relayed.rs`).
+const CHECK: u8 = 7;
+
 /// Tells this layer's tickets from those of others.
 const OURS: u64 = 1 << 61;
 

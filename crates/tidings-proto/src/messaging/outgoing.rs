@@ -311,7 +311,11 @@ impl Messaging {
         let frame = Message::from(m).frame_with(payload);
         let last = first + taken.len() as u64 - 1;
         if relayed {
-            let kind = if opening.is_some() { Kind::Fresh } else { Kind::More };
+            let kind = match opening.is_some() {
+                true => Kind::Fresh,
+                false if taken.iter().all(|e| e.kind == super::CHECK) => Kind::Check,
+                false => Kind::More,
+            };
             let frames = opening.into_iter().chain([frame]).collect();
             let (to, messages) = (c.to.id, taken.len() as u16);
             cx.request(Request::Convey(Box::new(Conveyed { to, frames, messages, last, kind })));
@@ -348,7 +352,7 @@ impl Messaging {
         s.waits_since = now;
         c.tries = 0;
         c.idle_since = now;
-        let mut receipted = Vec::new();
+        let (mut receipted, mut said) = (Vec::new(), false);
         while c.waiting.front().is_some_and(|w| w.number < m.next) {
             let Some(w) = c.waiting.pop_front() else { break };
             c.bytes -= w.body.len() + COST;
@@ -362,6 +366,7 @@ impl Messaging {
             }
             cx.counters.direct_delivered += 1;
             receipted.push(id);
+            said |= w.kind != super::CHECK;
             if w.kind != 0 {
                 continue;
             }
@@ -370,6 +375,9 @@ impl Messaging {
             if let Some(ticket) = w.ticket {
                 cx.reply(ticket, Reply::Delivered(delivered));
             }
+        }
+        if said {
+            self.check_later(cx, &from);
         }
         for id in receipted {
             self.is_receipted(cx, &id);
@@ -420,8 +428,8 @@ impl Messaging {
             if c.session.as_ref().is_some_and(|s| s.sent >= w.number) {
                 c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
             }
-            if w.kept || w.done {
-                // It has not failed: keepers have it, or the receiver.
+            if w.kept || w.done || w.kind == super::CHECK {
+                // It has not failed: keepers have it, or the receiver; or it says nothing.
                 continue;
             }
             cx.counters.direct_failed += 1;
@@ -436,6 +444,7 @@ impl Messaging {
     pub(super) fn tend(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
         self.back_up(cx);
+        self.check(cx);
         for peer in self.conversations.keys().copied().collect::<Vec<_>>() {
             self.fail(cx, peer, |w| now.since(w.since) >= GIVE_UP, &CommandError::NoReceipt);
             let Some(c) = self.conversations.get_mut(&peer) else { continue };

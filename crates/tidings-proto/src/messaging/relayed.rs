@@ -1,15 +1,19 @@
 //! Where there is no link: what is said goes through relays, and what comes through them is answered there.
+//!
+//! *Spot checks.* Some time after something came through relays, which nobody can foresee, the sender says something of no meaning by a way
+//! drawn at random among those at hand. To relays it is a message like any other, so who does well only by what matters, or only by
+//! those who watch, is found out; and relays that are hardly used come to be known.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::outgoing::CLAIM;
+use super::outgoing::{CLAIM, Conversation};
 use super::tracker::{MessageStatus, Progress};
 use super::{Messaging, tend_soon};
 use crate::identity::NodeId;
 use crate::io::Event;
-use crate::layer::{Cx, Request};
+use crate::layer::{Cx, Request, TimerKey};
 use crate::routing::{self, Conveyed, Kind, Up};
 use crate::time::{Span, Time};
 use crate::wire::{Frame, Lane, Message};
@@ -18,6 +22,10 @@ use crate::wire::{Frame, Lane, Message};
 const ASK: Span = Span::from_secs(1);
 /// How often a link is tried beside the relays: an address translation may be gone, or let us in (a guess).
 const DIAL: Span = Span::from_secs(120);
+/// A spot check follows what was said so much later, at a time drawn at random (a guess: one or two a minute of talk).
+const CHECK_AFTER: (Span, Span) = (Span::from_secs(10), Span::from_secs(90));
+/// Its length is drawn, too: that of what people say.
+const CHECK_BYTES: (u64, u64) = (8, 400);
 /// Passages whose way is remembered, of one conversation.
 const WENT: usize = 256;
 
@@ -31,6 +39,8 @@ pub(super) struct Relayed {
     pub(super) upto: u64,
     /// By the number of the last message, the way it went.
     went: VecDeque<(u64, Vec<NodeId>)>,
+    /// When the next spot check is.
+    check_at: Option<Time>,
 }
 
 impl Relayed {
@@ -83,6 +93,42 @@ impl Messaging {
             }
         }
         c.relayed.on
+    }
+
+    /// Something that was said through relays has a receipt: a spot check follows.
+    pub(super) fn check_later(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
+        let Some(c) = self.conversations.get_mut(peer).filter(|c| c.relayed.on) else { return };
+        if c.relayed.check_at.is_none() {
+            let after = Span(self.rng.between(CHECK_AFTER.0.0, CHECK_AFTER.1.0));
+            c.relayed.check_at = Some(cx.now.mono + after);
+        }
+        self.next_check(cx);
+    }
+
+    /// Makes the spot checks that are due.
+    pub(super) fn check(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now.mono;
+        let due = |c: &Conversation| c.relayed.check_at.is_some_and(|at| at <= now);
+        let due = self.conversations.iter().filter(|(_, c)| due(c)).map(|(peer, _)| *peer);
+        for peer in due.collect::<Vec<_>>() {
+            let len = self.rng.between(CHECK_BYTES.0, CHECK_BYTES.1) as usize;
+            let Some(c) = self.conversations.get_mut(&peer) else { continue };
+            c.relayed.check_at = None;
+            if !c.relayed.on || !c.waiting.is_empty() || cx.links().is_up(&peer) {
+                continue;
+            }
+            let (to, agent) = (c.to.clone(), c.agent);
+            if self.queue(cx, None, to, agent, super::CHECK, vec![0; len].into()).is_ok() {
+                cx.counters.spot_checks += 1;
+            }
+        }
+        self.next_check(cx);
+    }
+
+    fn next_check(&self, cx: &mut Cx<'_>) {
+        if let Some(at) = self.conversations.values().filter_map(|c| c.relayed.check_at).min() {
+            cx.deadlines.set_no_later(TimerKey::Messaging(super::Timer::Tend), at);
+        }
     }
 
     /// What came of it, or came through relays.

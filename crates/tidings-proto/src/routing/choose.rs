@@ -130,6 +130,16 @@ impl Routing {
         options.into_iter().next()
     }
 
+    /// A way drawn at random among those at hand, rather one that is not in use.
+    pub(super) fn any(&mut self, cx: &Cx<'_>, to: NodeId) -> Option<Path> {
+        let c = self.courses.get(&to)?;
+        let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
+        let mut all: Vec<Path> = c.open.iter().filter(up).cloned().collect();
+        all.extend(self.single(cx, c).into_iter().filter(|p| cx.links().is_up(&p[0])));
+        let others: Vec<Path> = all.iter().filter(|p| c.current.as_ref() != Some(*p)).cloned().collect();
+        self.rng.pick(if others.is_empty() { &all } else { &others }).cloned()
+    }
+
     /// The way that the next content goes.
     pub(super) fn best(&mut self, cx: &Cx<'_>, to: NodeId) -> Option<Path> {
         let at = cx.now.mono;

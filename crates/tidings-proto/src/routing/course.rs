@@ -39,6 +39,8 @@ pub(super) struct Pending {
     pub(super) bytes: u32,
     /// The number of the last message in it.
     pub(super) last: u64,
+    /// It goes by any way at first.
+    pub(super) any: bool,
     /// How it goes now: none while it waits for a way.
     pub(super) now: Option<Passage>,
     /// How it went before.

@@ -78,6 +78,8 @@ pub enum Kind {
     Fresh,
     /// More of one.
     More,
+    /// More of one, by any way at hand: how it comes is what it is for.
+    Check,
     /// It answers what came; along these relays.
     Answer(Vec<NodeId>),
 }

@@ -46,13 +46,16 @@ impl Routing {
             cx.counters.envelopes_unsent += 1;
             return;
         }
-        course.follows(now);
+        if c.kind != Kind::Check {
+            course.follows(now);
+        }
         course.bytes += inner.len();
         course.pending.push_back(Pending {
             bytes: inner.len() as u32,
             inner,
             messages: c.messages,
             last: c.last,
+            any: c.kind == Kind::Check,
             now: None,
             past: Vec::new(),
             suspects: Vec::new(),
@@ -111,7 +114,9 @@ impl Routing {
         }
         let waiting: Vec<usize> = (0..c.pending.len()).filter(|i| c.pending[*i].now.is_none()).collect();
         for at in waiting {
-            let Some(path) = self.best(cx, to) else { break };
+            let any = self.courses.get(&to).and_then(|c| c.pending.get(at)).is_some_and(|p| p.any && p.past.is_empty());
+            let path = if any { self.any(cx, to) } else { None }.or_else(|| self.best(cx, to));
+            let Some(path) = path else { break };
             if !self.pass(cx, to, at, path) {
                 break;
             }

@@ -5,6 +5,51 @@ use std::rc::Rc;
 
 use super::*;
 
+#[test]
+fn one_that_is_not_in_use_and_drops_what_it_is_given_is_found_out_by_spot_checks() {
+    let mut m = Mesh::new();
+    m.send(A, C, b"0");
+    m.pass(1_000);
+    let used = m.first_relay(A);
+    let bad = if used == B { D } else { B };
+    m.fate = Some(Box::new(move |p| if carried(&p, bad) { vec![] } else { vec![p] }));
+    m.envelopes.clear();
+    let mut sent = 1;
+    while m.nodes[A].counters().relays_failed == 0 && sent < 20 {
+        m.pass(100_000);
+        m.send(A, C, format!("{sent}").as_bytes());
+        m.pass(2_000);
+        sent += 1;
+    }
+    assert!(m.nodes[A].counters().spot_checks > 0 && m.nodes[A].counters().relays_failed > 0);
+    // What it cost was said to nobody: all messages are there, and nothing else was shown.
+    m.pass(20_000);
+    assert_eq!(m.texts(C), (0..sent).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(m.nodes[C].counters().envelopes_unknown, 0);
+}
+
+#[test]
+fn a_spot_check_follows_what_was_said_at_a_time_nobody_knows_and_none_follows_a_check() {
+    let mut m = Mesh::new();
+    let mut after = Vec::new();
+    for _ in 0..6 {
+        let before = m.nodes[A].counters().spot_checks;
+        m.send(A, C, b"hello");
+        let said = m.nodes[A].now.mono;
+        while m.nodes[A].counters().spot_checks == before {
+            m.pass(500);
+            assert!(m.nodes[A].now.mono.since(said).as_millis() < 100_000, "none");
+        }
+        after.push(m.nodes[A].now.mono.since(said).as_millis() / 5_000);
+        m.pass(200_000);
+        assert_eq!(m.nodes[A].counters().spot_checks, before + 1);
+    }
+    after.sort_unstable();
+    after.dedup();
+    assert!(after.len() >= 3, "{after:?}");
+    assert_eq!(m.texts(C).len(), 6);
+}
+
 /// A mesh whose sender has sent one message, and the relay through which the next will go: they take turns.
 fn under_way() -> (Mesh, usize) {
     let mut m = Mesh::new();
