@@ -23,6 +23,7 @@
 //! Messages: `OpenSession`, `Envelopes`, `Receipt`, `CloseSession`. Timers: `Tend` (what waits too long, links that are idle), `Backup`.
 
 mod backup;
+mod ending;
 mod inbox;
 mod incoming;
 mod ledger;

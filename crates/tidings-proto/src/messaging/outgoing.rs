@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::inbox::EnvelopeId;
 use super::relayed::Relayed;
 use super::session::{self, Chain, Envelope, FULL, MAX_AGE, MAX_FRAMES};
-use super::tracker::{MessageStatus, Progress};
+use super::tracker::MessageStatus;
 use super::{Messaging, tend_soon};
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::{CommandError, Overlay, Reply, Ticket};
@@ -15,7 +15,7 @@ use crate::layer::{Cx, Request};
 use crate::links::{Claim, Claimed};
 use crate::routing::{self, Conveyed, Kind};
 use crate::time::{Span, Time};
-use crate::wire::{CloseSession, Envelopes, Frame, Lane, Message, OpenSession, Receipt};
+use crate::wire::{Envelopes, Frame, Lane, Message, OpenSession};
 
 /// Peers that something waits for at once.
 const MAX_CONVERSATIONS: usize = 1_024;
@@ -23,7 +23,7 @@ const MAX_CONVERSATIONS: usize = 1_024;
 const MAX_WAITING_PEER: usize = 4 << 20;
 const MAX_WAITING: usize = 64 << 20;
 /// What each takes besides its bytes (from the size of the structures).
-const COST: usize = 128;
+pub(super) const COST: usize = 128;
 /// Links held for this at once: a part of what `max_links` allows.
 const MAX_OPEN: usize = 48;
 /// Messages that wait for one peer.
@@ -75,13 +75,13 @@ pub(super) struct Waiting {
 }
 
 pub(super) struct Session {
-    id: u64,
-    chain: Chain,
-    began: Time,
+    pub(super) id: u64,
+    pub(super) chain: Chain,
+    pub(super) began: Time,
     /// Up to which number it has carried.
-    sent: u64,
+    pub(super) sent: u64,
     /// The first message without a receipt was sent then.
-    waits_since: Time,
+    pub(super) waits_since: Time,
 }
 
 /// What this node has to say to one other.
@@ -94,17 +94,17 @@ pub(super) struct Conversation {
     pub(super) waiting: VecDeque<Waiting>,
     /// Those up to this number are in bundles (`backup/`), as far as they may be.
     pub(super) bundled: u64,
-    bytes: usize,
+    pub(super) bytes: usize,
     /// Bytes of those that the session has carried.
-    in_flight: usize,
+    pub(super) in_flight: usize,
     pub(super) session: Option<Session>,
     /// The one before: its receipts may still be on their way.
-    last: Option<Session>,
+    pub(super) last: Option<Session>,
     pub(super) claimed: bool,
     pub(super) tries: u32,
     not_before: Time,
     /// When the last session was opened, by the clock that the receiver goes by.
-    opened_ms: u64,
+    pub(super) opened_ms: u64,
     /// When the last receipt came.
     pub(super) idle_since: Time,
     /// What it says goes through relays, and which message went through whom.
@@ -334,77 +334,6 @@ impl Messaging {
         true
     }
 
-    pub(super) fn on_receipt(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &Receipt, signature: &[u8]) {
-        let now = cx.now.mono;
-        let Some(c) = self.conversations.get_mut(&from) else {
-            cx.counters.receipts_refused += 1;
-            return;
-        };
-        let of = |s: &&mut Session| s.id == m.session && m.next <= s.sent + 1;
-        let Some(s) = c.session.as_mut().filter(of).or(c.last.as_mut().filter(of)) else {
-            cx.counters.receipts_refused += 1;
-            return;
-        };
-        if !s.chain.proves_receipt(&self.key, cx.crypto, &from, m, signature) {
-            cx.counters.receipts_refused += 1;
-            return;
-        }
-        s.waits_since = now;
-        c.tries = 0;
-        c.idle_since = now;
-        let (mut receipted, mut said) = (Vec::new(), false);
-        while c.waiting.front().is_some_and(|w| w.number < m.next) {
-            let Some(w) = c.waiting.pop_front() else { break };
-            c.bytes -= w.body.len() + COST;
-            self.waiting -= w.body.len() + COST;
-            c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
-            let id = EnvelopeId::of(&cx.me, &from, c.epoch, w.number);
-            let via = c.relayed.went(w.number);
-            let delivered = Delivered { id, node: from, via, took: now.since(w.since) };
-            if w.done {
-                continue;
-            }
-            cx.counters.direct_delivered += 1;
-            receipted.push(id);
-            said |= w.kind != super::CHECK;
-            if w.kind != 0 {
-                continue;
-            }
-            let (status, via) = (MessageStatus::Delivered, delivered.via.clone());
-            self.tracker.ended(cx, Progress { id, to: from, status, via });
-            if let Some(ticket) = w.ticket {
-                cx.reply(ticket, Reply::Delivered(delivered));
-            }
-        }
-        if said {
-            self.check_later(cx, &from);
-        }
-        for id in receipted {
-            self.is_receipted(cx, &id);
-        }
-    }
-
-    /// The receiver takes nothing more in this session.
-    pub(super) fn on_close(&mut self, cx: &mut Cx<'_>, from: NodeId, m: &CloseSession) {
-        let now = cx.now.mono;
-        let c = self.conversations.get_mut(&from);
-        let Some(c) = c.filter(|c| c.session.as_ref().is_some_and(|s| s.id == m.session)) else { return };
-        cx.counters.sessions_closed += 1;
-        c.start_over(now);
-        // This node's clock was set back since it said something there.
-        c.opened_ms = c.opened_ms.max(m.at_ms);
-        if c.epoch < m.epoch {
-            c.epoch = m.epoch.saturating_add(1);
-        }
-        let why = match m.why {
-            3 => CommandError::NotProven,
-            5 => CommandError::InboxFull,
-            6 => CommandError::NotAnAgent,
-            _ => return tend_soon(cx),
-        };
-        self.fail(cx, from, |_| true, &why);
-    }
-
     pub(super) fn link_lost(&mut self, cx: &mut Cx<'_>, peer: &NodeId, dial: bool) {
         let now = cx.now.mono;
         let Some(c) = self.conversations.get_mut(peer) else { return };
@@ -416,29 +345,6 @@ impl Messaging {
         c.relayed.turn_on(dial && !c.waiting.is_empty());
         c.start_over(now);
         tend_soon(cx);
-    }
-
-    /// Those of one peer's messages that this is so of have failed.
-    fn fail(&mut self, cx: &mut Cx<'_>, peer: NodeId, which: impl Fn(&Waiting) -> bool, why: &CommandError) {
-        let Some(c) = self.conversations.get_mut(&peer) else { return };
-        while c.waiting.front().is_some_and(&which) {
-            let Some(w) = c.waiting.pop_front() else { break };
-            c.bytes -= w.body.len() + COST;
-            self.waiting -= w.body.len() + COST;
-            if c.session.as_ref().is_some_and(|s| s.sent >= w.number) {
-                c.in_flight = c.in_flight.saturating_sub(Envelope::len(w.body.len()));
-            }
-            if w.kept || w.done || w.kind == super::CHECK {
-                // It has not failed: keepers have it, or the receiver; or it says nothing.
-                continue;
-            }
-            cx.counters.direct_failed += 1;
-            let Some(ticket) = w.ticket else { continue };
-            let id = EnvelopeId::of(&cx.me, &peer, c.epoch, w.number);
-            let status = MessageStatus::Failed(why.clone());
-            self.tracker.ended(cx, Progress { id, to: peer, status, via: Vec::new() });
-            cx.reply(ticket, Reply::Refused(why.clone()));
-        }
     }
 
     pub(super) fn tend(&mut self, cx: &mut Cx<'_>) {
