@@ -1,24 +1,9 @@
 //! What a node counts: every drop, refusal and repair is visible here.
 
+#[macro_use]
+mod define;
+
 use serde::Serialize;
-
-macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// Counts since the node started. Every drop has one: nothing is lost quietly.
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-        #[non_exhaustive]
-        pub struct Counters {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        impl Counters {
-            /// Adds another node's counts, for totals.
-            pub fn add(&mut self, other: &Counters) {
-                $(self.$name += other.$name;)*
-            }
-        }
-    };
-}
 
 counters! {
     /// Frames received.

@@ -434,8 +434,7 @@ impl Node {
                 match request {
                     Request::Convey(c) => self.routing.on_command(&mut cx!(self), *c),
                     Request::DrawRelays(most) => {
-                        let wall = self.now.wall;
-                        let drawn = self.rendezvous.index().drawn(wall, most);
+                        let drawn = self.rendezvous.index().drawn(self.now.wall, most);
                         self.messaging.set_drawn(&drawn);
                         self.routing.set_drawn(drawn);
                     }
