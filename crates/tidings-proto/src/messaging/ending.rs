@@ -70,8 +70,10 @@ impl Messaging {
         c.start_over(now);
         // This node's clock was set back since it said something there.
         c.opened_ms = c.opened_ms.max(m.at_ms);
-        if c.epoch < m.epoch {
+        let old = c.epoch;
+        if old < m.epoch {
             c.epoch = m.epoch.saturating_add(1);
+            self.renumbered(cx, from, old);
         }
         let why = match m.why {
             3 => CommandError::NotProven,

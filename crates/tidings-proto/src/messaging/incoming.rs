@@ -56,6 +56,9 @@ pub(super) struct Seen {
     /// What has come.
     #[n(4)]
     pub(super) ledger: Ledger,
+    /// When the latest bundle of its that came was sealed, by its clock (`backup/`).
+    #[n(5)]
+    pub(super) bundle_ms: u64,
 }
 
 struct Session {
@@ -74,6 +77,23 @@ struct Session {
     ahead: BTreeMap<u64, (Envelopes, Bytes)>,
 }
 
+/// Being written: what is shown then, and whose receipt is due.
+struct Writing {
+    from: NodeId,
+    shown: Vec<Received>,
+    /// The numbers that come with it.
+    epoch: u64,
+    numbers: Vec<u64>,
+    asked: Option<Ticket>,
+}
+
+impl Writing {
+    /// Nobody waits for it to be written.
+    fn aside(from: NodeId) -> Writing {
+        Writing { from, shown: Vec::new(), epoch: 0, numbers: Vec::new(), asked: None }
+    }
+}
+
 /// Those who have something to say.
 #[derive(Default)]
 pub(super) struct Senders {
@@ -84,9 +104,8 @@ pub(super) struct Senders {
     pub(super) floor_ms: u64,
     sessions: BTreeMap<NodeId, Session>,
     may_open: BTreeMap<NodeId, Tokens>,
-    /// Being written: what is shown then, and whose receipt is due.
-    writing: BTreeMap<StoreTicket, (NodeId, Vec<Received>, Option<Ticket>)>,
-    due: BTreeSet<NodeId>,
+    writing: BTreeMap<StoreTicket, Writing>,
+    pub(super) due: BTreeSet<NodeId>,
     tickets: u64,
     loaded: bool,
 }
@@ -116,6 +135,11 @@ impl Senders {
         self.seen.get(of)
     }
 
+    /// Whether something of a sender is still being written.
+    pub(super) fn is_writing(&self, of: &NodeId) -> bool {
+        self.writing.values().any(|w| w.from == *of && !w.shown.is_empty())
+    }
+
     /// These were not written down: they have not come.
     pub(super) fn give_back(&mut self, of: &NodeId, epoch: u64, numbers: &[u64]) {
         if let Some(seen) = self.seen.get_mut(of) {
@@ -135,7 +159,7 @@ impl Senders {
         }
         let (_, gone) = self.by_age.pop_first()?;
         if let Some(old) = self.seen.remove(&gone) {
-            self.floor_ms = self.floor_ms.max(old.at_ms);
+            self.floor_ms = self.floor_ms.max(old.at_ms).max(old.bundle_ms);
         }
         self.sessions.remove(&gone);
         Some(gone)
@@ -248,16 +272,20 @@ impl Messaging {
         let Some(Ok(agent)) = cx.certificates.agent(m.certificate, &from, wall) else { return Err(NOT_PROVEN) };
         let secret = cx.agents.prekey_secret(m.prekey).ok_or(NO_PREKEY)?;
         let chain = opening.chain(cx.crypto, &from, m, secret).ok_or(NO_PREKEY)?;
-        let ledger = self.senders.seen.get(&from).map(|s| s.ledger.clone()).unwrap_or_default();
-        let gone = self.senders.note(from, Seen { epoch: m.epoch, at_ms: m.at_ms, heard_ms: wall.0, ledger });
-        if let Some(gone) = gone {
-            let ticket = self.ticket();
-            self.senders.writing.insert(ticket, (from, Vec::new(), None));
-            cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
-        }
+        let (ledger, bundle_ms) =
+            self.senders.seen.get(&from).map(|s| (s.ledger.clone(), s.bundle_ms)).unwrap_or_default();
+        self.note_seen(cx, from, Seen { epoch: m.epoch, at_ms: m.at_ms, heard_ms: wall.0, ledger, bundle_ms });
         let (began, relayed, upto) = (cx.now.mono, !back.is_empty(), 0);
         let certificate = m.certificate;
         Ok(Session { id: m.session, chain, agent, certificate, began, back, relayed, upto, ahead: BTreeMap::new() })
+    }
+
+    /// Remembers what is known of a sender; who is forgotten for it is on the disk no longer.
+    pub(super) fn note_seen(&mut self, cx: &mut Cx<'_>, from: NodeId, seen: Seen) {
+        let Some(gone) = self.senders.note(from, seen) else { return };
+        let ticket = self.ticket();
+        self.senders.writing.insert(ticket, Writing::aside(from));
+        cx.output(Output::Store { ticket, records: vec![(seen_key(&gone), None)] });
     }
 
     pub(super) fn on_envelopes(
@@ -320,12 +348,14 @@ impl Messaging {
             self.senders.sessions.remove(&from);
             return close(cx, FULL);
         }
-        let (mut records, mut shown, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut records, mut shown, mut kept, mut numbers) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let epoch = seen.epoch;
         for (number, e) in (m.first..).zip(envelopes) {
             if !seen.ledger.take(seen.epoch, number) {
                 cx.counters.envelopes_duplicate += 1;
                 continue;
             }
+            numbers.push(number);
             if e.kind == super::READ {
                 self.on_read(cx, from, &e.body);
                 continue;
@@ -355,7 +385,7 @@ impl Messaging {
         records.extend(seen_record(&from, &seen));
         self.senders.note(from, seen);
         let ticket = self.ticket();
-        self.senders.writing.insert(ticket, (from, shown, None));
+        self.senders.writing.insert(ticket, Writing { from, shown, epoch, numbers, asked: None });
         cx.output(Output::Store { ticket, records });
         for (kind, body) in kept {
             self.on_backup(cx, from, agent, kind, &body);
@@ -394,9 +424,10 @@ impl Messaging {
         if self.keeper_wrote(cx, ticket, stored) || self.receiver_wrote(cx, ticket, stored) {
             return;
         }
-        let Some((from, shown, asked)) = self.senders.writing.remove(&ticket) else { return };
+        let Some(Writing { from, shown, epoch, numbers, asked }) = self.senders.writing.remove(&ticket) else { return };
         if !stored && !shown.is_empty() {
             // What is not written down has not come: the sender hears that there is no room for it.
+            self.senders.give_back(&from, epoch, &numbers);
             for r in &shown {
                 self.inbox.take(&r.id);
             }
@@ -423,7 +454,7 @@ impl Messaging {
         for from in due {
             let Some(s) = self.senders.sessions.get(&from) else { continue };
             // What is still being written has no receipt yet.
-            if self.senders.writing.values().any(|(of, shown, _)| *of == from && !shown.is_empty()) {
+            if self.senders.is_writing(&from) || self.is_collecting(&from) {
                 continue;
             }
             let m = Receipt { session: s.id, next: s.upto };
@@ -448,7 +479,7 @@ impl Messaging {
             return cx.reply(ticket, Reply::Done);
         }
         let stored = self.ticket();
-        self.senders.writing.insert(stored, (cx.me, Vec::new(), Some(ticket)));
+        self.senders.writing.insert(stored, Writing { asked: Some(ticket), ..Writing::aside(cx.me) });
         cx.output(Output::Store { ticket: stored, records });
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! Messages are numbered by their sender's epoch. Most come in order; what a backup brings may come before what went missing, or
 //! long after the sender has begun another epoch. So for each epoch it is kept which numbers have not come. Of so many epochs,
-//! and so many gaps in each: what is older counts as come, for twice would be worse, and a sender that is restarted that often, or
-//! loses that much, within a day harms what it says itself.
+//! and so many gaps in each: of what is older it is not known, and it is not taken, for twice would be worse; nor is it said to have
+//! come. What a backup would bring beyond that waits where it is.
 
 use minicbor::{Decode, Encode};
 
 /// Epochs of a sender, and gaps in each.
 const EPOCHS: usize = 4;
-const GAPS: usize = 16;
+const GAPS: usize = 32;
 /// Bytes that it takes at most.
-pub(super) const BYTES: usize = EPOCHS * (GAPS * 16 + 64);
+pub(super) const BYTES: usize = EPOCHS * (GAPS * 16 + 72);
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -24,6 +24,9 @@ struct Numbers {
     /// Those before that have not: first and past the last, in order.
     #[n(2)]
     gaps: Vec<(u64, u64)>,
+    /// Of numbers below this it is not known: there were too many gaps.
+    #[n(3)]
+    known_from: u64,
 }
 
 /// What has come of one sender.
@@ -58,7 +61,7 @@ impl Numbers {
             rest.into_iter().filter(|(first, past)| first < past).for_each(|gap| self.gaps.insert(at, gap));
         }
         if self.gaps.len() > GAPS {
-            self.gaps.remove(0);
+            self.known_from = self.gaps.remove(0).1;
         }
         true
     }
@@ -71,6 +74,16 @@ impl Ledger {
         number > 0 && epoch > self.floor && of.is_none_or(|n| n.lacks(number))
     }
 
+    /// Whether it is known of all of these if they have come, and would be still if they came now.
+    pub(super) fn has_room_for(&self, epoch: u64, numbers: std::ops::Range<u64>) -> bool {
+        if epoch <= self.floor {
+            return false;
+        }
+        let Some(n) = self.epochs.iter().find(|n| n.epoch == epoch) else { return self.epochs.len() < EPOCHS };
+        // At most one more gap: before the first, or where one is split.
+        numbers.start >= n.known_from && n.gaps.len() < GAPS
+    }
+
     /// One comes. Returns whether it is the first time.
     pub(super) fn take(&mut self, epoch: u64, number: u64) -> bool {
         if !self.lacks(epoch, number) {
@@ -78,7 +91,7 @@ impl Ledger {
         }
         let at = self.epochs.partition_point(|n| n.epoch < epoch);
         if self.epochs.get(at).is_none_or(|n| n.epoch != epoch) {
-            self.epochs.insert(at, Numbers { epoch, next: 1, gaps: Vec::new() });
+            self.epochs.insert(at, Numbers { epoch, next: 1, gaps: Vec::new(), known_from: 0 });
         }
         let new = self.epochs[at].take(number);
         if self.epochs.len() > EPOCHS {
@@ -130,6 +143,7 @@ mod tests {
     fn what_is_given_back_comes_again() {
         let mut l = Ledger::default();
         assert!((1..=5).all(|n| l.take(1, n)));
+        assert!(l.has_room_for(1, 1..6) && l.has_room_for(2, 1..6));
         l.give_back(1, 3);
         l.give_back(1, 5);
         assert!(l.is_sound() && !l.lacks(1, 4));
@@ -141,8 +155,12 @@ mod tests {
         let mut l = Ledger::default();
         assert!((1..=40).all(|n| l.take(9, 2 * n)));
         assert!(l.is_sound());
-        assert!(!l.take(9, 1) && l.take(9, 79));
-        assert!((10..=13).all(|e| l.take(e, 1)));
+        assert!(!l.take(9, 1) && !l.has_room_for(9, 1..2), "of the oldest it is not known");
+        assert!(!l.has_room_for(9, 79..80) && l.take(9, 79) && l.has_room_for(9, 77..78));
+        assert!((10..=12).all(|e| l.take(e, 1)));
+        assert!(!l.has_room_for(13, 1..2), "a fifth epoch has none");
+        assert!(l.take(13, 1));
+        assert!(!l.has_room_for(9, 77..78) && l.has_room_for(13, 2..9));
         assert!(!l.take(9, 77) && !l.take(8, 1), "of the oldest epoch nothing comes any more");
         assert!(l.take(10, 2));
         assert!(!l.take(10, 0));

@@ -120,6 +120,7 @@ impl Node {
             }
             Command::Leave => {
                 self.messaging.on_command(&mut cx!(self), messaging::Command::Leave);
+                self.routing.depart();
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);

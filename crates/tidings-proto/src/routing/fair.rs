@@ -25,6 +25,8 @@ const AT_ONCE: u64 = 1_024;
 const A_SECOND: u64 = 1_000;
 const BYTES_AT_ONCE: u64 = 16 << 20;
 pub(super) const BYTES_A_SECOND: u64 = 8 << 20;
+/// A relay may hand in so many times that for others: who is behind it has as much as if it came itself.
+const FOR_OTHERS: u64 = 8;
 /// How often it is halved at most, how soon again, and after how long it is doubled.
 const HALVINGS: u32 = 6;
 const HALVE: Span = Span::from_secs(1);
@@ -37,6 +39,8 @@ pub(super) const QUEUE: usize = 1_024;
 pub(super) const QUEUE_BYTES: usize = 8 << 20;
 pub(super) const QUEUE_AGE: Span = Span::from_secs(2);
 const SHARE: usize = 4;
+/// And half of it for one link.
+const LINK_SHARE: usize = 2;
 /// Bytes of a turn: a few small messages, and a seventh of the longest frame.
 const QUANTUM: usize = 16 << 10;
 /// Bytes it all takes.
@@ -54,12 +58,13 @@ struct Allowance {
     halvings: u32,
     /// When it was exceeded last, or doubled.
     since: Time,
+    times: u64,
 }
 
 impl Allowance {
-    fn new(now: Time) -> Allowance {
-        let (count, bytes) = (AT_ONCE * MICRO, BYTES_AT_ONCE * MICRO);
-        Allowance { count, bytes, last: now, halvings: 0, since: now }
+    fn new(now: Time, times: u64) -> Allowance {
+        let (count, bytes) = (AT_ONCE * times * MICRO, BYTES_AT_ONCE * times * MICRO);
+        Allowance { count, bytes, last: now, halvings: 0, since: now, times }
     }
 
     fn take(&mut self, now: Time, bytes: usize, shrinks: bool) -> bool {
@@ -67,8 +72,8 @@ impl Allowance {
             self.halvings -= 1;
             self.since += DOUBLE;
         }
-        let grown = |rate: u64| now.since(self.last).0.saturating_mul(rate >> self.halvings);
-        let most = |at_once: u64| (at_once >> self.halvings) * MICRO;
+        let grown = |rate: u64| now.since(self.last).0.saturating_mul((rate * self.times) >> self.halvings);
+        let most = |at_once: u64| ((at_once * self.times) >> self.halvings) * MICRO;
         self.count = self.count.saturating_add(grown(A_SECOND)).min(most(AT_ONCE));
         self.bytes = self.bytes.saturating_add(grown(BYTES_A_SECOND)).min(most(BYTES_AT_ONCE));
         self.last = now;
@@ -102,7 +107,8 @@ impl Allowances {
                 self.0.remove(&oldest);
             }
         }
-        self.0.entry(key).or_insert_with(|| Allowance::new(now)).take(now, bytes, !for_others)
+        let times = if for_others { FOR_OTHERS } else { 1 };
+        self.0.entry(key).or_insert_with(|| Allowance::new(now, times)).take(now, bytes, !for_others)
     }
 
     /// Forgets those that have been silent for long enough to have all they may have again.
@@ -165,12 +171,20 @@ impl Flows {
     }
 }
 
+/// Whose share of the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Sender,
+    Neighbor,
+    Link,
+}
+
 /// What waits for links with room.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     links: BTreeMap<NodeId, Flows>,
-    /// Envelopes of each sender, and their bytes.
-    shares: BTreeMap<NodeId, (usize, usize)>,
+    /// Envelopes of each sender, from each neighbour, and for each link, and their bytes.
+    shares: BTreeMap<(Part, NodeId), (usize, usize)>,
     len: usize,
     bytes: usize,
 }
@@ -189,29 +203,37 @@ impl Queue {
         self.links.contains_key(next)
     }
 
-    pub(super) fn has_room(&self, from: &NodeId, bytes: usize) -> bool {
-        let (count, held) = self.shares.get(from).copied().unwrap_or_default();
+    /// Whether there is room for so much of a sender's, from a neighbour, for a link: none of them fills it alone.
+    pub(super) fn has_room(&self, from: &NodeId, by: &NodeId, next: &NodeId, bytes: usize) -> bool {
+        let within = |part: Part, of: &NodeId, share: usize| {
+            let (count, held) = self.shares.get(&(part, *of)).copied().unwrap_or_default();
+            count < QUEUE / share && held + bytes <= QUEUE_BYTES / share
+        };
         self.len < QUEUE
             && self.bytes + bytes <= QUEUE_BYTES
-            && count < QUEUE / SHARE
-            && held + bytes <= QUEUE_BYTES / SHARE
+            && within(Part::Sender, from, SHARE)
+            && within(Part::Neighbor, by, SHARE)
+            && within(Part::Link, next, LINK_SHARE)
     }
 
     pub(super) fn push(&mut self, next: NodeId, q: Queued) {
         let len = q.frame.len();
-        let share = self.shares.entry(q.from).or_default();
-        *share = (share.0 + 1, share.1 + len);
+        for (part, of) in [(Part::Sender, q.from), (Part::Neighbor, q.by), (Part::Link, next)] {
+            let share = self.shares.entry((part, of)).or_default();
+            *share = (share.0 + 1, share.1 + len);
+        }
         (self.len, self.bytes) = (self.len + 1, self.bytes + len);
         self.links.entry(next).or_default().by_sender.entry(q.from).or_default().waiting.push_back(q);
     }
 
-    fn gone(&mut self, q: &Queued) {
+    fn gone(&mut self, next: &NodeId, q: &Queued) {
         let len = q.frame.len();
         (self.len, self.bytes) = (self.len - 1, self.bytes - len);
-        if let Some(share) = self.shares.get_mut(&q.from) {
+        for key in [(Part::Sender, q.from), (Part::Neighbor, q.by), (Part::Link, *next)] {
+            let Some(share) = self.shares.get_mut(&key) else { continue };
             *share = (share.0 - 1, share.1 - len);
             if share.0 == 0 {
-                self.shares.remove(&q.from);
+                self.shares.remove(&key);
             }
         }
     }
@@ -228,31 +250,31 @@ impl Queue {
         if flows.by_sender.is_empty() {
             self.links.remove(next);
         }
-        q.inspect(|q| self.gone(q))
+        q.inspect(|q| self.gone(next, q))
     }
 
     /// A link is gone, and what waited for it.
     pub(super) fn lost(&mut self, next: &NodeId) -> Vec<Queued> {
         let flows = self.links.remove(next).map(|f| f.by_sender).unwrap_or_default();
         let lost: Vec<Queued> = flows.into_values().flat_map(|f| f.waiting).collect();
-        lost.iter().for_each(|q| self.gone(q));
+        lost.iter().for_each(|q| self.gone(next, q));
         lost
     }
 
     /// Takes out what has waited too long.
     pub(super) fn late(&mut self, now: Time) -> Vec<Queued> {
         let mut late = Vec::new();
-        for flows in self.links.values_mut() {
+        for (next, flows) in &mut self.links {
             for flow in flows.by_sender.values_mut() {
                 while flow.waiting.front().is_some_and(|q| now.since(q.at) >= QUEUE_AGE) {
-                    late.extend(flow.waiting.pop_front());
+                    late.extend(flow.waiting.pop_front().map(|q| (*next, q)));
                 }
             }
             flows.by_sender.retain(|_, f| !f.waiting.is_empty());
         }
         self.links.retain(|_, f| !f.by_sender.is_empty());
-        late.iter().for_each(|q| self.gone(q));
-        late
+        late.iter().for_each(|(next, q)| self.gone(next, q));
+        late.into_iter().map(|(_, q)| q).collect()
     }
 }
 
@@ -317,10 +339,10 @@ mod tests {
             pass(&mut a, s * 1_000, 10, 100);
         }
         assert!((0..1_000).all(|_| a.take(at(10_000), B, false, 100)));
-        assert!((0..1_000).all(|_| a.take(at(10_000), A, true, 100)));
-        let through = |a: &mut Allowances, ms| (0..5_000).filter(|_| a.take(at(ms), A, true, 100)).count();
+        assert!((0..8_000).all(|_| a.take(at(10_000), A, true, 100)));
+        let through = |a: &mut Allowances, ms| (0..40_000).filter(|_| a.take(at(ms), A, true, 100)).count();
         through(&mut a, 11_000);
-        assert_eq!((12..20).map(|s| through(&mut a, s * 1_000)).min(), Some(1_000), "it does not shrink");
+        assert_eq!((12..20).map(|s| through(&mut a, s * 1_000)).min(), Some(8_000), "it does not shrink");
     }
 
     #[test]
@@ -386,11 +408,18 @@ mod tests {
     fn nobody_fills_it_alone() {
         let mut q = Queue::default();
         let mut n = 0;
-        while q.has_room(&A, 100) {
+        while q.has_room(&A, &A, &NEXT, 100) {
             q.push(NEXT, queued(A, 0, 100));
             n += 1;
         }
         assert_eq!(n, QUEUE / SHARE);
-        assert!(q.has_room(&B, 100) && !q.has_room(&B, QUEUE_BYTES / SHARE + 1));
+        assert!(q.has_room(&B, &B, &NEXT, 100) && !q.has_room(&B, &B, &NEXT, QUEUE_BYTES / SHARE + 1));
+        // Nor with other keys behind the same link, nor for one link.
+        assert!(!q.has_room(&B, &A, &NEXT, 100));
+        while q.has_room(&B, &B, &NEXT, 100) {
+            q.push(NEXT, queued(B, 0, 100));
+        }
+        let c = NodeId([3; 32]);
+        assert!(!q.has_room(&c, &c, &NEXT, 100) && q.has_room(&c, &c, &A, 100));
     }
 }

@@ -163,6 +163,11 @@ impl Routing {
         }
     }
 
+    /// The node goes: it carries nothing more, and keeps no links to be found by.
+    pub(crate) fn depart(&mut self) {
+        self.left = true;
+    }
+
     /// These may be relays.
     pub(crate) fn set_drawn(&mut self, drawn: Vec<PeerAddr>) {
         self.ways.set_drawn(drawn);

@@ -20,7 +20,7 @@ const RESERVE: usize = 3 << 19;
 const SEEN: usize = 16_384;
 /// What a relay is credited for was carried not longer ago.
 const CREDITED: Span = Span::from_secs(60);
-/// Links that are dialed to pass something on, and how long they are kept.
+/// Links that are dialed to pass something on, a quarter for one neighbour, and how long they are kept.
 const DIALED: usize = 16;
 const IDLE: Span = Span::from_secs(30);
 /// Bytes it all takes.
@@ -51,7 +51,8 @@ pub(super) struct Relaying {
     allowances: Allowances,
     seen: BTreeMap<PassageId, Seen>,
     order: VecDeque<PassageId>,
-    dialed: BTreeMap<NodeId, Time>,
+    /// Links that were dialed to pass something on: for whom, and when something went there last.
+    dialed: BTreeMap<NodeId, (NodeId, Time)>,
     /// Bytes carried lately, halved each second: what is said to be this node's load.
     lately: u64,
     halved: Time,
@@ -156,9 +157,9 @@ impl Routing {
         let why = if !self.relaying.queue.waits_for(&next) && fits(cx, &next, len) {
             cx.send_frame(next, Lane::Control, frame);
             TAKEN
-        } else if !self.relaying.queue.has_room(&from, len) {
+        } else if !self.relaying.queue.has_room(&from, &before, &next, len) {
             FULL
-        } else if cx.links().is_up(&next) || self.dial(cx, next) {
+        } else if cx.links().is_up(&next) || self.dial(cx, before, next) {
             self.relaying.queue.push(next, Queued { id, by: before, from, frame, at: now });
             super::tend_soon(cx);
             TAKEN
@@ -170,7 +171,7 @@ impl Routing {
                 self.relaying.lately += len as u64;
                 cx.counters.envelopes_relayed += 1;
                 if let Some(at) = self.relaying.dialed.get_mut(&next) {
-                    *at = now;
+                    at.1 = now;
                 }
             }
             _ => {
@@ -187,16 +188,18 @@ impl Routing {
     }
 
     /// Dials who is next, if it is known where.
-    fn dial(&mut self, cx: &mut Cx<'_>, next: NodeId) -> bool {
-        let known = self.relaying.dialed.contains_key(&next);
-        if (!known && self.relaying.dialed.len() >= DIALED) || !cx.topology.is_ready(&next, cx.now.mono) {
+    fn dial(&mut self, cx: &mut Cx<'_>, by: NodeId, next: NodeId) -> bool {
+        let dialed = &self.relaying.dialed;
+        let known = dialed.contains_key(&next);
+        let of_it = dialed.values().filter(|(of, _)| *of == by).count();
+        if (!known && (dialed.len() >= DIALED || of_it >= DIALED / 4)) || !cx.topology.is_ready(&next, cx.now.mono) {
             return false;
         }
         let addrs = ways::addrs(cx, &self.group, &next);
         let claimed = cx.claim_at(next, CLAIM, &addrs);
         let dialed = matches!(claimed, Claimed::Up | Claimed::Dialing);
         if dialed {
-            self.relaying.dialed.insert(next, cx.now.mono);
+            self.relaying.dialed.insert(next, (by, cx.now.mono));
         }
         dialed
     }
@@ -245,7 +248,7 @@ impl Routing {
         }
         self.relaying.allowances.forget(now);
         let idle: Vec<NodeId> =
-            self.relaying.dialed.iter().filter(|(_, at)| now.since(**at) >= IDLE).map(|(p, _)| *p).collect();
+            self.relaying.dialed.iter().filter(|(_, (_, at))| now.since(*at) >= IDLE).map(|(p, _)| *p).collect();
         for peer in idle {
             self.relaying.dialed.remove(&peer);
             cx.release(peer, CLAIM);

@@ -118,6 +118,9 @@ impl Routing {
     }
 
     pub(super) fn tend_ways(&mut self, cx: &mut Cx<'_>) {
+        if self.left {
+            return;
+        }
         let merits: &merit::Merits = &self.merits;
         self.ways.tend(cx, &self.group, merits, &mut self.rng);
     }

@@ -61,6 +61,60 @@ fn what_the_receiver_cannot_write_down_is_kept_on() {
 }
 
 #[test]
+fn what_the_sender_brings_and_the_receiver_cannot_write_down_is_not_taken_for_come() {
+    let mut m = network_of(5);
+    kept(&mut m);
+    m.comes_back(B, A);
+    m.nodes[B].store_result = Err(StoreError("full".into()));
+    m.pass(15_000);
+    assert_eq!(m.texts(B), [""; 0]);
+    m.nodes[B].store_result = Ok(());
+    m.pass(240_000);
+    assert_eq!(m.texts(B), ["for later"]);
+    assert_eq!(m.keepers(), [0; 0]);
+}
+
+#[test]
+fn of_many_bundles_none_is_lost_though_they_come_in_any_order() {
+    let mut m = network_of(8);
+    m.leave(B);
+    m.pass(1_000);
+    for n in 0..120 {
+        m.send(A, B, format!("{n}").as_bytes());
+        m.pass(1_300);
+    }
+    m.pass(45_000);
+    let keepers = m.keepers();
+    assert!(m.nodes[A].counters().backups_made > 60, "they are in few bundles");
+    // One of those that keep them dies as it comes back.
+    m.comes_back(B, *keepers.last().unwrap());
+    m.kill(keepers[0]);
+    m.pass(900_000);
+    let mut all: Vec<u32> = m.texts(B).iter().map(|t| t.parse().unwrap()).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..120).collect::<Vec<_>>());
+    assert_eq!(m.keepers(), [0; 0]);
+}
+
+#[test]
+fn two_that_are_here_in_turn_do_not_answer_each_other_for_ever() {
+    let mut m = network_of(7);
+    kept(&mut m);
+    for _ in 0..6 {
+        m.leave(A);
+        m.comes_back(B, 3);
+        m.pass(40_000);
+        m.leave(B);
+        m.comes_back(A, 3);
+        m.pass(40_000);
+    }
+    m.pass(30_000);
+    assert_eq!(m.keepers(), [0; 0]);
+    let made: u64 = m.nodes.iter().map(|n| n.counters().backups_made).sum();
+    assert!(made <= 2, "{made}");
+}
+
+#[test]
 fn copies_of_a_keeper_that_dies_are_made_anew() {
     let mut m = network_of(8);
     let mut keepers = kept(&mut m);

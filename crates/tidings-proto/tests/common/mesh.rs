@@ -93,11 +93,14 @@ impl Mesh {
 
     /// Carries what was said until all are silent.
     pub(crate) fn carry(&mut self) {
+        let mut carried = 0;
         loop {
             let mut any = false;
             for n in 0..self.nodes.len() {
                 while self.seen[n] < self.nodes[n].did.len() {
                     any = true;
+                    carried += 1;
+                    assert!(carried < 1_000_000, "they never fall silent");
                     let at = self.seen[n];
                     self.seen[n] += 1;
                     self.carry_one(n, at);

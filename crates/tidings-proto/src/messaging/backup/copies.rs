@@ -26,6 +26,8 @@ const FAILS: u8 = 2;
 /// Copies made at once, and how long each may take.
 const MOVING: usize = 32;
 const MOVES: Span = Span::from_secs(15);
+/// Copies that one keeper has made of one bundle (a guess: relays do not go that often in a day).
+const COPIED: u8 = 12;
 
 const CLAIM: Claim = Claim { layer: 105, overlay: Overlay::Root };
 
@@ -46,6 +48,8 @@ pub(super) struct Copies {
     /// To whom copies are being given.
     pub(super) moving: BTreeMap<BundleId, (NodeId, Time)>,
     looked: Time,
+    /// Where it was looked last for what lacks copies.
+    after: Option<BundleId>,
     /// This node was a relay, and is none.
     pub(super) demoted: bool,
 }
@@ -54,6 +58,11 @@ impl Copies {
     /// Those that a bundle's copies are at, as far as is known.
     fn live(&self, h: &Held, me: &NodeId) -> Vec<NodeId> {
         h.keepers.iter().filter(|n| if *n == me { !self.demoted } else { !self.away.contains(n) }).copied().collect()
+    }
+
+    /// Whether nobody is being dialed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.others.is_empty()
     }
 
     /// A dial came to nothing.
@@ -86,7 +95,7 @@ impl Messaging {
         cx.counters.backups_moved += 1;
         self.note(cx, &keepers, &[id], &keepers);
         match keepers.contains(&cx.me) {
-            true => self.set_keepers(cx, id, keepers),
+            true => self.set_keepers(id, keepers),
             false => self.drop_held(cx, &id),
         }
     }
@@ -99,10 +108,15 @@ impl Messaging {
         }
         self.backup.keeping.copies.looked = now;
         self.look_at_others(cx);
+        self.write_keepers(cx);
         let keeping = &mut self.backup.keeping;
         keeping.copies.moving.retain(|_, (_, at)| now.since(*at) < MOVES);
         let mut short = Vec::new();
-        for (id, h) in &keeping.held {
+        let from = keeping.copies.after.unwrap_or(BundleId([0; 16]));
+        for (id, h) in keeping.held.range(from..).chain(keeping.held.range(..from)) {
+            if h.copied >= COPIED {
+                continue;
+            }
             let live = keeping.copies.live(h, &cx.me);
             let mine = live.first() == Some(&cx.me) || keeping.copies.demoted;
             if live.len() < COPIES && mine && !keeping.copies.moving.contains_key(id) {
@@ -110,6 +124,7 @@ impl Messaging {
             }
         }
         short.truncate(MOVING.saturating_sub(keeping.copies.moving.len()));
+        keeping.copies.after = short.last().map(|(id, _)| *id);
         for (id, live) in short {
             let Some(h) = self.backup.keeping.held.get(&id).cloned() else { continue };
             let but = |n: &NodeId| *n == h.to || *n == h.from || h.keepers.contains(n);
@@ -117,6 +132,9 @@ impl Messaging {
             let keepers = live.into_iter().chain([new]).collect();
             if self.tell(cx, new, KEEP, Carried { keepers, bundle: h.bundle }) {
                 self.backup.keeping.copies.moving.insert(id, (new, now));
+                if let Some(h) = self.backup.keeping.held.get_mut(&id) {
+                    h.copied += 1;
+                }
             }
         }
     }

@@ -66,6 +66,8 @@ struct Deposit {
     /// Those asked for it, and who they were told keeps it.
     asked: BTreeMap<NodeId, Asked>,
     told: Vec<NodeId>,
+    /// How often keepers were asked: all were told the same if once.
+    rounds: u32,
     settled: bool,
     until_ms: u64,
 }
@@ -188,6 +190,7 @@ impl Messaging {
             bundle: bundle.into(),
             asked: BTreeMap::new(),
             told: Vec::new(),
+            rounds: 0,
             settled: false,
             until_ms: at_ms.saturating_add(super::KEPT_FOR.0 / 1_000),
         };
@@ -232,6 +235,7 @@ impl Messaging {
         list.extend(&new);
         if !new.is_empty() {
             d.told.clone_from(&list);
+            d.rounds += 1;
         }
         for keeper in new {
             let carried = Carried { keepers: list.clone(), bundle: bundle.to_vec() };
@@ -251,8 +255,13 @@ impl Messaging {
         told.sort_unstable();
         let (to, epoch, first, past, until_ms) = (d.to, d.epoch, d.first, d.past, d.until_ms);
         cx.counters.backups_kept += 1;
-        if told != keepers {
+        if told != keepers || d.rounds > 1 {
             self.note(cx, &keepers, &[id], &keepers);
+        }
+        let deposits = &mut self.backup.deposits;
+        if !deposits.messages.values().any(|(of, asks)| *of == id && *asks) {
+            // Nobody waits to hear of it.
+            deposits.remove(&cx.me, &id);
         }
         let Some(c) = self.conversations.get_mut(&to).filter(|c| c.epoch == epoch) else { return };
         for w in c.waiting.iter_mut().filter(|w| (first..past).contains(&w.number)) {
@@ -341,6 +350,25 @@ impl Messaging {
             }
             self.tracker.ended(cx, Progress { id, to: d.to, status: status.clone(), via: via.clone() });
         }
+    }
+
+    /// What this node says to another has new numbers from now on: what is kept under the old ones is not said again, and what
+    /// nobody keeps yet is taken back.
+    pub(in super::super) fn renumbered(&mut self, cx: &mut Cx<'_>, peer: NodeId, old: u64) {
+        let of = self.backup.deposits.all.iter().filter(|(_, d)| d.to == peer && d.epoch == old);
+        for (id, settled) in of.map(|(id, d)| (*id, d.settled)).collect::<Vec<_>>() {
+            if settled {
+                continue;
+            }
+            let Some(d) = self.backup.deposits.remove(&cx.me, &id) else { continue };
+            let asked: Vec<NodeId> = d.asked.into_keys().collect();
+            self.note(cx, &asked, &[id], &[]);
+        }
+        let Some(c) = self.conversations.get_mut(&peer) else { return };
+        for w in c.waiting.iter_mut().filter(|w| w.kept) {
+            w.done = true;
+        }
+        c.bundled = c.waiting.iter().filter(|w| w.kept).map(|w| w.number).max().unwrap_or(0);
     }
 
     pub(super) fn tend_deposits(&mut self, cx: &mut Cx<'_>) {

@@ -28,6 +28,9 @@ const WINDOW: usize = 16;
 const TAKES: Span = Span::from_secs(40);
 const AGAIN: Span = Span::from_secs(60);
 
+/// Changed lists written down each time it is looked at copies.
+const WRITES: usize = 64;
+
 const NOT_SOUND: u8 = 1;
 const FULL: u8 = 5;
 
@@ -40,7 +43,7 @@ pub(super) struct Held {
     pub(super) from: NodeId,
     #[n(1)]
     pub(super) to: NodeId,
-    /// The agent that gave it.
+    /// The sender's agent.
     #[n(2)]
     #[cbor(with = "minicbor::bytes")]
     by: [u8; 32],
@@ -51,6 +54,9 @@ pub(super) struct Held {
     #[n(5)]
     #[cbor(with = "minicbor::bytes")]
     pub(super) bundle: Vec<u8>,
+    /// Copies that this node has had made of it.
+    #[n(6)]
+    pub(super) copied: u8,
 }
 
 /// A node that something is handed to.
@@ -75,6 +81,14 @@ pub(super) struct Keeping {
     writing: BTreeMap<StoreTicket, (NodeId, BundleId)>,
     handing: BTreeMap<NodeId, Handing>,
     pub(super) copies: Copies,
+    /// Whose keepers are others than on the disk.
+    changed: BTreeSet<BundleId>,
+}
+
+/// Whether these may be the keepers of something that this node holds.
+fn is_list(cx: &Cx<'_>, keepers: &[NodeId]) -> bool {
+    let distinct: BTreeSet<&NodeId> = keepers.iter().collect();
+    keepers.len() <= LIST && distinct.len() == keepers.len() && distinct.contains(&cx.me)
 }
 
 fn key(id: &BundleId) -> Bytes {
@@ -82,8 +96,8 @@ fn key(id: &BundleId) -> Bytes {
 }
 
 impl Keeping {
-    pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+    pub(super) fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.copies.is_idle()
     }
 
     pub(super) fn size(&self) -> (usize, usize) {
@@ -162,41 +176,50 @@ impl Messaging {
     /// Somebody asks that something be kept.
     pub(super) fn on_keep(&mut self, cx: &mut Cx<'_>, from: NodeId, agent: AgentId, c: Carried) {
         let id = BundleId::of(&c.bundle);
-        let sound = c.keepers.len() <= LIST && c.keepers.contains(&cx.me) && c.bundle.len() <= MAX_BODY;
+        let sound = is_list(cx, &c.keepers) && c.bundle.len() <= MAX_BODY;
         if let Some(h) = self.backup.keeping.held.get(&id) {
             let may = from == h.from || h.keepers.contains(&from);
             if may && sound {
-                self.set_keepers(cx, id, c.keepers);
+                self.set_keepers(id, c.keepers);
             }
             if !self.backup.keeping.writing.values().any(|(_, of)| *of == id) {
                 self.tell(cx, from, KEEPS, Answer { id, why: 0 });
             }
             return;
         }
-        let why = match Bundle::parse(&c.bundle).filter(|_| sound) {
-            Some(b) if self.may_keep(cx, &b) => {
+        let bundle = Bundle::parse(&c.bundle).filter(|_| sound && !self.backup.keeping.copies.demoted);
+        let by = bundle.and_then(|b| Some((self.may_keep(cx, &b)?, b)));
+        let why = match by {
+            Some((by, b)) => {
                 let until_ms = b.until_ms().min(cx.now.wall.0.saturating_add(KEPT_FOR.0 / 1_000));
-                let h =
-                    Held { from: b.from, to: b.open.to, by: agent.0, keepers: c.keepers, until_ms, bundle: c.bundle };
-                match self.backup.keeping.has_room(&agent, &h.to, h.bundle.len()) {
+                let h = Held {
+                    from: b.from,
+                    to: b.open.to,
+                    by: by.0,
+                    keepers: c.keepers,
+                    until_ms,
+                    bundle: c.bundle,
+                    copied: 0,
+                };
+                match self.backup.keeping.has_room(&by, &h.to, h.bundle.len()) {
                     true => return self.keep(cx, from, id, h),
                     false => FULL,
                 }
             }
-            _ => NOT_SOUND,
+            None => NOT_SOUND,
         };
         cx.counters.backups_refused += 1;
-        self.tell(cx, from, KEEPS, Answer { id, why });
+        self.tell_agent(cx, from, agent, KEEPS, Answer { id, why });
     }
 
-    fn may_keep(&self, cx: &Cx<'_>, b: &Bundle) -> bool {
-        let me = cx.me;
-        !self.left
-            && b.open.to != me
-            && b.from != me
-            && b.is_in_time(cx.now.wall)
-            && b.until_ms() > cx.now.wall.0
-            && b.is_signed(&self.backup.key, cx.crypto)
+    /// The agent of a bundle's sender, whose share it takes, if it is one to be kept.
+    fn may_keep(&self, cx: &mut Cx<'_>, b: &Bundle) -> Option<AgentId> {
+        let (me, wall) = (cx.me, cx.now.wall);
+        let good = !self.left && b.open.to != me && b.from != me && b.is_in_time(wall) && b.until_ms() > wall.0;
+        if !good {
+            return None;
+        }
+        self.proven(cx, b).ok()
     }
 
     fn keep(&mut self, cx: &mut Cx<'_>, from: NodeId, id: BundleId, h: Held) {
@@ -230,12 +253,22 @@ impl Messaging {
         }
     }
 
-    pub(super) fn set_keepers(&mut self, cx: &mut Cx<'_>, id: BundleId, keepers: Vec<NodeId>) {
+    /// Others keep it from now on. That is written when it is next looked at copies: words cost less than writes.
+    pub(super) fn set_keepers(&mut self, id: BundleId, keepers: Vec<NodeId>) {
         let Some(h) = self.backup.keeping.held.get_mut(&id).filter(|h| h.keepers != keepers) else { return };
         h.keepers = keepers;
-        let value = minicbor::to_vec(&*h).ok().map(Bytes::from);
-        let ticket = self.ticket();
-        cx.output(Output::Store { ticket, records: vec![(key(&id), value)] });
+        self.backup.keeping.changed.insert(id);
+    }
+
+    /// Writes down who keeps what, as far as that has changed: some at a time.
+    pub(super) fn write_keepers(&mut self, cx: &mut Cx<'_>) {
+        for _ in 0..WRITES {
+            let Some(id) = self.backup.keeping.changed.pop_first() else { return };
+            let Some(h) = self.backup.keeping.held.get(&id) else { continue };
+            let value = minicbor::to_vec(h).ok().map(Bytes::from);
+            let ticket = self.ticket();
+            cx.output(Output::Store { ticket, records: vec![(key(&id), value)] });
+        }
     }
 
     /// Something need not be kept any more, or is kept by others too.
@@ -245,8 +278,8 @@ impl Messaging {
             let (ends, shares) = (from == h.from || from == h.to, h.keepers.contains(&from));
             match n.keepers.is_empty() {
                 true if ends => self.drop_held(cx, &id),
-                false if (from == h.from || shares) && n.keepers.len() <= LIST => {
-                    self.set_keepers(cx, id, n.keepers.clone());
+                false if (from == h.from || shares) && is_list(cx, &n.keepers) => {
+                    self.set_keepers(id, n.keepers.clone())
                 }
                 _ => cx.counters.backups_unexpected += 1,
             }

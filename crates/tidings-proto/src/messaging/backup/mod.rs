@@ -46,6 +46,7 @@ use super::inbox::EnvelopeId;
 use crate::identity::{AgentId, NodeId, PeerAddr};
 use crate::io::StoreTicket;
 use crate::layer::{Cx, Request, Signal, TimerKey};
+use crate::membership::Tokens;
 use crate::records::{Change, sets};
 use crate::roles::{PeerRole, wanted};
 use crate::routing;
@@ -158,12 +159,15 @@ pub(super) struct Backup {
     deposits: deposit::Deposits,
     keeping: keeper::Keeping,
     collecting: BTreeMap<StoreTicket, collect::Collected>,
+    /// What each node may hand over, and of what this node has told the senders that it came.
+    handing: BTreeMap<NodeId, Tokens>,
+    told: BTreeSet<BundleId>,
     drawn: Vec<PeerAddr>,
     drawn_at: Option<Time>,
 }
 
 /// Bytes this takes.
-pub(super) const BYTES: usize = keeper::BYTES + deposit::BYTES;
+pub(super) const BYTES: usize = keeper::BYTES + deposit::BYTES + collect::BYTES;
 
 impl Backup {
     pub(super) fn new(network: &crate::identity::Network) -> Backup {
@@ -172,6 +176,8 @@ impl Backup {
             deposits: deposit::Deposits::default(),
             keeping: keeper::Keeping::default(),
             collecting: BTreeMap::new(),
+            handing: BTreeMap::new(),
+            told: BTreeSet::new(),
             drawn: Vec::new(),
             drawn_at: None,
         }
@@ -183,7 +189,7 @@ impl Backup {
     }
 
     fn is_idle(&self) -> bool {
-        self.deposits.is_empty() && self.keeping.is_empty()
+        self.deposits.is_empty() && self.keeping.is_idle()
     }
 
     /// What became of a message that is kept elsewhere.
