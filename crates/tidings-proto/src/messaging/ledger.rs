@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 
 /// Epochs of a sender, and gaps in each.
 const EPOCHS: usize = 4;
-const GAPS: usize = 32;
+const GAPS: usize = 64;
 /// Bytes that it takes at most.
 pub(super) const BYTES: usize = EPOCHS * (GAPS * 16 + 72);
 
@@ -153,14 +153,14 @@ mod tests {
     #[test]
     fn gaps_and_epochs_are_bounded_and_the_oldest_count_as_come() {
         let mut l = Ledger::default();
-        assert!((1..=40).all(|n| l.take(9, 2 * n)));
+        assert!((1..=72).all(|n| l.take(9, 2 * n)));
         assert!(l.is_sound());
         assert!(!l.take(9, 1) && !l.has_room_for(9, 1..2), "of the oldest it is not known");
-        assert!(!l.has_room_for(9, 79..80) && l.take(9, 79) && l.has_room_for(9, 77..78));
+        assert!(!l.has_room_for(9, 143..144) && l.take(9, 143) && l.has_room_for(9, 141..142));
         assert!((10..=12).all(|e| l.take(e, 1)));
         assert!(!l.has_room_for(13, 1..2), "a fifth epoch has none");
         assert!(l.take(13, 1));
-        assert!(!l.has_room_for(9, 77..78) && l.has_room_for(13, 2..9));
+        assert!(!l.has_room_for(9, 141..142) && l.has_room_for(13, 2..9));
         assert!(!l.take(9, 77) && !l.take(8, 1), "of the oldest epoch nothing comes any more");
         assert!(l.take(10, 2));
         assert!(!l.take(10, 0));

@@ -89,7 +89,7 @@ fn of_many_bundles_none_is_lost_though_they_come_in_any_order() {
     // One of those that keep them dies as it comes back.
     m.comes_back(B, *keepers.last().unwrap());
     m.kill(keepers[0]);
-    m.pass(900_000);
+    m.pass(300_000);
     let mut all: Vec<u32> = m.texts(B).iter().map(|t| t.parse().unwrap()).collect();
     all.sort_unstable();
     assert_eq!(all, (0..120).collect::<Vec<_>>());

@@ -165,6 +165,46 @@ fn what_is_no_word_at_all_is_counted_and_passed_over() {
 }
 
 #[test]
+fn words_about_who_keeps_what_cost_few_writes() {
+    let mut m = network_of(7);
+    let (eve, _, id, bundle, keepers) = kept(&mut m);
+    let other = (2..7).find(|n| !keepers.contains(n)).unwrap();
+    let (me, she) = (m.id(other), m.id(eve.n));
+    eve.says(&mut m, other, KEEP, carried(&[me, she], &bundle));
+    let writes = |m: &Mesh| m.nodes[other].writes_of(b"direct/backup/");
+    let before = writes(&m);
+    for n in 0..40 {
+        let list = if n % 2 == 0 { vec![me] } else { vec![me, she] };
+        eve.says(&mut m, other, NOTE, note(&id, &list));
+    }
+    // They took forty seconds: it was looked at copies four times.
+    assert!(writes(&m) - before <= 6, "{}", writes(&m) - before);
+}
+
+#[test]
+fn what_is_handed_over_in_a_flood_is_passed_over_and_tells_nobody_else() {
+    let mut m = network_of(6);
+    let (eve, _, _, bundle, _) = kept(&mut m);
+    m.pass(40_000);
+    m.comes_back(B, 2);
+    m.pass(30_000);
+    assert_eq!(m.keepers(), [0; 0]);
+    let all: Vec<NodeId> = (2..6).map(|n| m.id(n)).collect();
+    let (sent, told) = (m.nodes[B].counters().direct_sent, m.nodes[A].counters().backups_unexpected);
+    for n in 0..30 {
+        let mut altered = bundle.clone();
+        let at = bundle.len() - 80 - n;
+        altered[at] ^= 1;
+        eve.says(&mut m, B, HAND, carried(&all, if n % 2 == 0 { &bundle } else { &altered }));
+    }
+    // One word to her for each; the sender heard of it before, and has nothing to do with what is altered but once.
+    let sent = m.nodes[B].counters().direct_sent - sent;
+    assert!(sent <= 30 + 30, "{sent}");
+    assert!((2..6).all(|n| m.nodes[n].counters().backups_unexpected == 0));
+    assert!(m.nodes[A].counters().backups_unexpected - told <= 15);
+}
+
+#[test]
 fn the_sender_and_the_receiver_have_it_dropped_and_keepers_tell_each_other_who_they_are() {
     let mut m = network_of(7);
     let (eve, _, id, bundle, keepers) = kept(&mut m);

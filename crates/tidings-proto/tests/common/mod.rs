@@ -169,6 +169,8 @@ pub(crate) struct Driven {
     pub(crate) log_result: Result<(), LogError>,
     pub(crate) appends: Vec<Append>,
     pub(crate) did: Vec<Did>,
+    /// The names of all that was to be written, in order.
+    written: Vec<Bytes>,
     next_ticket: u64,
 }
 
@@ -227,6 +229,7 @@ impl Driven {
             log_result: Ok(()),
             appends: Vec::new(),
             did: Vec::new(),
+            written: Vec::new(),
             next_ticket: 0,
         }
     }
@@ -266,6 +269,11 @@ impl Driven {
         d.run();
         d.command(Command::SetAddrs { addrs: vec![addr(200)] });
         d
+    }
+
+    /// How often something of this beginning was written.
+    pub(crate) fn writes_of(&self, prefix: &[u8]) -> usize {
+        self.written.iter().filter(|k| k.starts_with(prefix)).count()
     }
 
     pub(crate) fn id(&self) -> NodeId {
@@ -330,6 +338,7 @@ impl Driven {
                 Output::Reply { ticket, reply } => self.did.push(Did::Replied(ticket, reply)),
                 Output::Store { ticket, records } => {
                     self.did.push(Did::Stored(ticket));
+                    self.written.extend(records.iter().map(|(key, _)| key.clone()));
                     self.writes.push((ticket, records));
                     if self.auto_store {
                         self.write_all();

@@ -6,7 +6,7 @@ use super::super::Messaging;
 use super::super::inbox::{EnvelopeId, Received};
 use super::super::incoming::{Seen, seen_record};
 use super::bundle::Bundle;
-use super::{BundleId, Carried, HAVE, Have, LIST, NOTE, Note, is_ours};
+use super::{Answer, BundleId, Carried, HAVE, Have, KEEPS, LATER, LIST, NOTE, Note, is_ours};
 use crate::identity::{AgentId, NodeId};
 use crate::io::{Event, Output, StoreTicket};
 use crate::layer::Cx;
@@ -67,8 +67,8 @@ impl Messaging {
             cx.counters.backups_forged += 1;
             return self.need_not_keep(cx, id, &keepers, false);
         };
-        if !b.is_in_time(cx.now.wall) || self.senders.is_writing(&b.from) || self.is_collecting(&b.from) {
-            // A clock may be wrong, and what is being written may be this: it is handed over again.
+        if !b.is_in_time(cx.now.wall) {
+            // A clock may be wrong: it is handed over again.
             cx.counters.backups_refused += 1;
             return;
         }
@@ -105,15 +105,19 @@ impl Messaging {
         let first = messages.first().map_or(0, |(n, _)| *n);
         if !seen.ledger.has_room_for(epoch, first..first + messages.len() as u64) {
             // Others may fill what is missing first; else it is said to have come by nobody.
-            cx.counters.backups_refused += 1;
-            return;
+            return self.later(cx, &keepers, id);
+        }
+        let has = messages.iter().any(|(n, _)| !seen.ledger.lacks(epoch, *n));
+        if has && (self.senders.is_writing(&b.from) || self.is_collecting(&b.from)) {
+            // What it has already is perhaps not on the disk yet.
+            return self.later(cx, &keepers, id);
         }
         let fresh = messages.iter().filter(|(n, e)| e.kind == 0 && seen.ledger.lacks(epoch, *n));
         let sizes: Vec<usize> = fresh.map(|(_, e)| e.body.len()).collect();
         if !self.inbox.has_room_for(&agent, &sizes) {
             // When some of it is read there is room.
             cx.counters.inbox_full += 1;
-            return;
+            return self.later(cx, &keepers, id);
         }
         let (mut records, mut shown, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         // Who is told that it has come need not hear in turn that this has.
@@ -212,6 +216,13 @@ impl Messaging {
         if first {
             self.note(cx, &keepers.others, &[id], &[]);
         }
+    }
+
+    /// It can't be taken now: it is to be handed over again.
+    fn later(&mut self, cx: &mut Cx<'_>, keepers: &Keepers, id: BundleId) {
+        cx.counters.backups_refused += 1;
+        let (keeper, agent) = keepers.by;
+        self.tell_agent(cx, keeper, agent, KEEPS, Answer { id, why: LATER });
     }
 
     /// Whether something of a sender that keepers had is still being written.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Messaging;
 use super::keeper::Held;
-use super::{Answer, BundleId, COPIES, Carried, KEEP, is_here};
+use super::{Answer, BundleId, COPIES, Carried, KEEP, LATER, is_here};
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::Cx;
@@ -80,6 +80,9 @@ impl Messaging {
     pub(super) fn on_moved(&mut self, cx: &mut Cx<'_>, from: NodeId, answer: &Answer) {
         let id = answer.id;
         let keeping = &mut self.backup.keeping;
+        if answer.why == LATER && keeping.comes_later(&from, &id, cx.now.mono) {
+            return;
+        }
         if keeping.copies.moving.get(&id).is_none_or(|(to, _)| *to != from) {
             cx.counters.backups_unexpected += 1;
             return;

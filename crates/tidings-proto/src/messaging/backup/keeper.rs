@@ -152,6 +152,17 @@ impl Keeping {
         Some(h)
     }
 
+    /// A node can't take something now. Returns whether it was handed to it.
+    pub(super) fn comes_later(&mut self, node: &NodeId, id: &BundleId, now: Time) -> bool {
+        let Some(handing) = self.handing.get_mut(node) else { return false };
+        if handing.out.remove(id).is_none() {
+            return false;
+        }
+        handing.takes = true;
+        handing.not_before = now + TURN;
+        true
+    }
+
     /// A node says something new: perhaps it can be reached again.
     pub(super) fn is_back(&mut self, node: &NodeId, now: Time) {
         if let Some(handing) = self.handing.get_mut(node).filter(|h| !h.takes) {

@@ -71,7 +71,7 @@ const NOTE_IDS: usize = 1_024;
 
 /// Keep this for another.
 pub(super) const KEEP: u8 = 2;
-/// Whether it is kept.
+/// Whether it is kept; or, from whom it is for, that it can't be taken now.
 pub(super) const KEEPS: u8 = 3;
 /// Drop it, or know who keeps it too.
 pub(super) const NOTE: u8 = 4;
@@ -79,6 +79,9 @@ pub(super) const NOTE: u8 = 4;
 pub(super) const HAND: u8 = 5;
 /// I have what was kept for me.
 pub(super) const HAVE: u8 = 6;
+
+/// See [`KEEPS`].
+const LATER: u8 = 7;
 
 /// Whether an envelope's kind is one of these.
 pub(super) fn is_ours(kind: u8) -> bool {
@@ -114,7 +117,7 @@ struct Carried {
     bundle: Vec<u8>,
 }
 
-/// KEEPS: zero if it is kept, or why not.
+/// KEEPS: zero if it is kept, or why not; or [`LATER`].
 #[derive(Debug, Encode, Decode)]
 #[cbor(array)]
 struct Answer {
