@@ -282,7 +282,7 @@ impl Messaging {
 
     /// Up to `most` nodes that may keep something, relays first, none that is `but`.
     fn keepers(&mut self, cx: &mut Cx<'_>, most: usize, but: impl Fn(&NodeId) -> bool) -> Vec<NodeId> {
-        let now = cx.now.mono;
+        let (now, first) = (cx.now.mono, self.backup.drawn_at.is_none());
         if self.backup.drawn_at.is_none_or(|at| now.since(at) >= DRAW) {
             self.backup.drawn_at = Some(now);
             cx.request(Request::DrawRelays(wanted(cx.records.len(sets::PRESENCE))));
@@ -292,7 +292,8 @@ impl Messaging {
         };
         let relays = cx.topology.roles().filter(|(_, r)| r.effective == PeerRole::Relay).map(|(n, _)| n).collect();
         let drawn = self.backup.drawn.iter().map(|p| p.id).collect();
-        let linked = cx.links().up().collect();
+        // Who is drawn is not known yet when it is asked for the first time.
+        let linked = if first { Vec::new() } else { cx.links().up().collect() };
         let mut taken: Vec<NodeId> = Vec::new();
         for mut some in [relays, drawn, linked] as [Vec<NodeId>; 3] {
             some.retain(|n| taken.len() < most && !taken.contains(n) && fit(n, cx, self));
