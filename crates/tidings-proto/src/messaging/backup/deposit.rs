@@ -255,13 +255,15 @@ impl Messaging {
         told.sort_unstable();
         let (to, epoch, first, past, until_ms) = (d.to, d.epoch, d.first, d.past, d.until_ms);
         cx.counters.backups_kept += 1;
-        if told != keepers || d.rounds > 1 {
+        let rounds = d.rounds;
+        if told != keepers || rounds > 1 {
             self.note(cx, &keepers, &[id], &keepers);
         }
-        let deposits = &mut self.backup.deposits;
-        if !deposits.messages.values().any(|(of, asks)| *of == id && *asks) {
+        let Some(d) = self.backup.deposits.all.get(&id) else { return };
+        let messages = &self.backup.deposits.messages;
+        if !d.ids(&cx.me).any(|m| messages.get(&m).is_some_and(|(_, asks)| *asks)) {
             // Nobody waits to hear of it.
-            deposits.remove(&cx.me, &id);
+            self.backup.deposits.remove(&cx.me, &id);
         }
         let Some(c) = self.conversations.get_mut(&to).filter(|c| c.epoch == epoch) else { return };
         for w in c.waiting.iter_mut().filter(|w| (first..past).contains(&w.number)) {
