@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn what_is_handed_over_again_and_again_is_shown_once() {
     let mut m = network_of(6);
-    m.leave(B);
-    m.pass(1_000);
-    m.send(A, B, b"for later");
-    m.pass(10_000);
+    m.write_to_the_absent();
     let keepers = m.keepers();
     let disks: Vec<_> = keepers.iter().map(|k| m.nodes[*k].disk.clone()).collect();
     m.comes_back(B, 2);
@@ -35,10 +32,7 @@ fn what_is_handed_over_again_and_again_is_shown_once() {
 #[test]
 fn what_a_keeper_altered_on_its_disk_is_nothing() {
     let mut m = network_of(3);
-    m.leave(B);
-    m.pass(1_000);
-    m.send(A, B, b"for later");
-    m.pass(10_000);
+    m.write_to_the_absent();
     m.kill(A);
     m.kill(2);
     let (name, value) = m.nodes[2]

@@ -4,10 +4,7 @@ use super::*;
 
 /// Something is kept for `B`, which is away. Returns who keeps it.
 fn kept(m: &mut Mesh) -> Vec<usize> {
-    m.leave(B);
-    m.pass(1_000);
-    let t = m.send(A, B, b"for later");
-    m.pass(10_000);
+    let t = m.write_to_the_absent();
     assert!(m.kept(A, t).is_some());
     m.keepers()
 }

@@ -35,6 +35,15 @@ pub(crate) fn network_of(nodes: u8) -> Mesh {
 }
 
 impl Mesh {
+    /// `B` goes, and `A` says something to it.
+    pub(crate) fn write_to_the_absent(&mut self) -> Ticket {
+        self.leave(B);
+        self.pass(1_000);
+        let t = self.send(A, B, b"for later");
+        self.pass(10_000);
+        t
+    }
+
     pub(crate) fn kept(&self, n: usize, t: Ticket) -> Option<&Kept> {
         match self.nodes[n].reply(t) {
             Some(Reply::Kept(k)) => Some(k),

@@ -13,10 +13,7 @@ const HAVE: u8 = 6;
 /// Something of `A` is kept for `B`, which is away; and Eve is here. Returns the bundle's id, the bundle, and who keeps it.
 fn kept(m: &mut Mesh) -> (Eve, Ticket, [u8; 16], Vec<u8>, Vec<usize>) {
     let eve = Eve::enters(m);
-    m.leave(B);
-    m.pass(1_000);
-    let t = m.send(A, B, b"for later");
-    m.pass(10_000);
+    let t = m.write_to_the_absent();
     assert!(m.kept(A, t).is_some());
     let keepers: Vec<usize> = m.keepers().into_iter().filter(|k| *k != eve.n).collect();
     let on_disk = |(name, value): (&bytes::Bytes, &bytes::Bytes)| {

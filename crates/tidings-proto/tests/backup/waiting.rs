@@ -5,10 +5,7 @@ use super::*;
 #[test]
 fn what_is_for_a_node_that_is_away_is_kept_by_three_and_handed_over_once() {
     let mut m = network_of(7);
-    m.leave(B);
-    m.pass(1_000);
-    let t = m.send(A, B, b"for later");
-    m.pass(10_000);
+    let t = m.write_to_the_absent();
     let kept = m.kept(A, t).expect("kept").clone();
     assert_eq!((kept.node, kept.keepers.len()), (m.id(B), 3));
     let keepers = m.keepers();
@@ -193,10 +190,7 @@ fn nothing_of_it_is_to_be_read_at_a_keeper() {
 #[test]
 fn who_was_told_of_it_hears_when_it_is_read() {
     let mut m = network_of(6);
-    m.leave(B);
-    m.pass(1_000);
-    let t = m.send(A, B, b"for later");
-    m.pass(10_000);
+    let t = m.write_to_the_absent();
     let id = m.kept(A, t).unwrap().id;
     m.comes_back(B, 2);
     let agent = m.nodes[A].node.agent_id().unwrap();
@@ -210,10 +204,7 @@ fn who_was_told_of_it_hears_when_it_is_read() {
 #[test]
 fn a_sender_that_was_away_itself_hears_of_it_when_it_is_back() {
     let mut m = network_of(7);
-    m.leave(B);
-    m.pass(1_000);
-    let t = m.send(A, B, b"for later");
-    m.pass(10_000);
+    let t = m.write_to_the_absent();
     let id = m.kept(A, t).unwrap().id;
     // The sender's link is down for a while; its process goes on.
     let others: Vec<usize> = (1..7).collect();
