@@ -102,7 +102,7 @@ pub(super) struct Conversation {
     pub(super) last: Option<Session>,
     pub(super) claimed: bool,
     pub(super) tries: u32,
-    not_before: Time,
+    pub(super) not_before: Time,
     /// When the last session was opened, by the clock that the receiver goes by.
     pub(super) opened_ms: u64,
     /// When the last receipt came.

@@ -153,10 +153,10 @@ impl Messaging {
             }
             Up::NoWay { to } => {
                 let Some(c) = self.conversations.get_mut(&to) else { return };
-                // A link is tried again.
-                c.relayed.on = false;
-                c.relayed.ask_at = cx.now.mono + ASK;
+                // A link is tried again, and relays as well: there may be some by then.
+                c.relayed.dial_at = cx.now.mono;
                 c.start_over(cx.now.mono);
+                c.not_before = c.not_before.min(cx.now.mono + ASK);
                 tend_soon(cx);
             }
         }

@@ -6,7 +6,7 @@ use crate::records::sets;
 use crate::roles::{PeerRole, wanted};
 use crate::time::Span;
 
-use super::course::{Course, OPEN, Path};
+use super::course::{Course, OPEN, Path, Why};
 use super::send::CLAIM;
 use super::{Routing, ways};
 use crate::identity::NodeId;
@@ -34,9 +34,9 @@ impl Routing {
     pub(super) fn open_ways(&mut self, cx: &mut Cx<'_>, to: NodeId) {
         let now = cx.now.mono;
         let Some(c) = self.courses.get_mut(&to) else { return };
-        if c.looked.is_none_or(|at| now.since(at) >= LOOK) {
+        if c.open.is_empty() || c.looked.is_none_or(|at| now.since(at) >= LOOK) {
             c.looked = Some(now);
-            c.stated = ways::stated(cx, &self.group, &to);
+            c.state(ways::stated(cx, &self.group, &to));
         }
         // A relay that the node no longer states is no way to it.
         let stale = |c: &Course, p: &Path| {
@@ -71,7 +71,7 @@ impl Routing {
             let Some(c) = self.courses.get_mut(&to) else { return };
             match claimed {
                 Claimed::Up | Claimed::Dialing => c.open.push(path),
-                Claimed::Full | Claimed::NoAddress => c.avoid(&path, now, false),
+                Claimed::Full | Claimed::NoAddress => c.avoid(&path, now, Why::Busy),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A sender's course to one node: the relays it may go through, which it goes through now, and what is on its way.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -66,6 +66,24 @@ impl Passage {
     }
 }
 
+/// Why a way is not taken for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// There is no room, or another is to be tried.
+    Busy,
+    /// A relay says that it knows no way on.
+    NoWay,
+    /// What went that way was lost.
+    Failed,
+}
+
+#[derive(Debug)]
+struct Avoided {
+    until: Time,
+    times: u32,
+    why: Why,
+}
+
 /// The course to one node.
 #[derive(Debug)]
 pub(super) struct Course {
@@ -77,7 +95,7 @@ pub(super) struct Course {
     pub(super) current: Option<Path>,
     /// When something went that way last.
     pub(super) went: Option<Time>,
-    avoid: BTreeMap<Path, (Time, u32)>,
+    avoid: BTreeMap<Path, Avoided>,
     measured: BTreeMap<Path, Span>,
     /// When something went each way last.
     turns: BTreeMap<Path, Time>,
@@ -111,6 +129,15 @@ impl Course {
         }
     }
 
+    /// What the node states now. If that is something else than before, who knew no way then may know one.
+    pub(super) fn state(&mut self, stated: Vec<Stated>) {
+        let before = std::mem::replace(&mut self.stated, stated);
+        let relays = |list: &[Stated]| list.iter().map(|s| s.relay).collect::<BTreeSet<_>>();
+        if relays(&before) != relays(&self.stated) {
+            self.avoid.retain(|_, a| a.why != Why::NoWay);
+        }
+    }
+
     /// When something went a way last.
     pub(super) fn used_last(&self, path: &Path) -> Option<Time> {
         self.turns.get(path).copied()
@@ -137,17 +164,18 @@ impl Course {
     }
 
     pub(super) fn is_avoided(&self, path: &[NodeId], now: Time) -> bool {
-        self.avoid.get(path).is_some_and(|(until, _)| *until > now)
+        self.avoid.get(path).is_some_and(|a| a.until > now)
     }
 
-    /// The way is not taken for a while: longer if it `failed`, again and again.
-    pub(super) fn avoid(&mut self, path: &Path, now: Time, failed: bool) {
+    /// The way is not taken for a while: longer if nothing came of it, again and again.
+    pub(super) fn avoid(&mut self, path: &Path, now: Time, why: Why) {
         if self.avoid.len() >= 64 {
-            self.avoid.retain(|_, (until, _)| *until > now);
+            self.avoid.retain(|_, a| a.until > now);
         }
-        let (until, times) = self.avoid.entry(path.clone()).or_insert((now, 0));
-        *until = now + if failed { AVOID.times(1 << *times) } else { Span::from_secs(1) };
-        *times = (*times + u32::from(failed)).min(AVOID_MOST);
+        let a = self.avoid.entry(path.clone()).or_insert(Avoided { until: now, times: 0, why });
+        a.why = why;
+        a.until = now + if why == Why::Busy { Span::from_secs(1) } else { AVOID.times(1 << a.times) };
+        a.times = (a.times + u32::from(why != Why::Busy)).min(AVOID_MOST);
         if self.current.as_ref() == Some(path) {
             self.current = None;
         }

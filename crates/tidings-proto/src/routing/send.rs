@@ -6,7 +6,7 @@ use crate::links::Claim;
 use crate::time::{Span, Time};
 use crate::wire::{Credits, Envelope, Lane, LinkRefusal, Message, PassageId, RelayAck};
 
-use super::course::{Course, GIVE_UP, OPEN, Passage, Path, Pending, TRIES};
+use super::course::{Course, GIVE_UP, OPEN, Passage, Path, Pending, TRIES, Why};
 use super::{Conveyed, Kind, Routing, Timer, Up, envelope};
 use crate::identity::NodeId;
 
@@ -190,19 +190,21 @@ impl Routing {
         cx.counters.relays_declined += 1;
         let path = passage.path.clone();
         let told = passage.id;
-        // It said so itself: that is no failure. Who knows no way on is asked again later.
+        // It said so itself: that is no failure. Who knows no way on is asked again later, and soon if the receiver did not say that it
+        // would: it may be about to link to this one.
+        let why = if m.why == 3 && !c.stated.is_empty() { Why::NoWay } else { Why::Busy };
         c.recall(|p| p.id == told);
         if let Some(p) = c.pending.get_mut(at) {
             p.suspects.retain(|s| !path.contains(s));
         }
-        self.leave(cx, to, &path, m.why == 3);
+        self.leave(cx, to, &path, why);
         self.dispatch(cx, to);
     }
 
     /// A way is taken no more for a while.
-    fn leave(&mut self, cx: &mut Cx<'_>, to: NodeId, path: &Path, failed: bool) {
+    fn leave(&mut self, cx: &mut Cx<'_>, to: NodeId, path: &Path, why: Why) {
         let Some(c) = self.courses.get_mut(&to) else { return };
-        c.avoid(path, cx.now.mono, failed);
+        c.avoid(path, cx.now.mono, why);
         c.looked = None;
         self.close(cx, to, path);
     }
@@ -314,7 +316,7 @@ impl Routing {
                 c.recall(|p| p.path == path && (p.due() <= now || (!acked && !p.acked)));
             }
             cx.counters.passages_late += 1;
-            self.leave(cx, to, &path, true);
+            self.leave(cx, to, &path, Why::Failed);
         }
         self.rotate(cx, to, now);
         self.dispatch(cx, to);
@@ -333,7 +335,7 @@ impl Routing {
         let spare = c.open.iter().filter(|p| !used(p));
         let worst = spare.max_by_key(|p| (c.cost(p, cx.topology.rtt(&p[0]), &self.merits), (*p).clone())).cloned();
         if let Some(worst) = worst {
-            c.avoid(&worst, now, false);
+            c.avoid(&worst, now, Why::Busy);
             c.open.retain(|p| *p != worst);
             self.let_go(cx, &worst);
         }
@@ -364,7 +366,7 @@ impl Routing {
             let waits = !c.pending.is_empty();
             for path in by_it {
                 match dial || lost > 0 {
-                    true => self.leave(cx, to, &path, true),
+                    true => self.leave(cx, to, &path, Why::Failed),
                     // A relay may close a link that nothing goes by; it is dialed again when there is something.
                     false => self.close(cx, to, &path),
                 }

@@ -34,6 +34,8 @@ use crate::wire::{Message, Reserve};
 const BELIEVE: Span = Span::from_secs(5);
 /// How often it is seen to.
 const EVERY: Span = Span::from_secs(2);
+/// Or, while there is none: links come up one soon after another.
+const SOON: Span = Span::from_millis(100);
 /// Links kept for it: as many as the beacon holds.
 pub(super) const KEPT: usize = MAX_VIAS;
 /// Of these so many are to relays, if that many are known. They come first in the beacon.
@@ -92,6 +94,9 @@ impl Ways {
         if self.since.is_none() {
             self.since = Some(cx.now.mono);
             cx.deadlines.set(TimerKey::Routing(Timer::Ways), cx.now.mono + BELIEVE);
+        } else if self.kept.is_empty() {
+            // Who has lost all of them is not to be found until it has another.
+            cx.deadlines.set_no_later(TimerKey::Routing(Timer::Ways), cx.now.mono + SOON);
         }
     }
 
@@ -114,6 +119,9 @@ impl Ways {
         let Some(k) = self.kept.get_mut(relay) else { return false };
         if keeps {
             k.answered = Some(cx.now.mono);
+            if cx.vias.is_empty() {
+                self.say(cx);
+            }
         } else {
             self.give_up(cx, relay);
             self.declined.insert(*relay, cx.now.mono);

@@ -87,7 +87,7 @@ impl Mesh {
         self.nodes.iter().position(|n| n.id() == *id).filter(|n| !self.down.contains(n))
     }
 
-    fn linked(&self, a: usize, b: usize) -> bool {
+    pub(crate) fn is_linked(&self, a: usize, b: usize) -> bool {
         self.links.contains(&(a.min(b), a.max(b)))
     }
 
@@ -123,7 +123,7 @@ impl Mesh {
                     let _ = self.nodes[n].input(failed);
                     return;
                 };
-                if self.linked(n, to) {
+                if self.is_linked(n, to) {
                     return;
                 }
                 self.links.push((n.min(to), n.max(to)));
@@ -135,7 +135,7 @@ impl Mesh {
                 }
             }
             Did::Sent { to: peer, lane, message, payload } => {
-                let Some(to) = self.index(peer).filter(|to| self.linked(n, *to)) else { return };
+                let Some(to) = self.index(peer).filter(|to| self.is_linked(n, *to)) else { return };
                 let p = Passing { from: n, to, lane: *lane, message: message.clone(), payload: payload.clone() };
                 if matches!(p.message, Message::Envelope(_)) {
                     self.envelopes.push(p.clone());
@@ -147,7 +147,7 @@ impl Mesh {
                 all.into_iter().for_each(|p| self.deliver(&p));
             }
             Did::Datagram { to: peer, message } => {
-                let Some(to) = self.index(peer).filter(|to| self.linked(n, *to)) else { return };
+                let Some(to) = self.index(peer).filter(|to| self.is_linked(n, *to)) else { return };
                 let bytes = message.frame().to_bytes();
                 let _ = self.nodes[to].input(Input::Datagram { from, bytes });
             }
@@ -184,7 +184,7 @@ impl Mesh {
         self.down.push(n);
         let gone = self.id(n);
         for other in 0..self.nodes.len() {
-            if other != n && self.linked(n, other) {
+            if other != n && self.is_linked(n, other) {
                 let _ = self.nodes[other].input(Input::LinkDown { peer: gone, reason: LinkRefusal::Silent });
             }
         }
@@ -194,7 +194,7 @@ impl Mesh {
 
     /// Two are not linked any more.
     pub(crate) fn part(&mut self, a: usize, b: usize) {
-        if !self.linked(a, b) {
+        if !self.is_linked(a, b) {
             return;
         }
         self.links.retain(|l| *l != (a.min(b), a.max(b)));

@@ -98,6 +98,30 @@ fn a_relay_that_dies_is_gone_around() {
 }
 
 #[test]
+fn a_relay_that_was_none_is_tried_again_as_soon_as_it_is_one() {
+    for wait in [500, 2_000, 4_500] {
+        // The receiver has lost its second relay, and then the first one dies.
+        let mut m = Mesh::new();
+        m.barred.push((C, D));
+        m.part(C, D);
+        m.send(A, C, b"1");
+        m.pass(500);
+        m.kill(B);
+        m.send(A, C, b"2");
+        m.pass(wait);
+        assert_eq!(m.texts(C), ["1"]);
+        m.barred.retain(|pair| *pair != (C, D));
+        let linked = (0..1_000).find(|_| {
+            m.pass(50);
+            m.is_linked(C, D)
+        });
+        assert!(linked.is_some());
+        m.pass(1_500);
+        assert_eq!(m.texts(C), ["1", "2"], "{wait}: {:?}", m.nodes[A].counters());
+    }
+}
+
+#[test]
 fn without_any_relay_it_fails_and_is_said_to_have() {
     let mut m = Mesh::new();
     m.send(A, C, b"1");
