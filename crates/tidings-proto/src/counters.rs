@@ -393,6 +393,16 @@ counters! {
     passages_late,
     /// Nodes to which no way was left.
     courses_lost,
+    /// Circuits through relays that came up, and those that ended.
+    circuits_opened,
+    /// See there.
+    circuits_ended,
+    /// Circuits that others wanted, or that could not be agreed upon.
+    circuits_refused,
+    /// Pieces of circuits that were sent.
+    circuit_pieces_sent,
+    /// Pieces that were not what the other end sealed.
+    circuit_pieces_refused,
     /// Credits that this node was given for what it carried.
     credits_taken,
     /// Credits that are forged, out of time, given before, or for what was not carried.

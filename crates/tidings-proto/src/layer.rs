@@ -218,6 +218,8 @@ pub enum TimerKey {
     Coordinators(coordinator::Timer),
     /// Routing's.
     Routing(routing::Timer),
+    /// That of circuits.
+    Circuits,
     /// Those of rendezvous.
     Rendezvous(rendezvous::Timer),
     /// Those of roles.

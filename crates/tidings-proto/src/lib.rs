@@ -5,6 +5,7 @@
 //! simulator with thousands of nodes and under tokio with one.
 
 pub mod anti_entropy;
+pub mod circuits;
 pub mod config;
 pub mod counters;
 pub mod crypto;

@@ -29,7 +29,8 @@ pub fn core_bytes(config: &GossipConfig, topics: usize) -> u64 {
     let links = UNSENT + config.max_links * (2 * SHARE + Lane::Control.budget() + limits.serving * 16);
     let records = crate::records::bytes(neighbors, limits.symbols * 96) as u64;
     let (discovery, identity) = (crate::discovery::BYTES as u64, crate::identity::layer::bytes() as u64);
-    let direct = (crate::messaging::BYTES + crate::routing::BYTES + crate::roles::BYTES) as u64;
+    let direct =
+        (crate::messaging::BYTES + crate::routing::BYTES + crate::circuits::BYTES + crate::roles::BYTES) as u64;
     topic * topics as u64
         + links as u64
         + records

@@ -56,6 +56,8 @@ struct Link {
     /// We said that we need it no more, and have heard nothing since: the peer may be closing it.
     released: bool,
     outbound: bool,
+    /// It goes through relays (`circuits/`).
+    circuit: bool,
     lanes: Lanes,
     /// Something was sent since the peer was last asked whether it reads.
     unread: bool,
@@ -109,9 +111,19 @@ impl Links {
         self.map.get(peer).is_some_and(|l| l.state == State::Up)
     }
 
+    /// Whether there is a link to `peer` that goes through no relay.
+    pub fn is_direct(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.state == State::Up && !l.circuit)
+    }
+
+    /// Whether the link to `peer` goes through relays.
+    pub fn is_circuit(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.state == State::Up && l.circuit)
+    }
+
     /// Whether we dialed `peer`.
     pub fn outbound(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.outbound)
+        self.map.get(peer).is_some_and(|l| l.outbound && !l.circuit)
     }
 
     /// Links that exist or are being dialed.
@@ -124,9 +136,21 @@ impl Links {
         self.map.is_empty()
     }
 
-    /// The peers with a link that is up, in id order.
+    /// The peers with a link that is up and goes through no relay, in id order.
     pub fn up(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.map.iter().filter(|(_, l)| l.state == State::Up && !l.circuit).map(|(p, _)| *p)
+    }
+
+    /// The peers with a link that is up, circuits too, in id order.
+    pub fn all_up(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.map.iter().filter(|(_, l)| l.state == State::Up).map(|(p, _)| *p)
+    }
+
+    /// Says that the link to `peer`, which has just come up, is a circuit.
+    pub(crate) fn set_circuit(&mut self, peer: &NodeId) {
+        if let Some(l) = self.map.get_mut(peer) {
+            l.circuit = true;
+        }
     }
 
     /// Who holds the link to `peer` open.
@@ -265,6 +289,7 @@ impl Links {
                 peer_released: false,
                 released: false,
                 outbound: true,
+                circuit: false,
                 lanes: Lanes::empty(),
                 unread: false,
                 stuck: false,
@@ -362,7 +387,7 @@ impl Links {
         match self.map.get_mut(&peer) {
             Some(l) => {
                 l.state = State::Up;
-                l.outbound = outbound;
+                (l.outbound, l.circuit) = (outbound, false);
                 self.unsent -= l.unsent();
                 l.lanes = Lanes::empty();
                 (l.unread, l.stuck) = (false, false);
@@ -393,6 +418,7 @@ impl Links {
                         peer_released: false,
                         released: false,
                         outbound,
+                        circuit: false,
                         lanes: Lanes::empty(),
                         unread: false,
                         stuck: false,
@@ -419,7 +445,7 @@ impl Links {
         if (l.state == State::Closing || l.released) && !l.claims.is_empty() && !l.redial.is_empty() {
             l.state = State::Dialing;
             l.released = false;
-            l.outbound = true;
+            (l.outbound, l.circuit) = (true, false);
             let addrs = std::mem::take(&mut l.redial);
             let first = std::mem::take(&mut l.when_up);
             l.with_dial.clone_from(&first);

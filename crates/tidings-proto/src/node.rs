@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::circuits::Circuits;
 use crate::config::GossipConfig;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
@@ -84,6 +85,7 @@ pub struct Node {
     roles: Roles,
     messaging: Messaging,
     routing: Routing,
+    circuits: Circuits,
     vias: Vec<crate::presence::Via>,
     certificates: Certificates,
     uploads: Uploads,
@@ -117,6 +119,7 @@ macro_rules! cx {
 
 mod commands;
 mod discovery;
+mod linked;
 
 impl Node {
     /// A node that has not met anybody. It first asks for what is stored, and carries on when it is `Loaded`.
@@ -141,6 +144,7 @@ impl Node {
             roles: Roles::new(id, &setup.network, &setup.seed),
             messaging: Messaging::new(&setup.network, &setup.seed),
             routing: Routing::new(&setup.network, &setup.seed),
+            circuits: Circuits::new(&setup.network, &setup.seed),
             vias: Vec::new(),
             certificates: Certificates::default(),
             uploads: Uploads::default(),
@@ -198,12 +202,7 @@ impl Node {
                     self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: false });
                 }
             }
-            Input::DialFailed { peer, reason } => {
-                // A link that came up from the other side meanwhile stands.
-                if !self.links.is_up(&peer) && self.links.on_down(&mut self.queues.out, peer) {
-                    self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: true });
-                }
-            }
+            Input::DialFailed { peer, reason } => self.on_dial_failed(peer, reason),
             Input::SendCredit { peer, lane, bytes } => {
                 self.links.on_credit(&peer, lane, bytes, self.now.mono);
                 if lane == Lane::Bulk {
@@ -327,6 +326,7 @@ impl Node {
             | Message::Certificate(_)
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
             m @ Message::VouchFor(_) => self.roles.on_frame(&mut cx!(self), from, &m, &payload),
+            m if Circuits::is_meant(&m) => self.counters.frames_unexpected += 1,
             m if Routing::is_meant(&m) => self.routing.on_frame(&mut cx!(self), from, m, &payload),
             m if messaging::is_meant(&m) => self.messaging.on_frame(&mut cx!(self), from, m, &payload),
             m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),
@@ -341,43 +341,6 @@ impl Node {
             _ => self.membership.on_message(&mut cx!(self), from, message),
         }
         Ok(())
-    }
-
-    fn on_datagram(&mut self, from: NodeId, bytes: Bytes) -> Result<(), Error> {
-        self.counters.datagrams_in += 1;
-        if !self.links.is_up(&from) || self.left {
-            self.counters.datagrams_unexpected += 1;
-            return Ok(());
-        }
-        match Message::parse(bytes) {
-            Ok(Some((message @ (Message::Ping(_) | Message::Ack(_)), _))) => {
-                self.swim.on_datagram(&mut cx!(self), from, message);
-                Ok(())
-            }
-            Ok(Some((message, _))) => {
-                self.counters.frames_wrong_lane += 1;
-                Err(Error::Lane { from, name: message.name(), lane: Lane::Probe })
-            }
-            Ok(None) => {
-                self.counters.frames_unknown += 1;
-                Ok(())
-            }
-            Err(error) => {
-                self.counters.frames_malformed += 1;
-                Err(Error::Wire { from, error })
-            }
-        }
-    }
-
-    fn on_link_up(&mut self, peer: NodeId, addr: Option<Addr>, outbound: bool, rtt: Option<Span>) {
-        if peer == self.id || self.left {
-            self.queues.out.push_back(Output::Close { peer, reason: crate::wire::LinkRefusal::Goodbye });
-            return;
-        }
-        if self.links.on_up(&mut self.queues.out, &mut self.counters, peer, outbound, self.now.mono) {
-            self.topology.reached(peer, addr, outbound, rtt);
-            self.queues.signals.push_back(Signal::LinkUp { peer });
-        }
     }
 
     /// Fires what is due.
@@ -400,6 +363,10 @@ impl Node {
                 TimerKey::Reach(t) => self.reach.on_timer(&mut cx!(self), t),
                 TimerKey::Coordinators(t) => self.coordinators.on_timer(&mut cx!(self), t),
                 TimerKey::Routing(t) => self.routing.on_timer(&mut cx!(self), t),
+                TimerKey::Circuits => {
+                    self.circuits.tend(&mut cx!(self));
+                    self.hand_in();
+                }
                 TimerKey::Messaging(t) => self.messaging.on_timer(&mut cx!(self), t),
                 TimerKey::Roles(t) => self.roles.on_timer(&mut cx!(self), t),
                 TimerKey::Rendezvous(t) => self.rendezvous.on_timer(&mut cx!(self), t),
@@ -471,7 +438,7 @@ impl Node {
                     return;
                 }
                 for up in up {
-                    self.messaging.on_up(&mut cx!(self), up);
+                    self.on_up(up);
                 }
             }
         }
@@ -483,11 +450,15 @@ impl Node {
     pub fn poll(&mut self) -> Option<Output> {
         loop {
             if let Some(out) = self.queues.out.pop_front() {
-                return Some(out);
-            }
-            let any = self.pubsub.flush(&mut cx!(self)) || self.records.flush(&mut cx!(self));
-            if !any && !self.messaging.flush(&mut cx!(self)) && !self.routing.flush(&mut cx!(self)) {
-                return None;
+                match self.circuits.keep(&mut cx!(self), out) {
+                    Some(out) => return Some(out),
+                    None => self.hand_in(),
+                }
+            } else {
+                let any = self.pubsub.flush(&mut cx!(self)) || self.records.flush(&mut cx!(self));
+                if !any && !self.messaging.flush(&mut cx!(self)) && !self.flush_circuits() {
+                    return None;
+                }
             }
             self.route();
         }

@@ -197,8 +197,9 @@ impl Reach {
         let fresh = |a: &Attestation| {
             cx.own_addrs.iter().any(|addr| a.is_of(addr)) && wall.0 <= a.at_ms.saturating_add(HOLDS.half().as_millis())
         };
-        let due =
-            |p: &NodeId| cx.links().is_up(p) && !cx.links().outbound(p) && !cx.attestations.0.get(p).is_some_and(fresh);
+        let due = |p: &NodeId| {
+            cx.links().is_direct(p) && !cx.links().outbound(p) && !cx.attestations.0.get(p).is_some_and(fresh)
+        };
         let due: Vec<NodeId> = self.neighbors.iter().copied().filter(due).collect();
         if cx.own_addrs.is_empty() {
             return;

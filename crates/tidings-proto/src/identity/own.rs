@@ -204,7 +204,7 @@ impl Identity {
         cx.agents.own_certificate = Some((certificate.id(), certificate.bytes().clone()));
         cx.signal(Signal::OwnCertificate);
         if self.told.is_empty() {
-            let up: Vec<NodeId> = cx.links().up().collect();
+            let up: Vec<NodeId> = cx.links().all_up().collect();
             self.told.extend(up);
         }
         self.introduce_again(cx);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::identity::NodeId;
 use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
+use crate::membership::neighbors::is_apart;
 use crate::membership::view::{Asked, View, own, prefix, remember};
 use crate::membership::{Membership, Timer, claim, target};
 use crate::time::{Span, Time};
@@ -82,7 +83,8 @@ impl Membership {
         let scaled = |n: usize| (n as f64 / v.reach).ceil() as usize;
         let want = scaled(missing.min(parallel)).min(PARALLEL_MOST).saturating_sub(v.asked());
         let askable = |v: &View, p: &NodeId| {
-            v.spares.is_willing(p, now) && v.pending(p).is_none() && cx.topology.is_ready(p, now)
+            let able = v.pending(p).is_none() && cx.topology.is_ready(p, now) && !is_apart(cx, v, p);
+            v.spares.is_willing(p, now) && able
         };
         let mut ready: Vec<NodeId> = v.spares.iter().map(|s| s.id).filter(|p| askable(v, p)).collect();
         let all = ready.len();

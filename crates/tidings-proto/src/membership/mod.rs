@@ -213,7 +213,7 @@ impl Membership {
 
     fn sweep(&mut self, cx: &mut Cx<'_>) {
         cx.deadlines.set(TimerKey::Membership(Timer::Sweep), cx.now.mono + SWEEP);
-        let mut keep: BTreeSet<NodeId> = cx.links.up().collect();
+        let mut keep: BTreeSet<NodeId> = cx.links.all_up().collect();
         keep.extend(self.bootstrap.iter().map(|b| b.id));
         for v in self.views.values() {
             keep.extend(v.active.iter().map(|a| a.id));
@@ -366,7 +366,7 @@ impl Membership {
         for timer in [Timer::Look, Timer::Lost, Timer::Save] {
             cx.deadlines.cancel(TimerKey::Membership(timer));
         }
-        let all: Vec<NodeId> = cx.links.up().collect();
+        let all: Vec<NodeId> = cx.links.all_up().collect();
         for peer in all {
             cx.links.close(&mut cx.queues.out, peer, crate::wire::LinkRefusal::Goodbye);
         }

@@ -26,11 +26,16 @@ impl Membership {
     }
 }
 
+/// Whether a peer is at the end of a circuit, and none for this overlay: the network's is made of links that relays do not carry.
+pub(super) fn is_apart(cx: &Cx<'_>, v: &View, peer: &NodeId) -> bool {
+    v.overlay == Overlay::Root && cx.links.is_circuit(peer)
+}
+
 /// Whether an overlay may have one more link for itself: when few are left, only if it has few neighbours.
 pub(super) fn may_have_link(cx: &Cx<'_>, v: &View, peer: &NodeId) -> bool {
     let max = cx.config.max_links;
     let scarce = cx.links.len() + max / 8 >= max;
-    !scarce || v.counted() < FAIR || !cx.links.claims(peer).is_empty()
+    !is_apart(cx, v, peer) && (!scarce || v.counted() < FAIR || !cx.links.claims(peer).is_empty())
 }
 
 /// Says yes to `peer`, which asked: it is a neighbour from now on.

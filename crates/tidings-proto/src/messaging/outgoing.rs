@@ -355,7 +355,7 @@ impl Messaging {
             self.fail(cx, peer, |w| now.since(w.since) >= GIVE_UP, &CommandError::NoReceipt);
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
             // Behind a slow link what was said is still on its way: it is not said again.
-            let stuck = cx.links().is_up(&peer) && cx.links().credit(&peer, Lane::Control) < Lane::Control.budget();
+            let stuck = cx.links().is_direct(&peer) && cx.links().credit(&peer, Lane::Control) < Lane::Control.budget();
             let patience = if c.relayed.is_on() { PATIENCE.times(2) } else { PATIENCE };
             let silent = !stuck && c.session.as_ref().is_some_and(|s| now.since(s.waits_since) >= patience);
             if c.in_flight > 0 && silent {

@@ -77,7 +77,7 @@ impl Messaging {
     pub(super) fn by_relay(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
         let now = cx.now.mono;
         let Some(c) = self.conversations.get_mut(&peer) else { return false };
-        if cx.links().is_up(&peer) {
+        if cx.links().is_direct(&peer) {
             c.relayed.on = false;
             return false;
         }
@@ -114,7 +114,7 @@ impl Messaging {
             let len = self.rng.between(CHECK_BYTES.0, CHECK_BYTES.1) as usize;
             let Some(c) = self.conversations.get_mut(&peer) else { continue };
             c.relayed.check_at = None;
-            if !c.relayed.on || !c.waiting.is_empty() || cx.links().is_up(&peer) {
+            if !c.relayed.on || !c.waiting.is_empty() || cx.links().is_direct(&peer) {
                 continue;
             }
             let (to, agent) = (c.to.clone(), c.agent);

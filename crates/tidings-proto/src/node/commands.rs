@@ -120,7 +120,6 @@ impl Node {
             }
             Command::Leave => {
                 self.messaging.on_command(&mut cx!(self), messaging::Command::Leave);
-                self.routing.depart();
                 self.foaf.on_command(&mut cx!(self), foaf::Command::Leave);
                 self.rendezvous.on_command(&mut cx!(self), rendezvous::Command::Leave);
                 self.presence.on_command(&mut cx!(self), presence::Command::Leave);
@@ -131,6 +130,8 @@ impl Node {
                 // What was accepted for publishing still leaves before the links close.
                 self.pubsub.hurry();
                 while self.pubsub.flush(&mut cx!(self)) {}
+                self.leave_circuits();
+                self.routing.depart();
                 self.pubsub.on_command(&mut cx!(self), pubsub::Command::Leave);
                 self.swim.leave(&mut cx!(self));
                 self.membership.on_command(&mut cx!(self), membership::Command::Leave);

@@ -99,6 +99,11 @@ impl Node {
         self.routing.way(node).unwrap_or_default()
     }
 
+    /// The peers at the other ends of circuits.
+    pub fn circuits(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.circuits.peers()
+    }
+
     /// How slow or cut off this node takes itself to be, from 0 (not at all) to 8.
     pub fn local_health(&self) -> u8 {
         self.swim.local_health()

@@ -52,7 +52,7 @@ impl Routing {
         }
         for _ in 0..2 * OPEN {
             let Some(c) = self.courses.get(&to) else { return };
-            let most = match c.open.iter().any(|p| cx.links().is_up(&p[0])) {
+            let most = match c.open.iter().any(|p| cx.links().is_direct(&p[0])) {
                 _ if c.is_busy() => OPEN,
                 true => 1,
                 false => 2,
@@ -64,7 +64,7 @@ impl Routing {
             if options.is_empty() && c.open.is_empty() {
                 options = self.roundabout(cx, &to);
             }
-            let Some(path) = self.draw(cx, &to, options) else { return };
+            let Some(path) = self.draw(cx, &to, options).or_else(|| self.least_failed(cx, &to)) else { return };
             let first = path[0];
             let addrs = ways::addrs(cx, &self.group, &first);
             let claimed = cx.claim_at(first, CLAIM, &addrs);
@@ -80,10 +80,19 @@ impl Routing {
     fn single(&self, cx: &Cx<'_>, c: &Course) -> Vec<Path> {
         let claimed = self.courses.values().flat_map(|c| &c.open).count();
         let fit = |relay: &NodeId, known: bool| {
-            cx.links().is_up(relay) || (known && claimed < MAX_LINKS && cx.topology.is_ready(relay, cx.now.mono))
+            cx.links().is_direct(relay) || (known && claimed < MAX_LINKS && cx.topology.is_ready(relay, cx.now.mono))
         };
         let stated = c.stated.iter().filter(|s| fit(&s.relay, !s.addrs.is_empty())).map(|s| vec![s.relay]);
         stated.filter(|p| !c.open.contains(p) && !c.is_avoided(p, cx.now.mono)).collect()
+    }
+
+    /// Of the ways through a relay stated, all of which have failed, the one that was to be taken again first: better than none.
+    fn least_failed(&mut self, cx: &Cx<'_>, to: &NodeId) -> Option<Path> {
+        let c = self.courses.get_mut(to).filter(|c| c.open.is_empty())?;
+        let linked = c.stated.iter().filter(|s| cx.links().is_direct(&s.relay)).map(|s| vec![s.relay]);
+        let (_, path) = linked.filter_map(|p| Some((c.failed_until(&p)?, p))).min()?;
+        c.forgive(&path, cx.now.mono);
+        Some(path)
     }
 
     /// Ways through a neighbour: to one of the relays stated, or to the node itself if it states none.
@@ -133,9 +142,9 @@ impl Routing {
     /// A way drawn at random among those at hand, rather one that is not in use.
     pub(super) fn any(&mut self, cx: &Cx<'_>, to: NodeId) -> Option<Path> {
         let c = self.courses.get(&to)?;
-        let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
+        let up = |p: &&Path| cx.links().is_direct(&p[0]) && !c.is_avoided(p, cx.now.mono);
         let mut all: Vec<Path> = c.open.iter().filter(up).cloned().collect();
-        all.extend(self.single(cx, c).into_iter().filter(|p| cx.links().is_up(&p[0])));
+        all.extend(self.single(cx, c).into_iter().filter(|p| cx.links().is_direct(&p[0])));
         let others: Vec<Path> = all.iter().filter(|p| c.current.as_ref() != Some(*p)).cloned().collect();
         self.rng.pick(if others.is_empty() { &all } else { &others }).cloned()
     }
@@ -145,7 +154,7 @@ impl Routing {
         let at = cx.now.mono;
         let c = self.courses.get(&to)?;
         let cost = |p: &Path| c.cost(p, cx.topology.rtt(&p[0]), &self.merits);
-        let up = |p: &&Path| cx.links().is_up(&p[0]) && !c.is_avoided(p, cx.now.mono);
+        let up = |p: &&Path| cx.links().is_direct(&p[0]) && !c.is_avoided(p, cx.now.mono);
         let least = c.open.iter().filter(up).map(cost).min()?;
         let alike = |p: &&Path| up(p) && is_alike(cost(p), least);
         // What follows closely goes the same way, so that it need not wait for what went before.

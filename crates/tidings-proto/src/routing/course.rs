@@ -41,6 +41,8 @@ pub(super) struct Pending {
     pub(super) last: u64,
     /// It goes by any way at first.
     pub(super) any: bool,
+    /// It is of a circuit, and not of direct messages.
+    pub(super) circuit: bool,
     /// How it goes now: none while it waits for a way.
     pub(super) now: Option<Passage>,
     /// How it went before.
@@ -165,6 +167,18 @@ impl Course {
 
     pub(super) fn is_avoided(&self, path: &[NodeId], now: Time) -> bool {
         self.avoid.get(path).is_some_and(|a| a.until > now)
+    }
+
+    /// Until when a way is avoided by which something was lost.
+    pub(super) fn failed_until(&self, path: &[NodeId]) -> Option<Time> {
+        self.avoid.get(path).filter(|a| a.why == Why::Failed).map(|a| a.until)
+    }
+
+    /// It may be taken again now; if it fails once more, it is avoided for as long as it would have been.
+    pub(super) fn forgive(&mut self, path: &[NodeId], now: Time) {
+        if let Some(a) = self.avoid.get_mut(path) {
+            a.until = now;
+        }
     }
 
     /// The way is not taken for a while: longer if nothing came of it, again and again.

@@ -1,6 +1,6 @@
 //! Routing: what two nodes have to say to each other goes through relays where there is no link between them.
 //!
-//! An *envelope* carries frames of direct messages (`messaging/`), which are sealed and signed end to end by themselves, from one node
+//! An *envelope* carries frames of direct messages (`messaging/`) or of circuits (`circuits/`), which are sealed and signed end to end by themselves, from one node
 //! to another through one relay or two. The sender names the whole way (source routing, as in DSR: Johnson, Maltz 1996), so
 //! that there are no tables of routes to keep or to poison and no loops: relays are named once each, and a `ttl` counts links.
 //! The head and the content's hash are under the sender's signature: nobody can take a content for its own, or give it another head.
@@ -80,6 +80,8 @@ pub enum Kind {
     More,
     /// More of one, by any way at hand: how it comes is what it is for.
     Check,
+    /// A piece of a circuit.
+    Circuit,
     /// It answers what came; along these relays.
     Answer(Vec<NodeId>),
 }
@@ -99,7 +101,7 @@ pub struct Conveyed {
     pub kind: Kind,
 }
 
-/// What comes of it, for direct messages.
+/// What comes of it, for direct messages and circuits.
 #[derive(Debug)]
 pub(crate) enum Up {
     /// A frame came through relays, signed by `from`.
@@ -163,9 +165,11 @@ impl Routing {
         }
     }
 
-    /// The node goes: it carries nothing more, and keeps no links to be found by.
+    /// The node goes: it carries nothing more, keeps no links to be found by, and seeks no ways.
     pub(crate) fn depart(&mut self) {
         self.left = true;
+        self.courses.clear();
+        self.passages.clear();
     }
 
     /// These may be relays.

@@ -94,7 +94,7 @@ impl Relaying {
 }
 
 fn fits(cx: &Cx<'_>, next: &NodeId, len: usize) -> bool {
-    cx.links().is_up(next) && cx.links().credit(next, Lane::Control) >= len + RESERVE
+    cx.links().is_direct(next) && cx.links().credit(next, Lane::Control) >= len + RESERVE
 }
 
 impl Routing {
@@ -159,7 +159,7 @@ impl Routing {
             TAKEN
         } else if !self.relaying.queue.has_room(&from, &before, &next, len) {
             FULL
-        } else if cx.links().is_up(&next) || self.dial(cx, before, next) {
+        } else if cx.links().is_direct(&next) || self.dial(cx, before, next) {
             self.relaying.queue.push(next, Queued { id, by: before, from, frame, at: now });
             super::tend_soon(cx);
             TAKEN
@@ -262,7 +262,7 @@ impl Routing {
     pub(super) fn not_passed_on(&mut self, cx: &mut Cx<'_>, by: NodeId, id: PassageId, why: u8) {
         cx.counters.envelopes_dropped += 1;
         let Some(s) = self.relaying.seen.get_mut(&id) else { return };
-        if std::mem::take(&mut s.owed) && cx.links().is_up(&by) {
+        if std::mem::take(&mut s.owed) && cx.links().is_direct(&by) {
             self.ack(cx, by, id, why);
         }
     }

@@ -38,7 +38,7 @@ impl Routing {
         }
         self.make_room(cx, &c.to);
         if c.kind == Kind::Fresh {
-            self.drop_pending(&c.to, |_| true);
+            self.drop_pending(&c.to, |p| !p.circuit);
         }
         let all: usize = self.courses.values().map(|c| c.bytes).sum();
         let course = self.courses.entry(c.to).or_insert_with(|| Course::new(now));
@@ -56,6 +56,7 @@ impl Routing {
             messages: c.messages,
             last: c.last,
             any: c.kind == Kind::Check,
+            circuit: c.kind == Kind::Circuit,
             now: None,
             past: Vec::new(),
             suspects: Vec::new(),
@@ -183,8 +184,10 @@ impl Routing {
         let Some(passage) = c.pending[at].now.as_mut() else { return };
         if m.why == 0 {
             passage.acked = true;
-            let last = c.pending[at].last;
-            self.up.push(Up::Relayed { to, last });
+            let p = &c.pending[at];
+            if !p.circuit {
+                self.up.push(Up::Relayed { to, last: p.last });
+            }
             return;
         }
         cx.counters.relays_declined += 1;
@@ -238,7 +241,9 @@ impl Routing {
                 continue;
             };
             self.settle(cx, from, &passage, &p);
-            went.push((p.last, passage.path));
+            if !p.circuit {
+                went.push((p.last, passage.path));
+            }
         }
         went.sort_unstable();
         went

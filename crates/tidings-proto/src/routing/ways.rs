@@ -131,7 +131,7 @@ impl Ways {
 
     fn give_up(&mut self, cx: &mut Cx<'_>, peer: &NodeId) {
         if self.kept.remove(peer).is_some() {
-            if cx.links().is_up(peer) {
+            if cx.links().is_direct(peer) {
                 cx.send(*peer, Reserve { hold: false });
             }
             cx.release(*peer, CLAIM);
@@ -225,7 +225,7 @@ impl Ways {
     fn choose(&mut self, cx: &mut Cx<'_>, group: &GroupSecret, merits: &Merits) {
         let now = cx.now.mono;
         self.declined.retain(|_, at| now.since(*at) < TRY_AGAIN);
-        let fit = |p: &NodeId| match (self.kept.contains_key(p), cx.links().is_up(p)) {
+        let fit = |p: &NodeId| match (self.kept.contains_key(p), cx.links().is_direct(p)) {
             (true, _) => true,
             _ if self.declined.contains_key(p) => false,
             (_, true) => cx.links().outbound(p) && cx.topology.state(p) == PeerState::Alive,
@@ -283,7 +283,7 @@ impl Ways {
             cx.release(peer, CLAIM);
         }
         self.tried.retain(|_, at| now.since(*at) < TRY_AGAIN);
-        let fit = |n: &NodeId| !cx.links().is_up(n) && !self.tried.contains_key(n) && cx.topology.is_ready(n, now);
+        let fit = |n: &NodeId| !cx.links().is_direct(n) && !self.tried.contains_key(n) && cx.topology.is_ready(n, now);
         let relays: BTreeSet<NodeId> = self.relays(cx).filter(fit).collect();
         let mut relays: Vec<NodeId> = relays.into_iter().collect();
         rng.sample(&mut relays, TRIED.saturating_sub(self.trying.len()));

@@ -14,6 +14,7 @@
 
 mod capabilities;
 mod certificates;
+mod circuits;
 mod direct;
 mod foaf;
 mod frame;
@@ -30,6 +31,7 @@ mod table;
 
 pub use capabilities::*;
 pub use certificates::*;
+pub use circuits::*;
 pub use direct::{CloseSession, Envelopes, OpenSession, Receipt};
 pub use foaf::*;
 pub use frame::{Frame, HEADER_LEN, Header, Lane, LinkRefusal, split_frame};

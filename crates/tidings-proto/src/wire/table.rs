@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::capabilities::{AskCapabilities, Capability, MAX_CAPABILITIES_ASKED};
 use super::certificates::{AskCertificates, Certificate, Certified, MAX_CERTIFICATES_ASKED, NoCertificates};
+use super::circuits::{CircuitAck, CircuitOpened, CircuitPiece, CloseCircuit, OpenCircuit};
 use super::direct::{CloseSession, Envelopes, OpenSession, Receipt};
 use super::foaf::{Deposit, Found, LackProof, MAX_WHEREABOUTS, NotFound, Seek};
 use super::large::{Chunk, Have, Lack, Unwant, Want, asks_ok};
@@ -152,6 +153,11 @@ messages! {
     113 RelayAck |_| true;
     114 Reserve |_| true;
     115 Reserved |_| true;
+    116 OpenCircuit |_| true;
+    117 CircuitOpened |_| true;
+    118 CircuitPiece |_| true;
+    119 CircuitAck |_| true;
+    120 CloseCircuit |_| true;
 }
 
 impl Message {

@@ -192,6 +192,17 @@ impl Mesh {
         self.carry();
     }
 
+    /// One has dialed another, whatever for.
+    pub(crate) fn link(&mut self, n: usize, to: usize) {
+        self.links.push((n.min(to), n.max(to)));
+        for (of, peer, outbound, at) in [(n, to, true, to), (to, n, false, n)] {
+            let (peer, rtt) = (self.id(peer), Some(tidings_proto::time::Span::from_millis(10)));
+            let addr = Some(addr(at as u8 + 1));
+            let _ = self.nodes[of].input(Input::LinkUp { peer, addr, outbound, rtt });
+        }
+        self.carry();
+    }
+
     /// Two are not linked any more.
     pub(crate) fn part(&mut self, a: usize, b: usize) {
         if !self.is_linked(a, b) {

@@ -15,6 +15,11 @@ pub(super) fn examples() -> Vec<Message> {
         RelayAck { id: PassageId([0x1d; 16]), why: 3, load: 255 }.into(),
         Reserve { hold: true }.into(),
         Reserved { why: 2, load: 255 }.into(),
+        OpenCircuit { session }.into(),
+        CircuitOpened { session }.into(),
+        CircuitPiece { session, piece: 300 }.into(),
+        CircuitAck { session, next: 301 }.into(),
+        CloseCircuit { session, why: 2 }.into(),
     ]
 }
 
@@ -48,6 +53,11 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         .into()),
         any::<bool>().prop_map(|hold| Reserve { hold }.into()),
         (any::<u8>(), any::<u8>()).prop_map(|(why, load)| Reserved { why, load }.into()),
+        n().prop_map(|session| OpenCircuit { session }.into()),
+        n().prop_map(|session| CircuitOpened { session }.into()),
+        (n(), n()).prop_map(|(session, piece)| CircuitPiece { session, piece }.into()),
+        (n(), n()).prop_map(|(session, next)| CircuitAck { session, next }.into()),
+        (n(), any::<u8>()).prop_map(|(session, why)| CloseCircuit { session, why }.into()),
         (n(), any::<u8>(), n(), n()).prop_map(|(session, why, at_ms, epoch)| CloseSession {
             session,
             why,
@@ -115,6 +125,46 @@ fn the_bytes_of_close_session() {
     016f210000000000
     a4001b01020304050607080102021b0000019b76daa801031b0000019b76daa8
     00
+    ");
+}
+
+#[test]
+fn the_bytes_of_open_circuit() {
+    insta::assert_snapshot!(wire("OpenCircuit"), @r"
+    01740b0000000000
+    a1001b0102030405060708
+    ");
+}
+
+#[test]
+fn the_bytes_of_circuit_opened() {
+    insta::assert_snapshot!(wire("CircuitOpened"), @r"
+    01750b0000000000
+    a1001b0102030405060708
+    ");
+}
+
+#[test]
+fn the_bytes_of_circuit_piece() {
+    insta::assert_snapshot!(wire("CircuitPiece"), @r"
+    01760f0000000000
+    a2001b01020304050607080119012c
+    ");
+}
+
+#[test]
+fn the_bytes_of_circuit_ack() {
+    insta::assert_snapshot!(wire("CircuitAck"), @r"
+    01770f0000000000
+    a2001b01020304050607080119012d
+    ");
+}
+
+#[test]
+fn the_bytes_of_close_circuit() {
+    insta::assert_snapshot!(wire("CloseCircuit"), @r"
+    01780d0000000000
+    a2001b01020304050607080102
     ");
 }
 

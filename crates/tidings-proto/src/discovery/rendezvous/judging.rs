@@ -137,7 +137,7 @@ impl Rendezvous {
     pub(super) fn advert_changed(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         if node == cx.me {
             self.index.set_standing(&node, Standing::Reached);
-        } else if cx.links().is_up(&node) {
+        } else if cx.links().is_direct(&node) {
             self.shown(cx, node);
         } else {
             self.judged(cx, &node);
@@ -274,7 +274,7 @@ impl Rendezvous {
         let place = self.index.get(node).map(|(p, _)| p);
         *node != cx.me
             && cx.links().claims(node).is_empty()
-            && !cx.links().is_up(node)
+            && !cx.links().is_direct(node)
             && cx.topology.is_ready(node, cx.now.mono)
             && !self.probing.dialing.values().any(|p| Some(p) == place)
     }

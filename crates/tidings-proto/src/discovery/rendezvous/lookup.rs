@@ -151,7 +151,7 @@ impl Rendezvous {
         let all = holders.len();
         self.rng.sample(&mut holders, all);
         holders.sort_by_key(|c| {
-            (!cx.links().is_up(&c.node.id), !cx.topology.is_ready(&c.node.id, cx.now.mono), !c.trusted)
+            (!cx.links().is_direct(&c.node.id), !cx.topology.is_ready(&c.node.id, cx.now.mono), !c.trusted)
         });
         let ids: Vec<NodeId> = holders.iter().chain(&others).map(|c| c.node.id).collect();
         holders.extend(others);
@@ -220,7 +220,7 @@ impl Rendezvous {
         let question = self.rng.next_u64();
         let frame = Message::from(LookUp { id: question, subject, have }).frame();
         cx.counters.look_ups_asked += 1;
-        let linked = cx.links().is_up(&to.id);
+        let linked = cx.links().is_direct(&to.id);
         let asked = self.call(cx, to, question, What::LookUp(id), frame);
         if let Some(l) = self.looking.get_mut(&id) {
             l.linked.extend(linked.then_some(to.id));
@@ -232,7 +232,7 @@ impl Rendezvous {
     fn arm_hedge(&mut self, cx: &mut Cx<'_>, id: u64) {
         let Some(l) = self.looking.get_mut(&id) else { return };
         let linked = |(peer, state): &(NodeId, State)| match state {
-            State::Waiting(_) if cx.links.is_up(peer) => cx.topology.rtt(peer),
+            State::Waiting(_) if cx.links.is_direct(peer) => cx.topology.rtt(peer),
             State::Waiting(_) => Some(Span(u64::MAX)),
             _ => None,
         };

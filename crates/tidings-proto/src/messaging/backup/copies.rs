@@ -156,7 +156,7 @@ impl Messaging {
         let mut dials = copies.others.values().filter(|o| o.dialed.is_some()).count();
         for n in others {
             let o = copies.others.entry(n).or_insert(Other { heard: now, dialed: None, failed: 0 });
-            if cx.links().is_up(&n) {
+            if cx.links().is_direct(&n) {
                 (o.heard, o.failed) = (now, 0);
                 if o.dialed.take().is_some() {
                     cx.release(n, CLAIM);

@@ -203,7 +203,7 @@ impl Backup {
 
 /// Whether a node says that it is here.
 fn is_here(cx: &Cx<'_>, m: &Messaging, node: &NodeId) -> bool {
-    cx.links().is_up(node) || routing::says_it_is_here(cx, &m.group, node)
+    cx.links().is_direct(node) || routing::says_it_is_here(cx, &m.group, node)
 }
 
 impl Messaging {

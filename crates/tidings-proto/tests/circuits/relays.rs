@@ -1,0 +1,94 @@
+//! Relays that die, and relays that do what they want.
+
+use super::*;
+
+#[test]
+fn a_relay_that_dies_is_gone_around_and_nothing_is_lost() {
+    for first in [B, D] {
+        let mut m = mesh(4);
+        m.subscribe(&[A, C]);
+        m.publish(A, "0");
+        m.pass(500);
+        m.kill(first);
+        for n in 1..20 {
+            m.publish(A, &n.to_string());
+            m.pass(200);
+        }
+        m.pass(10_000);
+        assert_eq!(m.got(C), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn without_relays_it_ends_and_with_another_it_is_back() {
+    let mut m = mesh(4);
+    m.subscribe(&[A, C]);
+    m.kill(B);
+    m.kill(D);
+    m.pass(30_000);
+    assert_eq!((m.circuits(A), m.circuits(C)), (0, 0));
+    m.publish(A, "while there was none");
+    m.comes_back(B, D);
+    m.pass(60_000);
+    m.publish(A, "again");
+    m.pass(5_000);
+    assert_eq!(m.got(C), ["while there was none", "again"]);
+}
+
+/// What a relay does with each piece's passage, by a number.
+fn misbehaving(mut does: impl FnMut(u64, Passing) -> Vec<Passing> + 'static) {
+    let mut m = mesh(4);
+    m.subscribe(&[A, C]);
+    let mut n = 0;
+    m.fate = Some(Box::new(move |p| match &p.message {
+        Message::Envelope(e) if [B, D].contains(&p.from) && e.kind == 0 => {
+            n += 1;
+            does(n, p)
+        }
+        _ => vec![p],
+    }));
+    let texts: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    for text in &texts {
+        m.publish(A, text);
+        m.pass(150);
+    }
+    m.pass(15_000);
+    assert_eq!(m.got(C), texts);
+    assert_eq!((m.circuits(A), m.nodes[C].counters().circuit_pieces_refused), (1, 0));
+}
+
+#[test]
+fn what_relays_drop_comes_all_the_same() {
+    misbehaving(|n, p| if n % 5 == 0 { vec![] } else { vec![p] });
+}
+
+#[test]
+fn what_relays_repeat_comes_once() {
+    misbehaving(|_, p| vec![p.clone(), p]);
+}
+
+#[test]
+fn what_relays_exchange_comes_in_order() {
+    let mut held = None;
+    misbehaving(move |n, p| match n % 3 {
+        1 => {
+            held = Some(p);
+            vec![]
+        }
+        2 => [Some(p), held.take()].into_iter().flatten().collect(),
+        _ => vec![p],
+    });
+}
+
+#[test]
+fn what_relays_alter_comes_another_time() {
+    misbehaving(|n, mut p| {
+        if n % 7 == 0 {
+            let mut bytes = p.payload.to_vec();
+            let at = bytes.len() / 2;
+            bytes[at] ^= 1;
+            p.payload = bytes.into();
+        }
+        vec![p]
+    });
+}
