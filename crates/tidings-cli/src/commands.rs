@@ -29,7 +29,8 @@ pub(crate) async fn peers(args: &DataArgs, json: bool) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = list(&answer["peers"])
         .map(|p| {
             let rtt = p["rtt_ms"].as_f64().map_or("-".to_owned(), |ms| format!("{ms:.1} ms"));
-            vec![short(&p["id"]), shown(p), joined(&p["addrs"]), rtt, joined(&p["topics"]), text(&p["state"])]
+            let at = if p["circuit"] == true { "through relays".to_owned() } else { joined(&p["addrs"]) };
+            vec![short(&p["id"]), shown(p), at, rtt, joined(&p["topics"]), text(&p["state"])]
         })
         .collect();
     if rows.is_empty() {

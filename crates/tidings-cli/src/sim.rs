@@ -64,6 +64,10 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
             let (messages, away, replaced, seconds) = (a.messages, a.away, a.replaced, a.seconds);
             (Scenario::Backup { messages, away, replaced, seconds }, &a.network)
         }
+        SimScenario::Circuits(a) => {
+            let (members, messages, crashed) = (a.members, a.messages, a.crashed);
+            (Scenario::Circuits { members, messages, crashed }, &a.network)
+        }
         SimScenario::Presence(a) => (Scenario::Presence { seconds: a.seconds, ttl: a.ttl }, &a.network),
         SimScenario::Hostile(a) => {
             (Scenario::Hostile { attackers: a.attackers, ids: a.ids, seconds: a.seconds }, &a.network)

@@ -125,6 +125,7 @@ fn one(options: &Options, seed: u64) -> Outcome {
         Scenario::Roles { .. } => scenario::roles::run(options, seed),
         Scenario::RoleLiars { .. } => scenario::role_liars::run(options, seed),
         Scenario::Backup { .. } => scenario::backup::run(options, seed),
+        Scenario::Circuits { .. } => scenario::circuits::run(options, seed),
         Scenario::Find { .. } => scenario::find::run(options, seed),
     };
     // A panic is a failed invariant of its seed, not the end of the run.

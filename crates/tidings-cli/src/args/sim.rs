@@ -32,6 +32,8 @@ pub(crate) enum SimScenario {
     Liars(LiarsArgs),
     /// Agents are written to while they are away, and come back
     Backup(BackupArgs),
+    /// A topic whose members nobody can dial: it goes through relays, some of which crash
+    Circuits(CircuitsArgs),
     /// Peers that break every rule: what gets through, and how much of the views they can take
     Hostile(HostileArgs),
 }
@@ -140,6 +142,29 @@ pub(crate) struct BackupArgs {
     /// For how long they are away
     #[arg(long = "for", value_name = "SECONDS", default_value_t = 3_600.0)]
     pub(crate) seconds: f64,
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// `tidings sim circuits`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Of the nodes that nobody can dial so many subscribe to a topic that nobody else is in. together_ms is the time from then until all
+of them are one overlay. They publish in turn, five messages a second in all; half way a share of the relays that carry for them crash.
+
+Examples:
+  tidings sim circuits
+  tidings sim circuits --nodes 300 --members 40 --crashed 0.5 --seeds 1..10 --json")]
+pub(crate) struct CircuitsArgs {
+    /// Members of the topic, if so many cannot be dialed
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub(crate) members: usize,
+    /// Messages in all
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) messages: usize,
+    /// Share of the relays in use that crash half way
+    #[arg(long, value_name = "F", default_value_t = 0.34)]
+    pub(crate) crashed: f64,
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -61,6 +61,8 @@ pub struct PeerInfo {
     pub linked: bool,
     /// Whether we dialed it.
     pub outbound: bool,
+    /// Whether the link goes through relays, since neither end can dial the other.
+    pub circuit: bool,
     /// Round-trip time, if measured.
     #[serde(serialize_with = "as_ms")]
     #[serde(rename = "rtt_ms")]

@@ -42,12 +42,13 @@ impl Node {
     /// Linked peers and neighbours.
     pub fn peers(&self) -> Vec<PeerInfo> {
         self.links
-            .up()
+            .all_up()
             .map(|id| PeerInfo {
                 id,
                 addrs: self.topology.addrs(&id).to_vec(),
                 linked: true,
                 outbound: self.links.outbound(&id),
+                circuit: self.links.is_circuit(&id),
                 rtt: self.topology.rtt(&id),
                 slow: self.links.is_slow(&id),
                 state: self.topology.state(&id),

@@ -221,6 +221,15 @@ pub enum Scenario {
         /// For how long, in seconds.
         seconds: f64,
     },
+    /// A topic whose members nobody can dial.
+    Circuits {
+        /// How many members.
+        members: usize,
+        /// Messages in all.
+        messages: usize,
+        /// Share of the relays in use that crash half way.
+        crashed: f64,
+    },
     /// Every node is an agent, and some look for others by asking neighbours.
     Find {
         /// How many look-ups, one after the other.
@@ -274,6 +283,7 @@ impl Scenario {
             Scenario::Roles { .. } => "roles",
             Scenario::RoleLiars { .. } => "liars",
             Scenario::Backup { .. } => "backup",
+            Scenario::Circuits { .. } => "circuits",
         }
     }
 
@@ -288,7 +298,8 @@ impl Scenario {
     /// The share of nodes that nobody can dial when nothing else is said.
     pub fn default_unreachable(&self) -> f64 {
         match self {
-            Scenario::Roles { .. } | Scenario::RoleLiars { .. } | Scenario::Backup { .. } => 0.2,
+            Scenario::Roles { .. } | Scenario::RoleLiars { .. } => 0.2,
+            Scenario::Backup { .. } | Scenario::Circuits { .. } => 0.2,
             _ => 0.0,
         }
     }
@@ -341,6 +352,11 @@ impl Scenario {
                 within("--replaced", replaced, 0.0..=1.0, "a share from 0 to 1, such as 0.34")?;
                 seconds(s)
             }
+            Scenario::Circuits { members, messages, crashed } => {
+                within("--members", members as f64, 2.0..=10_000.0, "from 2 to 10000")?;
+                within("--messages", messages as f64, 1.0..=100_000.0, "from 1 to 100000")?;
+                within("--crashed", crashed, 0.0..=0.9, "a share from 0 to 0.9, such as 0.34")
+            }
             Scenario::Find { lookups } => within("--lookups", lookups as f64, 1.0..=1_000_000.0, "from 1 to 1000000"),
             Scenario::Presence { seconds: s, ttl } => {
                 within("--ttl", ttl, 30.0..=86_400.0, "seconds, from 30 to 86400, such as 900")?;
@@ -385,6 +401,9 @@ impl Scenario {
             }
             Scenario::Backup { messages, away, replaced, seconds } => {
                 format!(" --messages {messages} --away {away} --replaced {replaced} --for {seconds}")
+            }
+            Scenario::Circuits { members, messages, crashed } => {
+                format!(" --members {members} --messages {messages} --crashed {crashed}")
             }
             Scenario::Find { lookups } => format!(" --lookups {lookups}"),
             Scenario::Presence { seconds, ttl } => format!(" --for {seconds} --ttl {ttl}"),

@@ -3,6 +3,7 @@
 pub(crate) mod backup;
 pub(crate) mod broadcast;
 pub(crate) mod churn;
+pub(crate) mod circuits;
 pub(crate) mod crash;
 pub(crate) mod detect;
 pub(crate) mod find;
