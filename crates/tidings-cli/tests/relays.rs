@@ -58,3 +58,43 @@ fn two_that_cannot_dial_each_other_talk_through_a_relay_and_through_another_when
     all.sort_unstable();
     assert_eq!(all, [vec!["one"; ones], vec!["three"; threes], vec!["two"]].concat());
 }
+
+#[test]
+fn members_of_a_topic_that_nobody_can_dial_hear_each_other_and_go_on_when_the_relay_dies() {
+    let dir = tempfile::tempdir().unwrap();
+    let b = Node::up(&dir.path().join("b"), &[]);
+    let join = ["--join", b.ticket()];
+    let d = Node::up(&dir.path().join("d"), &join);
+    let behind = [&join[..], &["--outgoing-only"]].concat();
+    let a = Node::up(&dir.path().join("a"), &behind);
+    let c = Node::up(&dir.path().join("c"), &behind);
+    let (mut at_a, mut at_c) = (a.subscribe("news"), c.subscribe("news"));
+    let mut next = |n: usize| if n == 0 { at_a.next() } else { at_c.next() };
+    for node in [&a, &c] {
+        node.wait_for_neighbors("news", 1);
+    }
+    let peers = a.ask(&["peers", "--json"]).json();
+    let peer = peers["peers"].as_array().unwrap().iter().find(|p| p["id"] == c.ready["node_id"]).cloned();
+    assert!(peer.is_some_and(|p| p["circuit"] == true && p["topics"][0] == "news"), "{peers}");
+    let table = a.ask(&["peers"]).stdout;
+    assert!(table.lines().any(|l| l.contains("through relays") && l.contains("news")), "{table}");
+
+    a.publish("news", "from a");
+    c.publish("news", "from c");
+    for n in [0, 1] {
+        let mut texts = [next(n), next(n)].map(|m| m["text"].as_str().unwrap().to_owned());
+        texts.sort_unstable();
+        assert_eq!(texts, ["from a", "from c"]);
+    }
+    // One of the two carries, and then the other.
+    b.kill();
+    for text in ["one", "two", "three"] {
+        a.publish("news", text);
+        for n in [0, 1] {
+            assert_eq!(next(n)["text"], text);
+        }
+    }
+    let (relay, counters) = (&d, |n: &Node| n.ask(&["status", "--json"]).json()["counters"].clone());
+    assert!(counters(relay)["envelopes_relayed"].as_u64() > Some(0));
+    assert_eq!(counters(relay)["circuits_opened"], 0);
+}

@@ -9,6 +9,7 @@
 //! [`SHARE`] for each. When a peer is too slow: `links/lanes.rs`.
 
 mod lanes;
+mod manner;
 mod room;
 
 use crate::counters::Counters;
@@ -111,16 +112,6 @@ impl Links {
         self.map.get(peer).is_some_and(|l| l.state == State::Up)
     }
 
-    /// Whether there is a link to `peer` that goes through no relay.
-    pub fn is_direct(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.state == State::Up && !l.circuit)
-    }
-
-    /// Whether the link to `peer` goes through relays.
-    pub fn is_circuit(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.state == State::Up && l.circuit)
-    }
-
     /// Whether we dialed `peer`.
     pub fn outbound(&self, peer: &NodeId) -> bool {
         self.map.get(peer).is_some_and(|l| l.outbound && !l.circuit)
@@ -144,13 +135,6 @@ impl Links {
     /// The peers with a link that is up, circuits too, in id order.
     pub fn all_up(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.map.iter().filter(|(_, l)| l.state == State::Up).map(|(p, _)| *p)
-    }
-
-    /// Says that the link to `peer`, which has just come up, is a circuit.
-    pub(crate) fn set_circuit(&mut self, peer: &NodeId) {
-        if let Some(l) = self.map.get_mut(peer) {
-            l.circuit = true;
-        }
     }
 
     /// Who holds the link to `peer` open.
@@ -180,49 +164,6 @@ impl Links {
     /// Bytes that wait unsent on the data and bulk lanes of all links.
     pub fn unsent(&self) -> usize {
         self.unsent
-    }
-
-    /// Whether `peer` does not take what it is sent: nothing is pushed to it.
-    pub fn is_slow(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.lanes.is_slow())
-    }
-
-    /// Whether something was sent to `peer` since it was last asked whether it reads.
-    pub(crate) fn has_unread(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.unread)
-    }
-
-    /// See [`Links::has_unread`].
-    pub(crate) fn set_unread(&mut self, peer: &NodeId, unread: bool) {
-        if let Some(l) = self.map.get_mut(peer) {
-            l.unread = unread;
-        }
-    }
-
-    /// Whether `peer` was found to read nothing that is sent to it.
-    pub(crate) fn is_stuck(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.stuck)
-    }
-
-    /// See [`Links::is_stuck`].
-    pub(crate) fn set_stuck(&mut self, peer: &NodeId, stuck: bool) {
-        if let Some(l) = self.map.get_mut(peer) {
-            l.stuck = stuck;
-        }
-    }
-
-    /// Whether a batch of `len` bytes may be pushed to `peer`.
-    pub(crate) fn may_push(&mut self, counters: &mut Counters, peer: &NodeId, len: usize, now: Time) -> bool {
-        let Some(l) = self.map.get_mut(peer).filter(|l| l.state == State::Up) else { return false };
-        let before = l.lanes.is_slow();
-        let may = l.lanes.may_push(len, now);
-        counters.peers_slowed += u64::from(!before && !may);
-        may
-    }
-
-    /// Whether announcements may be sent to `peer` now.
-    pub(crate) fn may_announce(&self, peer: &NodeId) -> bool {
-        self.map.get(peer).is_some_and(|l| l.state == State::Up && l.lanes.may_announce())
     }
 
     /// Claims the link to `peer`, dialing it if there is none.

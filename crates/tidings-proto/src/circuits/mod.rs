@@ -8,7 +8,7 @@
 //!
 //! To the other layers a circuit is a link: they claim it, send on it and hear of its end. This module stands where the driver does: what is
 //! for a peer at the end of a circuit never gets out of the node (`Circuits::keep`), and what comes through it is handed in as if a driver had.
-//! A circuit is no proof of an address, is not gone through by envelopes, and carries no direct messages ([`Links::is_direct`]).
+//! A circuit is no proof of an address, is not gone through by envelopes, and carries no direct messages ([`crate::links::Links::is_direct`]).
 //!
 //! *When.* A dial failed, for a topic with fewer than [`ENOUGH`] links; this node is found through relays and so is the peer, by their beacons.
 //! For a while after that the next one is not dialed first. Nobody takes a circuit who can be dialed.
@@ -38,7 +38,6 @@ use crate::crypto::{BOX_KEY_LEN, BoxSecret};
 use crate::identity::{Network, NodeId};
 use crate::io::{Input, Output, Overlay};
 use crate::layer::{Cx, Request, TimerKey};
-use crate::links::Links;
 use crate::presence::GroupSecret;
 use crate::rng::Rng;
 use crate::routing::{self, Conveyed, Kind};
@@ -485,12 +484,5 @@ impl Circuits {
         if !self.all.is_empty() {
             cx.deadlines.set_no_later(TimerKey::Circuits, now + EVERY);
         }
-    }
-}
-
-impl Links {
-    /// Links for an overlay that are up.
-    pub(crate) fn claimed_for(&self, overlay: Overlay) -> usize {
-        self.all_up().filter(|p| self.claims(p).iter().any(|c| c.overlay == overlay)).count()
     }
 }
