@@ -28,28 +28,30 @@
 //! Messages: `OpenCircuit`, `CircuitOpened`, `CircuitPiece`, `CircuitAck`, `CloseCircuit`, in envelopes only. Timers: `Circuits`.
 
 mod keys;
+mod opening;
 mod stream;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::crypto::{BOX_KEY_LEN, BoxSecret};
+use crate::crypto::BoxSecret;
 use crate::identity::{Network, NodeId};
-use crate::io::{Input, Output, Overlay};
+use crate::io::{Input, Output};
 use crate::layer::{Cx, Request, TimerKey};
+use crate::membership::Tokens;
 use crate::presence::GroupSecret;
 use crate::rng::Rng;
-use crate::routing::{self, Conveyed, Kind};
+use crate::routing::{Conveyed, Kind};
 use crate::time::{Span, Time};
-use crate::wire::{
-    CircuitAck, CircuitOpened, CircuitPiece, CloseCircuit, Frame, Lane, LinkRefusal, Message, OpenCircuit,
-};
+use crate::wire::{CircuitAck, CircuitPiece, CloseCircuit, Frame, Lane, LinkRefusal, Message};
 use keys::{Key, Said};
 use stream::{Incoming, Outgoing};
 
-/// Circuits of one node.
+/// Circuits of one node, and how many of them others may have opened.
 pub const MAX_CIRCUITS: usize = 16;
+/// See there.
+pub const MAX_TAKEN: usize = 12;
 /// A topic with so many links needs no circuits: with three at each the members are one (nearly always), and relays carry little.
 pub const ENOUGH: usize = 3;
 /// It is not opened for so long: a dial that failed (a guess: a way through two relays, tried twice).
@@ -111,6 +113,11 @@ struct Circuit {
 }
 
 impl Circuit {
+    /// Whether the other end has opened it.
+    fn is_taken(&self) -> bool {
+        matches!(&self.state, State::Open(o) if o.answer.is_some())
+    }
+
     fn open(&mut self) -> Option<&mut Open> {
         match &mut self.state {
             State::Open(o) => Some(o),
@@ -127,6 +134,7 @@ pub struct Circuits {
     all: BTreeMap<NodeId, Circuit>,
     vain: BTreeMap<NodeId, Time>,
     past: BTreeMap<(NodeId, u64), Time>,
+    taking: Option<Tokens>,
     did: Vec<Did>,
     left: bool,
 }
@@ -164,6 +172,7 @@ impl Circuits {
             all: BTreeMap::new(),
             vain: BTreeMap::new(),
             past: BTreeMap::new(),
+            taking: None,
             did: Vec::new(),
             left: false,
         }
@@ -196,39 +205,6 @@ impl Circuits {
             self.end(cx, peer, LinkRefusal::Goodbye);
         }
         self.left = true;
-    }
-
-    fn random(&mut self) -> [u8; 32] {
-        let mut bytes = [0; 32];
-        bytes.chunks_mut(8).for_each(|b| b.copy_from_slice(&self.rng.next_u64().to_le_bytes()));
-        bytes
-    }
-
-    /// Whether a link that could not be dialed is worth a circuit.
-    fn may_open(&self, cx: &Cx<'_>, peer: &NodeId) -> bool {
-        let lacks = |overlay: &Overlay| *overlay != Overlay::Root && cx.links().claimed_for(*overlay) < ENOUGH;
-        !self.left
-            && self.all.len() < MAX_CIRCUITS
-            && !self.all.contains_key(peer)
-            && !cx.vias.is_empty()
-            && cx.links().claims(peer).iter().any(|c| lacks(&c.overlay))
-            && routing::is_behind(cx, &self.group, peer)
-    }
-
-    /// A dial failed. Returns whether a circuit is being opened instead.
-    pub(crate) fn dial_failed(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
-        remember(&mut self.vain, peer, cx.now.mono);
-        self.may_open(cx, &peer) && self.open(cx, peer)
-    }
-
-    fn open(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
-        let (session, seed) = (self.rng.next_u64(), self.random());
-        let (public, secret) = cx.crypto.box_keypair(&seed);
-        let said = Said::new(&self.network, session, [&cx.me, &peer], &public);
-        convey(cx, peer, Message::from(OpenCircuit { session }).frame_with(public.into()));
-        self.all.insert(peer, Circuit { session, since: cx.now.mono, state: State::Opening { secret, said } });
-        cx.deadlines.set_no_later(TimerKey::Circuits, cx.now.mono + EVERY);
-        true
     }
 
     /// Takes what is for the end of a circuit; gives back what is for the driver.
@@ -367,76 +343,6 @@ impl Circuits {
                 answer(cx, from, &back, Message::from(CircuitAck { session: m.session, next: 0 }).frame());
             }
             _ => cx.counters.frames_unexpected += 1,
-        }
-    }
-
-    fn on_open(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u64, public: &Bytes, back: &[NodeId]) {
-        let opened = |boxed: Bytes| Message::from(CircuitOpened { session }).frame_with(boxed);
-        match self.all.get_mut(&from) {
-            Some(c) if c.session == session => {
-                let again = c.open().and_then(|o| o.answer.clone());
-                if let Some(boxed) = again {
-                    answer(cx, from, back, opened(boxed));
-                }
-                return;
-            }
-            Some(Circuit { state: State::Opening { .. }, .. }) if cx.me < from => {
-                // It takes this node's.
-                return answer(cx, from, back, Message::from(CircuitAck { session, next: 0 }).frame());
-            }
-            _ => {}
-        }
-        let others = self.all.keys().filter(|p| **p != from).count();
-        let why = match () {
-            () if self.past.contains_key(&(from, session)) || public.len() != BOX_KEY_LEN => Some(UNKNOWN),
-            () if self.left => Some(GOODBYE),
-            () if others >= MAX_CIRCUITS || cx.vias.is_empty() || cx.links().is_direct(&from) => Some(FULL),
-            () => None,
-        };
-        let (secret, seed) = (self.random(), self.random());
-        let said = Said::new(&self.network, session, [&from, &cx.me], public);
-        let boxed = if why.is_none() { said.agree(cx.crypto, public, [&secret, &seed]) } else { None };
-        let Some(boxed) = boxed.map(Bytes::from) else {
-            cx.counters.circuits_refused += 1;
-            return answer(cx, from, back, close_frame(session, why.unwrap_or(UNKNOWN)));
-        };
-        // What there was is over: the other end began anew, or it is the one to be kept.
-        if let Some(old) = self.forget(cx, &from)
-            && matches!(old.state, State::Open(_))
-        {
-            self.did.push(Did::Said(Input::LinkDown { peer: from, reason: LinkRefusal::Closed }));
-        }
-        self.is_open(cx, from, session, &said.keys(&secret, &cx.me, &from), Some(boxed.clone()));
-        answer(cx, from, back, opened(boxed));
-    }
-
-    fn is_open(&mut self, cx: &mut Cx<'_>, peer: NodeId, session: u64, keys: &[Key; 2], answer: Option<Bytes>) {
-        let now = cx.now.mono;
-        let rtt = match &answer {
-            Some(_) => None,
-            None => self.all.get(&peer).map(|c| now.since(c.since)),
-        };
-        let [send, hear] = keys.clone();
-        let (out, came) = (Outgoing::default(), Incoming::default());
-        let state = State::Open(Box::new(Open { send, hear, out, came, owed: None, answer, lost: false }));
-        self.all.insert(peer, Circuit { session, since: now, state });
-        cx.deadlines.set_no_later(TimerKey::Circuits, now + EVERY);
-        cx.counters.circuits_opened += 1;
-        self.did.push(Did::Opened(peer, rtt));
-    }
-
-    fn on_opened(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u64, boxed: &Bytes, back: &[NodeId]) {
-        match self.all.get(&from).filter(|c| c.session == session).map(|c| &c.state) {
-            Some(State::Opening { secret, said }) if boxed.len() == keys::BOXED => {
-                let Some(root) = said.open(cx.crypto, secret, boxed) else {
-                    cx.counters.circuits_refused += 1;
-                    return self.end(cx, from, LinkRefusal::Protocol);
-                };
-                let keys = said.keys(&root, &cx.me, &from);
-                self.is_open(cx, from, session, &keys, None);
-            }
-            Some(_) => {}
-            None => answer(cx, from, back, close_frame(session, UNKNOWN)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use bytes::Bytes;
-use tidings_proto::circuits::MAX_CIRCUITS;
+use tidings_proto::circuits::MAX_TAKEN;
 use tidings_proto::crypto::{BOX_KEY_LEN, Crypto, SimCrypto};
 use tidings_proto::identity::SecretKey;
 use tidings_proto::routing::{envelope, key};
@@ -98,13 +98,41 @@ fn who_can_be_dialed_takes_none() {
 #[test]
 fn as_many_as_allowed_are_taken() {
     let mut m = mesh(4);
-    for n in 0..MAX_CIRCUITS + 4 {
+    for n in 0..MAX_TAKEN + 4 {
         say(&mut m, 40 + n, C, n as u8, OpenCircuit { session: 7 }, key_of(1));
     }
-    assert_eq!((m.circuits(C), refused(&m, C)), (MAX_CIRCUITS, 4));
-    // Nobody needs them.
+    assert_eq!((m.circuits(C), refused(&m, C)), (MAX_TAKEN, 4));
+    // Nobody needs them, and so one makes room for a newcomer.
+    m.pass(2_500);
+    say(&mut m, 80, C, 80, OpenCircuit { session: 7 }, key_of(1));
+    assert_eq!((m.circuits(C), refused(&m, C)), (MAX_TAKEN, 4));
     m.pass(30_000);
     assert_eq!(m.circuits(C), 0);
+}
+
+#[test]
+fn a_flood_of_them_is_cut_off() {
+    let mut m = mesh(4);
+    for n in 0..100 {
+        say(&mut m, 40, C, n, OpenCircuit { session: u64::from(n) }, key_of(1));
+    }
+    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 16));
+    m.pass(1_000);
+    say(&mut m, 40, C, 100, OpenCircuit { session: 100 }, key_of(1));
+    assert_eq!(m.nodes[C].counters().circuits_opened, 17);
+}
+
+#[test]
+fn those_that_are_taken_leave_room_for_own_ones() {
+    let mut m = mesh(4);
+    for n in 0..MAX_TAKEN + 4 {
+        say(&mut m, 40 + n, C, n as u8, OpenCircuit { session: 7 }, key_of(1));
+    }
+    m.nodes[C].command(Command::Subscribe { topic: news() });
+    m.subscribe(&[A]);
+    m.publish(A, "in spite of them");
+    m.pass(1_000);
+    assert_eq!(m.got(C), ["in spite of them"]);
 }
 
 #[test]
