@@ -18,7 +18,7 @@ use crate::identity::layer::{self as certifying, Identity};
 use crate::identity::{self, Addr, Agents, Certificates, NodeId};
 use crate::io::{Input, NodeSetup, Output};
 use crate::large::{self, Large, Uploads};
-use crate::layer::{Cx, Layer, Queues, Request, Signal, TimerKey};
+use crate::layer::{Cx, Layer, Queues, Request, TimerKey};
 use crate::links::Links;
 use crate::membership::swim::Swim;
 use crate::membership::{self, Membership};
@@ -197,11 +197,7 @@ impl Node {
             Input::Frame { from, lane, bytes } => return self.on_frame(from, lane, bytes),
             Input::Datagram { from, bytes } => return self.on_datagram(from, bytes),
             Input::LinkUp { peer, addr, outbound, rtt } => self.on_link_up(peer, addr, outbound, rtt),
-            Input::LinkDown { peer, reason } => {
-                if self.links.on_down(&mut self.queues.out, peer) {
-                    self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: false });
-                }
-            }
+            Input::LinkDown { peer, reason } => self.driver_lost(peer, reason),
             Input::DialFailed { peer, reason } => self.on_dial_failed(peer, reason),
             Input::SendCredit { peer, lane, bytes } => {
                 self.links.on_credit(&peer, lane, bytes, self.now.mono);
@@ -327,6 +323,8 @@ impl Node {
             | Message::NoCertificates(_) => self.identity.on_frame(&mut cx!(self), from, message, payload),
             m @ Message::VouchFor(_) => self.roles.on_frame(&mut cx!(self), from, &m, &payload),
             m if Circuits::is_meant(&m) => self.counters.frames_unexpected += 1,
+            // What relays carry is not carried by relays.
+            m if Routing::is_meant(&m) && self.links.is_circuit(&from) => self.counters.frames_unexpected += 1,
             m if Routing::is_meant(&m) => self.routing.on_frame(&mut cx!(self), from, m, &payload),
             m if messaging::is_meant(&m) => self.messaging.on_frame(&mut cx!(self), from, m, &payload),
             m if discovery::is_ours(&m) => self.on_discovery(from, m, payload),

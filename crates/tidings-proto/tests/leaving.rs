@@ -86,3 +86,15 @@ fn coming_back_in_time_finds_the_topic_as_it_was() {
     assert_eq!(d.batches_to(&friend.id).len(), 1);
     assert!(d.node.topics()[0].subscribed);
 }
+
+#[test]
+fn who_goes_says_what_it_had_published_before() {
+    let mut d = Driven::on_topic();
+    let friend = Fake::new(1);
+    d.neighbor(&friend);
+    // The first is sent at once, and those that follow closely wait for company.
+    let all: Vec<Ticket> = (0..40_u8).map(|n| d.publish(&[n])).collect();
+    d.command(Command::Leave);
+    assert!(all.iter().all(|t| d.published(*t).neighbors == 1));
+    assert_eq!((d.counters().published, d.counters().batches_unsent), (40, 0));
+}

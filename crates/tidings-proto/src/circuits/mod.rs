@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::crypto::BoxSecret;
+use crate::crypto::{BoxSecret, TAG_LEN};
 use crate::identity::{Network, NodeId};
 use crate::io::{Input, Output};
 use crate::layer::{Cx, Request, TimerKey};
@@ -65,8 +65,11 @@ const PAST: Span = Span::from_secs(1_500);
 /// So many of each are remembered.
 const REMEMBERED: usize = 1_024;
 const EVERY: Span = Span::from_secs(1);
+/// Who has closed one is heard to the end, for so long at most.
+const LAST: Span = Span::from_secs(2);
 /// Bytes this layer holds at most.
-pub(crate) const BYTES: usize = MAX_CIRCUITS * (stream::BYTES + 4_096) + 2 * REMEMBERED * 96;
+pub(crate) const BYTES: usize =
+    MAX_CIRCUITS * (stream::BYTES + stream::WINDOW * stream::PIECE + 4_096) + 2 * REMEMBERED * 96;
 
 /// Why a circuit ends, on the wire.
 const CLOSED: u8 = 0;
@@ -81,13 +84,20 @@ pub(crate) enum Did {
     Opened(NodeId, Option<Span>),
     /// None came up.
     Failed(NodeId, LinkRefusal),
+    /// One ended.
+    Ended(NodeId, LinkRefusal),
     /// As if a driver had said so.
     Said(Input),
 }
 
 #[derive(Debug)]
 enum State {
-    Opening { secret: BoxSecret, said: Said },
+    /// And what came before the answer.
+    Opening {
+        secret: BoxSecret,
+        said: Said,
+        early: Vec<(CircuitPiece, Bytes, Vec<NodeId>)>,
+    },
     Open(Box<Open>),
 }
 
@@ -103,6 +113,8 @@ struct Open {
     answer: Option<Bytes>,
     /// There was no way for some of what is on its way.
     lost: bool,
+    /// The other end has closed it, and sent so many pieces before; it is waited for them until then.
+    closing: Option<(u64, LinkRefusal, Time)>,
 }
 
 #[derive(Debug)]
@@ -113,6 +125,11 @@ struct Circuit {
 }
 
 impl Circuit {
+    /// Whether it is open, and as new as a session of the other end's, or newer.
+    fn open_since(&self, session: u64) -> bool {
+        self.is_taken() && self.session >= session
+    }
+
     /// Whether the other end has opened it.
     fn is_taken(&self) -> bool {
         matches!(&self.state, State::Open(o) if o.answer.is_some())
@@ -135,6 +152,8 @@ pub struct Circuits {
     vain: BTreeMap<NodeId, Time>,
     past: BTreeMap<(NodeId, u64), Time>,
     taking: Option<Tokens>,
+    /// This node's last session.
+    last: u64,
     did: Vec<Did>,
     left: bool,
 }
@@ -160,7 +179,7 @@ fn convey(cx: &mut Cx<'_>, to: NodeId, frame: Frame) {
 }
 
 fn close_frame(session: u64, why: u8) -> Frame {
-    Message::from(CloseCircuit { session, why }).frame()
+    Message::from(CloseCircuit { session, why, next: 0 }).frame()
 }
 
 impl Circuits {
@@ -173,6 +192,7 @@ impl Circuits {
             vain: BTreeMap::new(),
             past: BTreeMap::new(),
             taking: None,
+            last: 0,
             did: Vec::new(),
             left: false,
         }
@@ -199,10 +219,8 @@ impl Circuits {
 
     /// The node goes: it says so to the other ends.
     pub(crate) fn depart(&mut self, cx: &mut Cx<'_>) {
-        self.flush(cx);
-        for (peer, session) in self.all.iter().map(|(p, c)| (*p, c.session)).collect::<Vec<_>>() {
-            convey(cx, peer, close_frame(session, GOODBYE));
-            self.end(cx, peer, LinkRefusal::Goodbye);
+        for peer in self.all.keys().copied().collect::<Vec<_>>() {
+            self.close(cx, peer, LinkRefusal::Goodbye);
         }
         self.left = true;
     }
@@ -232,17 +250,22 @@ impl Circuits {
                 None => Some(Output::Datagram { peer, bytes }),
             },
             Output::Close { peer, reason } if self.all.contains_key(&peer) => {
-                // What it was told before leaves before.
-                self.flush(cx);
-                if let Some(c) = self.all.get(&peer) {
-                    let why = if reason == LinkRefusal::Goodbye { GOODBYE } else { CLOSED };
-                    convey(cx, peer, close_frame(c.session, why));
-                }
-                self.end(cx, peer, reason);
+                self.close(cx, peer, reason);
                 None
             }
             other => Some(other),
         }
+    }
+
+    /// Says what there is still to say, as far as there is room, and that it is over.
+    fn close(&mut self, cx: &mut Cx<'_>, peer: NodeId, reason: LinkRefusal) {
+        self.send(cx, true);
+        if let Some(c) = self.all.get_mut(&peer) {
+            let (session, next) = (c.session, c.open().map_or(0, |o| o.out.next));
+            let why = if reason == LinkRefusal::Goodbye { GOODBYE } else { CLOSED };
+            convey(cx, peer, Message::from(CloseCircuit { session, why, next }).frame());
+        }
+        self.end(cx, peer, reason);
     }
 
     /// A circuit is over, here.
@@ -251,7 +274,7 @@ impl Circuits {
         cx.counters.circuits_ended += 1;
         self.did.push(match c.state {
             State::Opening { .. } => Did::Failed(peer, reason),
-            State::Open(_) => Did::Said(Input::LinkDown { peer, reason }),
+            State::Open(_) => Did::Ended(peer, reason),
         });
     }
 
@@ -266,10 +289,20 @@ impl Circuits {
         self.forget(cx, peer).is_some_and(|c| matches!(c.state, State::Open(_)))
     }
 
-    /// There is no way to a node now. What is on its way goes again when there may be one.
-    pub(crate) fn no_way(&mut self, cx: &mut Cx<'_>, to: NodeId) {
+    /// The way to a node is slow.
+    pub(crate) fn slow(&mut self, to: &NodeId) {
+        if let Some(o) = self.all.get_mut(to).and_then(Circuit::open) {
+            o.out.slow();
+        }
+    }
+
+    /// Something for a node was given up. What is on its way goes again a little later.
+    pub(crate) fn lost(&mut self, cx: &mut Cx<'_>, to: NodeId) {
         match self.all.get_mut(&to).and_then(Circuit::open) {
-            Some(o) => o.lost = true,
+            Some(o) => {
+                o.lost = true;
+                o.out.slow();
+            }
             None => self.end(cx, to, LinkRefusal::Timeout),
         }
     }
@@ -287,11 +320,15 @@ impl Circuits {
 
     /// Sends what is due. Returns whether there was anything.
     pub(crate) fn flush(&mut self, cx: &mut Cx<'_>) -> bool {
+        self.send(cx, false)
+    }
+
+    fn send(&mut self, cx: &mut Cx<'_>, all: bool) -> bool {
         let mut any = false;
         for (peer, c) in &mut self.all {
             let session = c.session;
             let Some(o) = c.open() else { continue };
-            while o.out.is_due() {
+            while o.out.is_due() || (all && o.out.has_room()) {
                 let (piece, plain, left) = o.out.cut();
                 let sealed = Bytes::from(o.send.seal(cx.crypto, piece, &plain));
                 o.out.sent(sealed.clone(), cx.now.mono);
@@ -330,14 +367,17 @@ impl Circuits {
                 cx.counters.frames_unexpected += u64::from(!sound);
             }
             Message::CloseCircuit(m) => {
-                if self.all.get(&from).is_some_and(|c| c.session == m.session) {
+                if let Some(c) = self.all.get_mut(&from).filter(|c| c.session == m.session) {
                     let reason = match m.why {
                         FULL => LinkRefusal::Full,
                         GOODBYE => LinkRefusal::Goodbye,
                         UNKNOWN => LinkRefusal::Silent,
                         _ => LinkRefusal::Closed,
                     };
-                    self.end(cx, from, reason);
+                    match c.open().filter(|o| o.came.next < m.next) {
+                        Some(o) => o.closing = Some((m.next, reason, cx.now.mono + LAST)),
+                        None => self.end(cx, from, reason),
+                    }
                 }
                 // Who brought it is credited with an answer that says nothing.
                 answer(cx, from, &back, Message::from(CircuitAck { session: m.session, next: 0 }).frame());
@@ -350,8 +390,16 @@ impl Circuits {
         let Some(c) = self.all.get_mut(&from).filter(|c| c.session == m.session) else {
             return answer(cx, from, &back, close_frame(m.session, UNKNOWN));
         };
-        // What comes before the answer to who opened it comes again.
-        let Some(o) = c.open() else { return };
+        let o = match &mut c.state {
+            State::Open(o) => o,
+            State::Opening { early, .. } => {
+                // By another relay than the answer, which is still on its way.
+                if early.len() < stream::WINDOW && sealed.len() <= stream::PIECE + TAG_LEN {
+                    early.push((m, sealed.clone(), back));
+                }
+                return;
+            }
+        };
         if !o.came.wants(m.piece) {
             o.owed = Some(back);
             return;
@@ -372,6 +420,11 @@ impl Circuits {
                 _ => Input::Frame { from, lane, bytes },
             })
         }));
+        if let Some((next, reason, _)) = o.closing
+            && o.came.next >= next
+        {
+            self.end(cx, from, reason);
+        }
     }
 
     /// Ends what takes too long, and forgets what is old.
@@ -379,9 +432,12 @@ impl Circuits {
         let now = cx.now.mono;
         let late = |c: &Circuit| match &c.state {
             State::Opening { .. } => now.since(c.since) >= OPENS,
-            State::Open(o) => o.out.oldest().is_some_and(|at| now.since(at) >= SILENT),
+            State::Open(o) => {
+                o.out.oldest().is_some_and(|at| now.since(at) >= SILENT) || o.closing.is_some_and(|(.., at)| at <= now)
+            }
         };
         for peer in self.all.iter().filter(|(_, c)| late(c)).map(|(p, _)| *p).collect::<Vec<_>>() {
+            convey(cx, peer, close_frame(self.all[&peer].session, UNKNOWN));
             self.end(cx, peer, LinkRefusal::Silent);
         }
         self.send_again(cx);

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::crypto::BOX_KEY_LEN;
 use crate::identity::NodeId;
-use crate::io::{Input, Overlay};
+use crate::io::Overlay;
 use crate::layer::{Cx, TimerKey};
 use crate::membership::Tokens;
 use crate::routing;
@@ -19,6 +19,8 @@ use crate::wire::{CircuitAck, CircuitOpened, LinkRefusal, Message, OpenCircuit};
 
 /// So many are taken at once, and another one each so often: agreeing upon one costs some two hundred microseconds.
 const AT_ONCE: u32 = 16;
+/// One sender's next is taken after so long.
+const AGAIN: Span = Span::from_secs(1);
 const EACH: Span = Span::from_millis(200);
 /// Where there is no room, one that nobody here needs makes some after so long (as for links).
 const MAKES_ROOM: Span = Span::from_secs(2);
@@ -44,15 +46,19 @@ impl Circuits {
     /// A dial failed. Returns whether a circuit is being opened instead.
     pub(crate) fn dial_failed(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
         remember(&mut self.vain, peer, cx.now.mono);
-        self.may_open(cx, &peer) && self.open(cx, peer)
+        self.all.contains_key(&peer) || (self.may_open(cx, &peer) && self.open(cx, peer))
     }
 
     pub(super) fn open(&mut self, cx: &mut Cx<'_>, peer: NodeId) -> bool {
-        let (session, seed) = (self.rng.next_u64(), self.random());
+        self.last = cx.now.wall.0.max(self.last + 1);
+        let (session, seed) = (self.last, self.random());
         let (public, secret) = cx.crypto.box_keypair(&seed);
         let said = Said::new(&self.network, session, [&cx.me, &peer], &public);
         convey(cx, peer, Message::from(OpenCircuit { session }).frame_with(public.into()));
-        self.all.insert(peer, Circuit { session, since: cx.now.mono, state: State::Opening { secret, said } });
+        self.all.insert(
+            peer,
+            Circuit { session, since: cx.now.mono, state: State::Opening { secret, said, early: Vec::new() } },
+        );
         cx.deadlines.set_no_later(TimerKey::Circuits, cx.now.mono + EVERY);
         true
     }
@@ -73,7 +79,13 @@ impl Circuits {
             }
             _ => {}
         }
-        if !self.all.contains_key(&from) {
+        let wanted = !cx.links().claims(&from).is_empty();
+        let known =
+            self.past.contains_key(&(from, session)) || self.all.get(&from).is_some_and(|c| c.open_since(session));
+        let now = cx.now.mono;
+        let lately = |(_, at): (_, &Time)| now.since(*at) < AGAIN;
+        let again = self.past.range((from, 0)..=(from, u64::MAX)).any(lately);
+        if !known && !wanted && !again && !self.all.contains_key(&from) {
             self.make_room(cx);
         }
         let mut others: Vec<&Circuit> = self.all.iter().filter(|(p, _)| **p != from).map(|(_, c)| c).collect();
@@ -81,10 +93,12 @@ impl Circuits {
         others.retain(|c| c.is_taken());
         let taken = others.len();
         let why = match () {
-            () if self.past.contains_key(&(from, session)) || public.len() != BOX_KEY_LEN => Some(UNKNOWN),
+            () if known || public.len() != BOX_KEY_LEN => Some(UNKNOWN),
             () if self.left => Some(GOODBYE),
-            () if taken >= MAX_TAKEN || all >= MAX_CIRCUITS || !self.may_take(cx.now.mono) => Some(FULL),
-            () if cx.vias.is_empty() || cx.links().is_direct(&from) => Some(FULL),
+            () if all >= MAX_CIRCUITS || cx.vias.is_empty() => Some(FULL),
+            () if cx.links().is_direct(&from) || cx.links().is_closing(&from) => Some(FULL),
+            // Whom this node wants a link to itself is let in.
+            () if !wanted && (again || taken >= MAX_TAKEN || !self.may_take(now)) => Some(FULL),
             () => None,
         };
         let (secret, seed) = (self.random(), self.random());
@@ -98,7 +112,7 @@ impl Circuits {
         if let Some(old) = self.forget(cx, &from)
             && matches!(old.state, State::Open(_))
         {
-            self.did.push(Did::Said(Input::LinkDown { peer: from, reason: LinkRefusal::Closed }));
+            self.did.push(Did::Ended(from, LinkRefusal::Closed));
         }
         self.is_open(cx, from, session, &said.keys(&secret, &cx.me, &from), Some(boxed.clone()));
         answer(cx, from, back, opened(boxed));
@@ -132,7 +146,8 @@ impl Circuits {
         };
         let [send, hear] = keys.clone();
         let (out, came) = (Outgoing::default(), Incoming::default());
-        let state = State::Open(Box::new(Open { send, hear, out, came, owed: None, answer, lost: false }));
+        let state =
+            State::Open(Box::new(Open { send, hear, out, came, owed: None, answer, lost: false, closing: None }));
         self.all.insert(peer, Circuit { session, since: now, state });
         cx.deadlines.set_no_later(TimerKey::Circuits, now + EVERY);
         cx.counters.circuits_opened += 1;
@@ -141,13 +156,20 @@ impl Circuits {
 
     pub(super) fn on_opened(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u64, boxed: &Bytes, back: &[NodeId]) {
         match self.all.get(&from).filter(|c| c.session == session).map(|c| &c.state) {
-            Some(State::Opening { secret, said }) if boxed.len() == keys::BOXED => {
+            Some(State::Opening { secret, said, .. }) if boxed.len() == keys::BOXED => {
                 let Some(root) = said.open(cx.crypto, secret, boxed) else {
                     cx.counters.circuits_refused += 1;
                     return self.end(cx, from, LinkRefusal::Protocol);
                 };
                 let keys = said.keys(&root, &cx.me, &from);
+                let early = match self.all.get_mut(&from).map(|c| &mut c.state) {
+                    Some(State::Opening { early, .. }) => std::mem::take(early),
+                    _ => Vec::new(),
+                };
                 self.is_open(cx, from, session, &keys, None);
+                for (piece, sealed, back) in early {
+                    self.on_piece(cx, from, piece, &sealed, back);
+                }
             }
             Some(_) => {}
             None => answer(cx, from, back, close_frame(session, UNKNOWN)),

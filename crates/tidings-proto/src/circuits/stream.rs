@@ -40,6 +40,9 @@ pub(super) struct Outgoing {
     pub(super) next: u64,
     /// What the other end has not said it has: when it was sent first, and as it was sealed.
     on_way: VecDeque<(Time, Bytes)>,
+    /// Fewer than [`WINDOW`] may be, after there was trouble; and what has arrived since that changed.
+    less: usize,
+    arrived: usize,
 }
 
 impl Outgoing {
@@ -53,9 +56,20 @@ impl Outgoing {
         queue.push_back(frame);
     }
 
+    /// Whether there is something to send, and room for it.
+    pub(super) fn has_room(&self) -> bool {
+        self.bytes > 0 && self.on_way.len() < WINDOW - self.less
+    }
+
+    /// The way is slower than what goes there: half as much from now on, and one more each time that all of it has arrived.
+    pub(super) fn slow(&mut self) {
+        let half = (WINDOW - self.less).div_ceil(2);
+        (self.less, self.arrived) = (WINDOW - half, 0);
+    }
+
     /// Whether a piece is to be sent now.
     pub(super) fn is_due(&self) -> bool {
-        self.bytes > 0 && self.on_way.len() < WINDOW && (self.on_way.len() < SMALL || self.bytes >= PIECE)
+        self.has_room() && (self.on_way.len() < SMALL || self.bytes >= PIECE)
     }
 
     /// Cuts the next piece: its number, its bytes, and what has left each lane. It is to be said to be [`Outgoing::sent`].
@@ -103,6 +117,10 @@ impl Outgoing {
         let still = (self.next - next) as usize;
         while self.on_way.len() > still {
             self.on_way.pop_front();
+            self.arrived += 1;
+        }
+        if self.less > 0 && self.arrived >= WINDOW - self.less {
+            (self.less, self.arrived) = (self.less - 1, 0);
         }
         true
     }
@@ -250,6 +268,29 @@ mod tests {
         assert!(out.arrived(1) && out.oldest() == Some(Time(6)), "an old word changes nothing");
         let on_way: Vec<(u64, Bytes)> = out.on_way().collect();
         assert_eq!(on_way, (3..8).map(|n| (n, Bytes::from_static(b"6"))).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn on_a_slow_way_there_is_less_and_more_again_when_it_arrives() {
+        let mut out = Outgoing::default();
+        for _ in 0..6 {
+            out.put(Lane::Bulk, frame(60_000, 0));
+        }
+        let send = |out: &mut Outgoing| {
+            let mut sent = 0;
+            while out.is_due() {
+                out.cut();
+                out.sent(Bytes::new(), Time(0));
+                sent += 1;
+            }
+            assert!(out.arrived(out.next));
+            sent
+        };
+        assert_eq!(send(&mut out), WINDOW);
+        out.slow();
+        assert_eq!((send(&mut out), send(&mut out)), (WINDOW / 2, WINDOW / 2 + 1));
+        (0..5).for_each(|_| out.slow());
+        assert_eq!((send(&mut out), send(&mut out)), (1, 2), "it never stops");
     }
 
     #[test]

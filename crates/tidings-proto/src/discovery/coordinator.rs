@@ -354,6 +354,7 @@ impl Layer for Coordinators {
                     cx.request(Request::Remember(Box::new(parts.offer.me)));
                 }
             }
+            Signal::LinkUp { peer } if cx.links().is_circuit(&peer) => {}
             Signal::LinkUp { peer } => {
                 self.measure(cx, peer, |m| m.reached = m.reached.saturating_add(1));
                 if !self.left && !cx.deadlines.armed(&TimerKey::Coordinators(Timer::Look)) {

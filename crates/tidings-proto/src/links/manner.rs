@@ -12,6 +12,11 @@ impl Links {
         self.map.get(peer).is_some_and(|l| l.state == State::Up && !l.circuit)
     }
 
+    /// Whether this node closes the link to `peer`.
+    pub(crate) fn is_closing(&self, peer: &NodeId) -> bool {
+        self.map.get(peer).is_some_and(|l| l.state == State::Closing)
+    }
+
     /// Whether the link to `peer` goes through relays.
     pub fn is_circuit(&self, peer: &NodeId) -> bool {
         self.map.get(peer).is_some_and(|l| l.state == State::Up && l.circuit)

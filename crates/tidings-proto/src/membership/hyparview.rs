@@ -5,7 +5,7 @@ use crate::io::{LeaveReason, Overlay};
 use crate::layer::{Cx, TimerKey};
 use crate::links::Claimed;
 use crate::membership::neighbors::{
-    FAIR, OTHERS, accept, demote, let_go, may_have_link, not_in, promote, refuse, replace,
+    FAIR, OTHERS, accept, demote, is_apart, let_go, may_have_link, not_in, promote, refuse, replace,
 };
 use crate::membership::view::{Asked, Pending, prefix, remember};
 use crate::membership::{Membership, Timer, bias, claim, overlay_of, target, view, wire_of};
@@ -140,6 +140,10 @@ impl Membership {
 
     pub(super) fn send_asked(&mut self, cx: &mut Cx<'_>, overlay: Overlay, peer: NodeId) {
         let Some(v) = self.views.get_mut(&overlay) else { return };
+        if is_apart(cx, v, &peer) {
+            v.take_pending(&peer);
+            return cx.release(peer, claim(overlay));
+        }
         let target = target(v, cx.config, cx.now);
         let sketch = v.size.sketch(cx.now.wall);
         let urgent = v.counted() == 0;
@@ -179,6 +183,9 @@ impl Membership {
         if cx.links.is_stuck(&from) && !v.is_active(&from) {
             return refuse(cx, v, from);
         }
+        if is_apart(cx, v, &from) {
+            return refuse(cx, v, from);
+        }
         let target = target(v, cx.config, cx.now);
         // Both may have asked each other: the other's request stands for an answer to ours.
         let asked = v.pending(&from).map(|p| p.asked);
@@ -208,6 +215,9 @@ impl Membership {
         let overlay = overlay_of(m.overlay);
         cx.topology.prove(&PeerAddr { id: from, addrs: m.me.addrs });
         let Some(v) = self.views.get_mut(&overlay) else { return not_in(cx, from, m.overlay) };
+        if is_apart(cx, v, &from) {
+            return refuse(cx, v, from);
+        }
         let target = target(v, cx.config, cx.now);
         let at = prefix(cx, &from);
         if v.is_active(&from) || (v.counted() < target && v.lets_in(at, target)) {

@@ -87,7 +87,7 @@ impl Messaging {
         }
         if c.relayed.on && now >= c.relayed.dial_at && !c.to.addrs.is_empty() {
             c.relayed.dial_at = now + DIAL;
-            if cx.topology.is_ready(&peer, now) {
+            if cx.topology.is_ready(&peer, now) && !cx.links().is_circuit(&peer) {
                 cx.claim_saying(&c.to, CLAIM, None);
                 c.claimed = true;
             }
@@ -151,6 +151,8 @@ impl Messaging {
                     cx.event(Event::Message(Box::new(p)));
                 }
             }
+            // Of circuits.
+            Up::Lost { .. } | Up::Late { .. } => {}
             Up::NoWay { to } => {
                 let Some(c) = self.conversations.get_mut(&to) else { return };
                 // A link is tried again, and relays as well: there may be some by then.

@@ -59,6 +59,20 @@ impl Node {
         }
     }
 
+    /// A link ended.
+    fn on_link_down(&mut self, peer: NodeId, reason: LinkRefusal) {
+        if self.links.on_down(&mut self.queues.out, peer) {
+            self.queues.signals.push_back(Signal::LinkDown { peer, reason, dial: false });
+        }
+    }
+
+    /// A driver says that a link ended. A circuit that took its place meanwhile stands.
+    pub(super) fn driver_lost(&mut self, peer: NodeId, reason: LinkRefusal) {
+        if !self.links.is_circuit(&peer) {
+            self.on_link_down(peer, reason);
+        }
+    }
+
     fn not_linked(&mut self, peer: NodeId, reason: LinkRefusal) {
         // A link that came up from the other side meanwhile stands.
         if !self.links.is_up(&peer) && self.links.on_down(&mut self.queues.out, peer) {
@@ -73,11 +87,11 @@ impl Node {
                 self.circuits.on_message(&mut cx!(self), from, *message, &payload, back);
                 self.hand_in();
             }
-            Up::NoWay { to } => {
-                self.circuits.no_way(&mut cx!(self), to);
+            Up::Lost { to } => {
+                self.circuits.lost(&mut cx!(self), to);
                 self.hand_in();
-                self.messaging.on_up(&mut cx!(self), up);
             }
+            Up::Late { to } => self.circuits.slow(&to),
             up => self.messaging.on_up(&mut cx!(self), up),
         }
     }
@@ -95,6 +109,7 @@ impl Node {
                     }
                 }
                 Did::Failed(peer, reason) => self.not_linked(peer, reason),
+                Did::Ended(peer, reason) => self.on_link_down(peer, reason),
                 Did::Said(input) => {
                     // What is wrong with it is counted where it is found.
                     let _ = self.take(input);

@@ -49,6 +49,8 @@ pub(super) struct Outbox {
     since: Time,
     /// When the last batch was signed.
     sealed: Time,
+    /// The node goes: nothing waits for company.
+    hurries: bool,
     /// Nothing is signed before: the first batch is still building the tree.
     hold: Time,
     /// Batches signed while there was no neighbour.
@@ -185,7 +187,7 @@ impl PubSub {
     /// Nothing waits for company or for the tree any longer.
     pub(crate) fn hurry(&mut self) {
         for t in self.topics.values_mut() {
-            (t.outbox.hold, t.outbox.since) = (Time::default(), Time::default());
+            (t.outbox.hold, t.outbox.hurries) = (Time::default(), true);
         }
     }
 
@@ -323,7 +325,7 @@ impl Topic {
         if !self.may_send(cx, need) {
             return false;
         }
-        if self.peers.is_empty() {
+        if self.peers.is_empty() || self.outbox.hurries {
             return true;
         }
         let busy = self.eager_credit(cx).any(|c| c + BUSY < Lane::Data.budget());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{Routing, Up, envelope};
+use crate::circuits::Circuits;
 use crate::crypto::SIGNATURE_LEN;
 use crate::identity::NodeId;
 use crate::layer::Cx;
@@ -15,6 +16,8 @@ const SENDERS: usize = 4_096;
 const PASSAGES: usize = 128;
 /// Bytes they take.
 pub(super) const BYTES: usize = SENDERS * 256 + 65_536 * 192;
+/// Frames in one envelope: direct messages send a few, circuits one.
+const FRAMES: usize = 16;
 /// Passages of all senders.
 const ALL: usize = 65_536;
 
@@ -63,7 +66,14 @@ impl Routing {
             }
         }
         let mut rest = inner;
-        while !rest.is_empty() {
+        for n in 0.. {
+            if rest.is_empty() {
+                break;
+            }
+            if n >= FRAMES {
+                cx.counters.frames_malformed += 1;
+                return;
+            }
             let len = match Header::peek(&rest) {
                 Ok(Some(h)) if h.frame_len() <= rest.len() => h.frame_len(),
                 _ => {
@@ -72,6 +82,7 @@ impl Routing {
                 }
             };
             match Message::parse(rest.split_to(len)) {
+                Ok(Some((message, _))) if n > 0 && Circuits::is_meant(&message) => cx.counters.frames_unexpected += 1,
                 Ok(Some((message, payload))) => {
                     let went = went.clone();
                     let (from, message, back) = (m.from, Box::new(message), back.clone());

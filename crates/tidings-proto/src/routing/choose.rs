@@ -80,6 +80,9 @@ impl Routing {
     fn single(&self, cx: &Cx<'_>, c: &Course) -> Vec<Path> {
         let claimed = self.courses.values().flat_map(|c| &c.open).count();
         let fit = |relay: &NodeId, known: bool| {
+            if cx.links().is_circuit(relay) {
+                return false;
+            }
             cx.links().is_direct(relay) || (known && claimed < MAX_LINKS && cx.topology.is_ready(relay, cx.now.mono))
         };
         let stated = c.stated.iter().filter(|s| fit(&s.relay, !s.addrs.is_empty())).map(|s| vec![s.relay]);

@@ -118,6 +118,10 @@ pub(crate) enum Up {
     Relayed { to: NodeId, last: u64 },
     /// There is no way to a node.
     NoWay { to: NodeId },
+    /// Something of a circuit was given up.
+    Lost { to: NodeId },
+    /// Something of a circuit takes longer than it should, or a relay declined it.
+    Late { to: NodeId },
 }
 
 /// The layer.

@@ -195,6 +195,9 @@ impl Routing {
         if (!known && (dialed.len() >= DIALED || of_it >= DIALED / 4)) || !cx.topology.is_ready(&next, cx.now.mono) {
             return false;
         }
+        if cx.links().is_circuit(&next) {
+            return false;
+        }
         let addrs = ways::addrs(cx, &self.group, &next);
         let claimed = cx.claim_at(next, CLAIM, &addrs);
         let dialed = matches!(claimed, Claimed::Up | Claimed::Dialing);

@@ -44,6 +44,9 @@ impl Routing {
         let course = self.courses.entry(c.to).or_insert_with(|| Course::new(now));
         if course.bytes + inner.len() > MAX_BYTES_COURSE || all + inner.len() > MAX_BYTES {
             cx.counters.envelopes_unsent += 1;
+            if c.kind == Kind::Circuit {
+                self.up.push(Up::Lost { to: c.to });
+            }
             return;
         }
         if c.kind != Kind::Check {
@@ -92,7 +95,11 @@ impl Routing {
                 self.passages.remove(&passage.id);
             }
         }
+        let lost = c.pending.iter().any(|p| p.circuit && which(p));
         c.pending.retain(|p| !which(p));
+        if lost {
+            self.up.push(Up::Lost { to: *to });
+        }
     }
 
     /// Gives the link to a way's first relay back, unless another course has it.
@@ -193,6 +200,9 @@ impl Routing {
         cx.counters.relays_declined += 1;
         let path = passage.path.clone();
         let told = passage.id;
+        if c.pending[at].circuit {
+            self.up.push(Up::Late { to });
+        }
         // It said so itself: that is no failure. Who knows no way on is asked again later, and soon if the receiver did not say that it
         // would: it may be about to link to this one.
         let why = if m.why == 3 && !c.stated.is_empty() { Why::NoWay } else { Why::Busy };
@@ -315,6 +325,9 @@ impl Routing {
         let mut failed: Vec<(Path, bool)> = late.map(|p| (p.path.clone(), p.acked)).collect();
         failed.sort_unstable();
         failed.dedup();
+        if !failed.is_empty() && c.pending.iter().any(|p| p.circuit) {
+            self.up.push(Up::Late { to });
+        }
         for (path, acked) in failed {
             if let Some(c) = self.courses.get_mut(&to) {
                 // Who does not even answer has lost all that it was given.

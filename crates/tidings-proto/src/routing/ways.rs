@@ -227,7 +227,7 @@ impl Ways {
         self.declined.retain(|_, at| now.since(*at) < TRY_AGAIN);
         let fit = |p: &NodeId| match (self.kept.contains_key(p), cx.links().is_direct(p)) {
             (true, _) => true,
-            _ if self.declined.contains_key(p) => false,
+            _ if self.declined.contains_key(p) || cx.links().is_circuit(p) => false,
             (_, true) => cx.links().outbound(p) && cx.topology.state(p) == PeerState::Alive,
             _ => cx.topology.rtt(p).is_some() && cx.topology.is_ready(p, now),
         };

@@ -57,4 +57,8 @@ pub struct CloseCircuit {
     #[n(1)]
     #[cbor(default)]
     pub why: u8,
+    /// Who says it has sent all pieces before this one.
+    #[n(2)]
+    #[cbor(default)]
+    pub next: u64,
 }

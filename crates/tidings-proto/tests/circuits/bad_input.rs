@@ -44,7 +44,7 @@ fn outside_of_envelopes_nobody_speaks_of_circuits() {
         CircuitOpened { session: 1 }.into(),
         CircuitPiece { session: 1, piece: 0 }.into(),
         CircuitAck { session: 1, next: 1 }.into(),
-        CloseCircuit { session: 1, why: 0 }.into(),
+        CloseCircuit { session: 1, why: 0, next: 0 }.into(),
     ];
     let before = m.nodes[C].counters().frames_unexpected;
     for message in all {
@@ -54,13 +54,44 @@ fn outside_of_envelopes_nobody_speaks_of_circuits() {
 }
 
 #[test]
+fn of_many_in_one_envelope_the_first_is_heard() {
+    let mut m = mesh(4);
+    let port = SimCrypto::new(&SecretKey::from_bytes([41; 32]));
+    let ends: Vec<u8> = (0..2_000_u64)
+        .flat_map(|session| Message::from(CircuitPiece { session, piece: 0 }).frame().to_bytes())
+        .collect();
+    let (id, via) = (PassageId([1; 16]), vec![m.id(B)]);
+    let at_ms = m.nodes[C].now.wall.0;
+    let head =
+        Envelope { id, from: port.node_id(), to: m.id(C), via, kind: 0, ttl: 1, at_ms, messages: 1, credits: None };
+    let payload = envelope::seal(&port, &key(&network()), &head, &ends);
+    let before = m.nodes[C].did.len();
+    m.deliver(&Passing { from: B, to: C, lane: Lane::Control, message: head.into(), payload });
+    m.carry();
+    let answers =
+        m.nodes[C].did[before..].iter().filter(|d| matches!(d, Did::Sent { message: Message::Envelope(_), .. }));
+    assert_eq!(answers.count(), 1);
+}
+
+#[test]
+fn a_link_that_ends_late_does_not_end_the_circuit_in_its_place() {
+    let mut m = mesh(4);
+    m.subscribe(&[A, C]);
+    let peer = m.id(A);
+    let _ = m.nodes[C].input(Input::LinkDown { peer, reason: LinkRefusal::Closed });
+    m.publish(A, "still here");
+    m.pass(1_000);
+    assert_eq!((m.got(C), m.circuits(C)), (vec!["still here".into()], 1));
+}
+
+#[test]
 fn one_is_taken_once_and_not_again_when_it_is_played_back() {
     let mut m = mesh(4);
     say(&mut m, 40, C, 1, OpenCircuit { session: 7 }, key_of(1));
     assert_eq!(m.circuits(C), 1);
     say(&mut m, 40, C, 2, OpenCircuit { session: 7 }, key_of(1));
     assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 1));
-    say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0 }, Bytes::new());
+    say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
     assert_eq!(m.circuits(C), 0);
     say(&mut m, 40, C, 4, OpenCircuit { session: 7 }, key_of(1));
     assert_eq!((m.circuits(C), refused(&m, C)), (0, 1));
@@ -72,7 +103,7 @@ fn a_newer_one_takes_the_place_of_the_old() {
     say(&mut m, 40, C, 1, OpenCircuit { session: 7 }, key_of(1));
     say(&mut m, 40, C, 2, OpenCircuit { session: 8 }, key_of(2));
     assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2));
-    say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0 }, Bytes::new());
+    say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
     assert_eq!(m.circuits(C), 1, "the old one is over already");
 }
 
@@ -113,13 +144,20 @@ fn as_many_as_allowed_are_taken() {
 #[test]
 fn a_flood_of_them_is_cut_off() {
     let mut m = mesh(4);
+    // Of one sender one a second is taken, and of all sixteen at once.
     for n in 0..100 {
-        say(&mut m, 40, C, n, OpenCircuit { session: u64::from(n) }, key_of(1));
+        say(&mut m, 40, C, n, OpenCircuit { session: 7 + u64::from(n) }, key_of(1));
     }
-    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 16));
+    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2));
+    m.pass(1_500);
+    for n in 100..150 {
+        say(&mut m, n, C, n as u8, OpenCircuit { session: 7 }, key_of(1));
+        say(&mut m, n, C, n as u8 + 100, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
+    }
+    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2 + 16));
     m.pass(1_000);
-    say(&mut m, 40, C, 100, OpenCircuit { session: 100 }, key_of(1));
-    assert_eq!(m.nodes[C].counters().circuits_opened, 17);
+    say(&mut m, 200, C, 250, OpenCircuit { session: 100 }, key_of(1));
+    assert_eq!(m.nodes[C].counters().circuits_opened, 2 + 16 + 1);
 }
 
 #[test]
@@ -141,7 +179,7 @@ fn pieces_answers_and_words_of_no_circuit_change_nothing() {
     say(&mut m, A, C, 1, CircuitPiece { session: 7, piece: 0 }, vec![1; 100].into());
     say(&mut m, A, C, 2, CircuitOpened { session: 7 }, vec![1; 1168].into());
     say(&mut m, A, C, 3, CircuitAck { session: 7, next: u64::MAX }, Bytes::new());
-    say(&mut m, A, C, 4, CloseCircuit { session: 7, why: 200 }, Bytes::new());
+    say(&mut m, A, C, 4, CloseCircuit { session: 7, why: 200, next: 0 }, Bytes::new());
     assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (0, 0));
 }
 

@@ -35,6 +35,35 @@ fn without_relays_it_ends_and_with_another_it_is_back() {
     assert_eq!(m.got(C), ["while there was none", "again"]);
 }
 
+#[test]
+fn pieces_may_overtake_the_answer_to_who_opens() {
+    let mut m = mesh(4);
+    // What answers the receivers give comes 400 ms late.
+    let (mut held, mut due) = (std::collections::VecDeque::new(), 0);
+    m.fate = Some(Box::new(move |p| {
+        due += 1;
+        let late = matches!(&p.message, Message::Envelope(e) if e.kind == 1 && e.to == node(A as u8 + 1).id());
+        let mut out = Vec::new();
+        while held.front().is_some_and(|(at, _)| *at <= due) {
+            out.extend(held.pop_front().map(|(_, p)| p));
+        }
+        if late {
+            held.push_back((due + 25, p))
+        } else {
+            out.push(p)
+        }
+        out
+    }));
+    m.subscribe(&[A, C]);
+    for n in 0..20 {
+        m.publish(C, &n.to_string());
+        m.pass(300);
+    }
+    m.pass(4_000);
+    assert_eq!(m.got(A), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!((m.circuits(A), m.nodes[A].counters().circuits_opened), (1, 1), "none was given up");
+}
+
 /// What a relay does with each piece's passage, by a number.
 fn misbehaving(mut does: impl FnMut(u64, Passing) -> Vec<Passing> + 'static) {
     let mut m = mesh(4);

@@ -19,7 +19,7 @@ pub(super) fn examples() -> Vec<Message> {
         CircuitOpened { session }.into(),
         CircuitPiece { session, piece: 300 }.into(),
         CircuitAck { session, next: 301 }.into(),
-        CloseCircuit { session, why: 2 }.into(),
+        CloseCircuit { session, why: 2, next: 7 }.into(),
     ]
 }
 
@@ -57,7 +57,7 @@ pub(super) fn message() -> impl Strategy<Value = Message> {
         n().prop_map(|session| CircuitOpened { session }.into()),
         (n(), n()).prop_map(|(session, piece)| CircuitPiece { session, piece }.into()),
         (n(), n()).prop_map(|(session, next)| CircuitAck { session, next }.into()),
-        (n(), any::<u8>()).prop_map(|(session, why)| CloseCircuit { session, why }.into()),
+        (n(), any::<u8>(), n()).prop_map(|(session, why, next)| CloseCircuit { session, why, next }.into()),
         (n(), any::<u8>(), n(), n()).prop_map(|(session, why, at_ms, epoch)| CloseSession {
             session,
             why,
@@ -163,8 +163,8 @@ fn the_bytes_of_circuit_ack() {
 #[test]
 fn the_bytes_of_close_circuit() {
     insta::assert_snapshot!(wire("CloseCircuit"), @r"
-    01780d0000000000
-    a2001b01020304050607080102
+    01780f0000000000
+    a3001b010203040506070801020207
     ");
 }
 

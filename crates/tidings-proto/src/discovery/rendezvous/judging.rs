@@ -69,6 +69,13 @@ fn same_host(a: &Addr, b: &Addr) -> bool {
 impl Rendezvous {
     /// A link to a node is up: it shows where the node is.
     pub(super) fn shown(&mut self, cx: &mut Cx<'_>, peer: NodeId) {
+        if cx.links().is_circuit(&peer) {
+            // It shows nothing.
+            if self.probing.dialing.remove(&peer).is_some() {
+                cx.release(peer, CLAIM);
+            }
+            return;
+        }
         let now = cx.now.mono;
         let own = self.probing.dialing.contains_key(&peer) || self.is_called(&peer);
         let seen = cx.topology.whereabouts(&peer).first().copied();
