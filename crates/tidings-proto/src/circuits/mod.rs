@@ -69,7 +69,7 @@ const EVERY: Span = Span::from_secs(1);
 const LAST: Span = Span::from_secs(2);
 /// Bytes this layer holds at most.
 pub(crate) const BYTES: usize =
-    MAX_CIRCUITS * (stream::BYTES + stream::WINDOW * stream::PIECE + 4_096) + 2 * REMEMBERED * 96;
+    MAX_CIRCUITS * (stream::BYTES + stream::WINDOW * stream::PIECE + 4_096) + 3 * REMEMBERED * 96;
 
 /// Why a circuit ends, on the wire.
 const CLOSED: u8 = 0;
@@ -130,6 +130,10 @@ impl Circuit {
         self.is_taken() && self.session >= session
     }
 
+    fn is_opening(&self) -> bool {
+        matches!(&self.state, State::Opening { .. })
+    }
+
     /// Whether the other end has opened it.
     fn is_taken(&self) -> bool {
         matches!(&self.state, State::Open(o) if o.answer.is_some())
@@ -152,6 +156,8 @@ pub struct Circuits {
     vain: BTreeMap<NodeId, Time>,
     past: BTreeMap<(NodeId, u64), Time>,
     taking: Option<Tokens>,
+    /// From whom one was taken last, and when.
+    took: BTreeMap<NodeId, Time>,
     /// This node's last session.
     last: u64,
     did: Vec<Did>,
@@ -192,6 +198,7 @@ impl Circuits {
             vain: BTreeMap::new(),
             past: BTreeMap::new(),
             taking: None,
+            took: BTreeMap::new(),
             last: 0,
             did: Vec::new(),
             left: false,
@@ -443,6 +450,7 @@ impl Circuits {
         self.send_again(cx);
         self.vain.retain(|_, at| now.since(*at) < VAIN);
         self.past.retain(|_, at| now.since(*at) < PAST);
+        self.took.retain(|_, at| now.since(*at) < VAIN);
         if !self.all.is_empty() {
             cx.deadlines.set_no_later(TimerKey::Circuits, now + EVERY);
         }

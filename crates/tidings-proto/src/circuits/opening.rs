@@ -19,6 +19,8 @@ use crate::wire::{CircuitAck, CircuitOpened, LinkRefusal, Message, OpenCircuit};
 
 /// So many are taken at once, and another one each so often: agreeing upon one costs some two hundred microseconds.
 const AT_ONCE: u32 = 16;
+/// One that was opened at the same time as this node's comes so late at most: for so long routing repeats it.
+const LATE: Span = Span::from_secs(10);
 /// One sender's next is taken after so long.
 const AGAIN: Span = Span::from_secs(1);
 const EACH: Span = Span::from_millis(200);
@@ -65,6 +67,7 @@ impl Circuits {
 
     pub(super) fn on_open(&mut self, cx: &mut Cx<'_>, from: NodeId, session: u64, public: &Bytes, back: &[NodeId]) {
         let opened = |boxed: Bytes| Message::from(CircuitOpened { session }).frame_with(boxed);
+        let now = cx.now.mono;
         match self.all.get_mut(&from) {
             Some(c) if c.session == session => {
                 let again = c.open().and_then(|o| o.answer.clone());
@@ -73,8 +76,9 @@ impl Circuits {
                 }
                 return;
             }
-            Some(Circuit { state: State::Opening { .. }, .. }) if cx.me < from => {
-                // It takes this node's.
+            // Both opened one: this node's stands, also if the other's comes late, or again.
+            Some(c) if cx.me < from && !c.is_taken() && (c.is_opening() || now.since(c.since) < LATE) => {
+                remember(&mut self.past, (from, session), now);
                 return answer(cx, from, back, Message::from(CircuitAck { session, next: 0 }).frame());
             }
             _ => {}
@@ -82,9 +86,7 @@ impl Circuits {
         let wanted = !cx.links().claims(&from).is_empty();
         let known =
             self.past.contains_key(&(from, session)) || self.all.get(&from).is_some_and(|c| c.open_since(session));
-        let now = cx.now.mono;
-        let lately = |(_, at): (_, &Time)| now.since(*at) < AGAIN;
-        let again = self.past.range((from, 0)..=(from, u64::MAX)).any(lately);
+        let again = self.took.get(&from).is_some_and(|at| now.since(*at) < AGAIN);
         if !known && !wanted && !again && !self.all.contains_key(&from) {
             self.make_room(cx);
         }
@@ -108,6 +110,7 @@ impl Circuits {
             cx.counters.circuits_refused += 1;
             return answer(cx, from, back, close_frame(session, why.unwrap_or(UNKNOWN)));
         };
+        remember(&mut self.took, from, now);
         // What there was is over: the other end began anew, or it is the one to be kept.
         if let Some(old) = self.forget(cx, &from)
             && matches!(old.state, State::Open(_))

@@ -93,18 +93,29 @@ fn one_is_taken_once_and_not_again_when_it_is_played_back() {
     assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 1));
     say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
     assert_eq!(m.circuits(C), 0);
+    m.pass(1_500);
     say(&mut m, 40, C, 4, OpenCircuit { session: 7 }, key_of(1));
     assert_eq!((m.circuits(C), refused(&m, C)), (0, 1));
+    say(&mut m, 40, C, 5, OpenCircuit { session: 8 }, key_of(1));
+    assert_eq!((m.circuits(C), refused(&m, C)), (1, 1));
 }
 
 #[test]
 fn a_newer_one_takes_the_place_of_the_old() {
     let mut m = mesh(4);
     say(&mut m, 40, C, 1, OpenCircuit { session: 7 }, key_of(1));
+    m.pass(1_500);
     say(&mut m, 40, C, 2, OpenCircuit { session: 8 }, key_of(2));
     assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2));
     say(&mut m, 40, C, 3, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
     assert_eq!(m.circuits(C), 1, "the old one is over already");
+    m.pass(1_500);
+    say(&mut m, 40, C, 4, OpenCircuit { session: 6 }, key_of(3));
+    assert_eq!(
+        (m.circuits(C), refused(&m, C), m.nodes[C].counters().circuits_opened),
+        (1, 1, 2),
+        "one that is older still"
+    );
 }
 
 #[test]
@@ -122,8 +133,15 @@ fn keys_that_are_none_are_refused() {
 #[test]
 fn who_can_be_dialed_takes_none() {
     let mut m = mesh(4);
-    say(&mut m, A, D, 1, OpenCircuit { session: 7 }, key_of(1));
-    assert_eq!(m.circuits(D), 0);
+    say(&mut m, 40, D, 1, OpenCircuit { session: 7 }, key_of(1));
+    assert_eq!((m.circuits(D), refused(&m, D)), (0, 1));
+}
+
+#[test]
+fn nor_does_one_that_has_a_link_to_who_opens() {
+    let mut m = mesh(4);
+    say(&mut m, D, C, 1, OpenCircuit { session: 7 }, key_of(1));
+    assert_eq!((m.circuits(C), refused(&m, C)), (0, 1));
 }
 
 #[test]
@@ -148,16 +166,16 @@ fn a_flood_of_them_is_cut_off() {
     for n in 0..100 {
         say(&mut m, 40, C, n, OpenCircuit { session: 7 + u64::from(n) }, key_of(1));
     }
-    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2));
+    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 1));
     m.pass(1_500);
     for n in 100..150 {
         say(&mut m, n, C, n as u8, OpenCircuit { session: 7 }, key_of(1));
         say(&mut m, n, C, n as u8 + 100, CloseCircuit { session: 7, why: 0, next: 0 }, Bytes::new());
     }
-    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 2 + 16));
+    assert_eq!((m.circuits(C), m.nodes[C].counters().circuits_opened), (1, 1 + 16));
     m.pass(1_000);
     say(&mut m, 200, C, 250, OpenCircuit { session: 100 }, key_of(1));
-    assert_eq!(m.nodes[C].counters().circuits_opened, 2 + 16 + 1);
+    assert_eq!(m.nodes[C].counters().circuits_opened, 1 + 16 + 1);
 }
 
 #[test]
