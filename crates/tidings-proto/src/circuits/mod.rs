@@ -17,7 +17,7 @@
 //! at once keep that of the lower id. A session that was is not opened again, so that nobody plays one back.
 //!
 //! *Loss.* Routing repeats what is not credited, by another way. Where it has none left, what is on its way goes again a second later.
-//! What is on its way for [`SILENT`] all the same ends the circuit, and the layers do as if a link had broken.
+//! What is on its way for `SILENT` all the same ends the circuit, and the layers do as if a link had broken.
 //!
 //! Deviations from circuit relay v2 (libp2p) and TURN: no state at relays, no reservation of one relay by the pair, and no end that a relay
 //! could put to it; each piece is signed for relays, at some fifty microseconds.
