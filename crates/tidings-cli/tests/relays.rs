@@ -23,6 +23,16 @@ fn delivered(from: &Node, to: &Node, text: &str) -> (Value, usize) {
     }
 }
 
+/// Two that can be dialed, and two that cannot.
+fn two_and_two(dir: &tempfile::TempDir) -> [Node; 4] {
+    let b = Node::up(&dir.path().join("b"), &[]);
+    let join = ["--join", b.ticket()];
+    let d = Node::up(&dir.path().join("d"), &join);
+    let behind = [&join[..], &["--outgoing-only"]].concat();
+    let [a, c] = ["a", "c"].map(|name| Node::up(&dir.path().join(name), &behind));
+    [b, d, a, c]
+}
+
 fn unread(node: &Node) -> Vec<String> {
     let ended = node.ask(&["inbox", "--json"]);
     let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().to_owned();
@@ -32,12 +42,7 @@ fn unread(node: &Node) -> Vec<String> {
 #[test]
 fn two_that_cannot_dial_each_other_talk_through_a_relay_and_through_another_when_it_dies() {
     let dir = tempfile::tempdir().unwrap();
-    let b = Node::up(&dir.path().join("b"), &[]);
-    let join = ["--join", b.ticket()];
-    let d = Node::up(&dir.path().join("d"), &join);
-    let behind = [&join[..], &["--outgoing-only"]].concat();
-    let a = Node::up(&dir.path().join("a"), &behind);
-    let c = Node::up(&dir.path().join("c"), &behind);
+    let [b, d, a, c] = two_and_two(&dir);
 
     let (sent, ones) = delivered(&a, &c, "one");
     let via = sent["via"].as_array().unwrap().clone();
@@ -62,12 +67,7 @@ fn two_that_cannot_dial_each_other_talk_through_a_relay_and_through_another_when
 #[test]
 fn members_of_a_topic_that_nobody_can_dial_hear_each_other_and_go_on_when_the_relay_dies() {
     let dir = tempfile::tempdir().unwrap();
-    let b = Node::up(&dir.path().join("b"), &[]);
-    let join = ["--join", b.ticket()];
-    let d = Node::up(&dir.path().join("d"), &join);
-    let behind = [&join[..], &["--outgoing-only"]].concat();
-    let a = Node::up(&dir.path().join("a"), &behind);
-    let c = Node::up(&dir.path().join("c"), &behind);
+    let [b, d, a, c] = two_and_two(&dir);
     let (mut at_a, mut at_c) = (a.subscribe("news"), c.subscribe("news"));
     let mut next = |n: usize| if n == 0 { at_a.next() } else { at_c.next() };
     for node in [&a, &c] {

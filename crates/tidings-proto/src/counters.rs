@@ -2,7 +2,6 @@
 
 #[macro_use]
 mod define;
-
 use serde::Serialize;
 
 counters! {
@@ -266,8 +265,7 @@ counters! {
     suspicions,
     /// Suspected neighbours that turned out to be alive.
     suspicions_refuted,
-    /// Statements of others that were ignored: of somebody who is no neighbour, by somebody who is none of its, too
-    /// many, or out of date.
+    /// Statements of others that were ignored: of or by no neighbour, too many, or out of date.
     suspicions_ignored,
     /// Suspicions of this node that it refuted.
     suspected_ourselves,
@@ -393,9 +391,9 @@ counters! {
     passages_late,
     /// Nodes to which no way was left.
     courses_lost,
-    /// Circuits through relays that came up, and those that ended.
+    /// Circuits through relays that came up.
     circuits_opened,
-    /// See there.
+    /// Those that ended, or were wanted in vain.
     circuits_ended,
     /// Circuits that others wanted, or that could not be agreed upon.
     circuits_refused,

@@ -14,10 +14,6 @@ use crate::network::CrashKind;
 use crate::options::{Options, Scenario};
 use crate::runner::Outcome;
 
-/// As in `roles`: until neighbours, the index and everybody in it are there.
-const SETTLE: Span = Span::from_secs(20);
-const INDEXED: Span = Span::from_secs(60);
-const REGISTERED: Span = Span::from_secs(30);
 /// Between those that go away, and between those that come back.
 const APART: Span = Span::from_millis(200);
 /// All is said within so long, and then it is waited until it is kept.
@@ -64,14 +60,7 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
         unreachable!("chosen by the caller")
     };
     let plan = Plan { messages, away, replaced, span: Span((seconds * 1e6) as u64) };
-    let mut s = Stage::set_without_topic(options, seed, SETTLE);
-    let up = s.alive();
-    for (span, command) in [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })] {
-        for n in &up {
-            s.net.command(*n, Ticket(0), command.clone());
-            s.run(Span(span.0 / up.len() as u64));
-        }
-    }
+    let mut s = Stage::set_indexed(options, seed);
     s.sent = Some(Vec::new());
     s.heard = Some(Vec::new());
     s.kept = Some(Vec::new());

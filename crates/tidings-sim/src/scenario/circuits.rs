@@ -11,10 +11,6 @@ use crate::network::CrashKind;
 use crate::options::{Options, Scenario};
 use crate::runner::Outcome;
 
-/// As in `roles`: until neighbours, the index and everybody in it are there.
-const SETTLE: Span = Span::from_secs(20);
-const INDEXED: Span = Span::from_secs(60);
-const REGISTERED: Span = Span::from_secs(30);
 /// They are one overlay within so long, or not at all.
 const TOGETHER: Span = Span::from_secs(120);
 const APART: Span = Span::from_millis(200);
@@ -25,14 +21,8 @@ pub(crate) fn run(options: &Options, seed: u64) -> Outcome {
     let Scenario::Circuits { members, messages, crashed } = options.scenario else {
         unreachable!("chosen by the caller")
     };
-    let mut s = Stage::set_without_topic(options, seed, SETTLE);
+    let mut s = Stage::set_indexed(options, seed);
     let up = s.alive();
-    for (span, command) in [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })] {
-        for n in &up {
-            s.net.command(*n, Ticket(0), command.clone());
-            s.run(Span(span.0 / up.len() as u64));
-        }
-    }
     let mut all: Vec<u32> = up.iter().copied().filter(|n| s.net.is_shielded(*n)).collect();
     s.rng.sample(&mut all, members);
     let mut out = Measured::default();

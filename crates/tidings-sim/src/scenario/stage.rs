@@ -16,6 +16,11 @@ use crate::options::Options;
 /// Size of every payload.
 pub(super) const SIZE: usize = 256;
 
+/// Until neighbours, the index and everybody in it are there.
+const SETTLE: Span = Span::from_secs(20);
+const INDEXED: Span = Span::from_secs(60);
+const REGISTERED: Span = Span::from_secs(30);
+
 /// What came of a direct message: when, at which node, and what.
 pub(super) type Sent = (Time, u32, Ticket, Result<Delivered, CommandError>);
 
@@ -49,6 +54,21 @@ impl Stage {
     /// As [`Stage::set`], in the network's own overlay only.
     pub(super) fn set_without_topic(options: &Options, seed: u64, settle: Span) -> Stage {
         Stage::of(options, seed, settle, false)
+    }
+
+    /// As [`Stage::set_without_topic`], with everybody in the index.
+    pub(super) fn set_indexed(options: &Options, seed: u64) -> Stage {
+        let mut stage = Stage::of(options, seed, SETTLE, false);
+        let up = stage.alive();
+        for (span, command) in
+            [(INDEXED, Command::ServeIndex { on: true }), (REGISTERED, Command::Register { on: true })]
+        {
+            for n in &up {
+                stage.net.command(*n, Ticket(0), command.clone());
+                stage.run(Span(span.0 / up.len() as u64));
+            }
+        }
+        stage
     }
 
     fn of(options: &Options, seed: u64, settle: Span, subscribed: bool) -> Stage {
