@@ -81,7 +81,7 @@ fn the_last_words_come_though_the_end_overtakes_them() {
     m.subscribe(&[A, C]);
     let (from, mut n) = (m.id(A), 0);
     // The first piece from then on comes last.
-    delaying(&mut m, 8, move |e| {
+    delaying(&mut m, 24, move |e| {
         n += u32::from(e.kind == 0 && e.from == from);
         n == 1 && e.kind == 0 && e.from == from
     });
