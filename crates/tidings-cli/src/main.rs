@@ -30,6 +30,10 @@ use tokio::runtime;
 use crate::args::{Cli, Command};
 use crate::error::{CliError, one_line};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tidings_sim::{CryptoKind, Options, Publishers, Report, RoleLie, Scenario};
 
-use crate::args::{self, Crypto, Network, SimScenario};
+use crate::args::{self, Crypto, Network, SimScenario, Switch};
 use crate::error::CliError;
 use crate::out::{self, Paint, Progress};
 
@@ -75,7 +75,7 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
         SimScenario::Reconcile(a) => (Scenario::Reconcile { items: a.items, diff: a.diff }, &a.network),
         SimScenario::Churn(a) => (Scenario::Churn { rate: a.rate, seconds: a.seconds }, &a.network),
     };
-    let Network { nodes, seeds, latency, jitter, loss, unreachable, crypto, publishers } = network.clone();
+    let Network { nodes, seeds, latency, jitter, loss, unreachable, presence, crypto, publishers } = network.clone();
     let mut options = Options::new(scenario);
     options.nodes = nodes;
     options.seeds = seeds.unwrap_or_else(|| Options::default_seeds(nodes));
@@ -83,6 +83,10 @@ fn options(scenario: &SimScenario) -> Result<Options, CliError> {
     options.jitter = jitter;
     options.loss = loss.unwrap_or_else(|| scenario.default_loss());
     options.unreachable = unreachable.unwrap_or_else(|| scenario.default_unreachable());
+    options.presence = match presence {
+        Some(said) => said == Switch::On,
+        None => Options::default_presence(scenario, nodes),
+    };
     options.crypto = match crypto {
         Crypto::Real => CryptoKind::Real,
         Crypto::Sim => CryptoKind::Sim,

@@ -85,7 +85,11 @@ impl WayIn {
 async fn build(args: &UpArgs, network: Option<Network>, dir: &Path) -> Result<Agent, CliError> {
     let failed = |e: &dyn std::fmt::Display| CliError::Node(e.to_string());
     let mut builder = Agent::builder().data_dir(dir).bind(args.bind).advertise(args.advertise.iter().copied());
-    builder = builder.findable(!args.hidden).serve_index(!args.no_index).outgoing_only(args.outgoing_only);
+    builder = builder
+        .findable(!args.hidden)
+        .presence(!args.no_presence)
+        .serve_index(!args.no_index)
+        .outgoing_only(args.outgoing_only);
     if let Some(file) = &args.config {
         builder = builder.config(load_config(file).map_err(|e| failed(&e))?);
     }

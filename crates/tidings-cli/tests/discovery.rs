@@ -220,6 +220,20 @@ fn who_is_away_has_it_when_it_is_back_though_its_sender_is_gone() {
 }
 
 #[test]
+fn who_does_not_say_that_it_is_here_sees_others_and_is_written_to_all_the_same() {
+    let parent = tempfile::tempdir().unwrap();
+    let first = Node::up(&parent.path().join("0"), &["--network", "secret:quiet"]);
+    let quiet = Node::up(&parent.path().join("1"), &["--no-presence", "--join", first.ticket()]);
+    let ids = |nodes: &[&Node]| nodes.iter().map(|n| text(&n.ready["node_id"])).collect::<BTreeSet<_>>();
+    until("seen", || (online(&quiet) == ids(&[&first])).then_some(()));
+    let agent = text(&quiet.ready["agent_id"]);
+    until("found", || find(&first, &agent, "any"));
+    let sent = first.ask(&["send", &agent, "quietly", "--json"]).json();
+    assert_eq!(sent["status"], "delivered", "{sent}");
+    assert_eq!(online(&first), ids(&[&first]));
+}
+
+#[test]
 fn an_id_that_is_none_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let node = Node::up(&parent.path().join("0"), &["--network", "secret:none"]);

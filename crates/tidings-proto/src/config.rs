@@ -34,6 +34,9 @@ pub struct GossipConfig {
     /// doubles the traffic of presence, some 1.2 kB a second and node in a network of 1000 at 15 min.
     #[serde(with = "text_duration")]
     pub presence_beacon_ttl: Duration,
+    /// Whether this node says that it is here: its addresses, its agent, its status, its relays. Off, others see it neither come
+    /// nor go, and write to it by what they find of it otherwise; it sees who is here as before.
+    pub presence: bool,
     /// How often neighbours compare their histories: 1 s to 1 h. They do so at once when they become neighbours; this is
     /// for what slips through afterwards. Comparing equal ones costs some 60 bytes a neighbour.
     #[serde(with = "text_duration")]
@@ -68,6 +71,7 @@ impl Default for GossipConfig {
             probe_interval: Duration::from_secs(1),
             suspect_timeout: Duration::from_secs(3),
             presence_beacon_ttl: Duration::from_secs(15 * 60),
+            presence: true,
             anti_entropy_interval: Duration::from_secs(30),
             foaf_ttl: 3,
             foaf_fanout: 3,

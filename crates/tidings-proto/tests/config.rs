@@ -111,7 +111,7 @@ mod as_a_whole {
     #[test]
     fn every_field_is_tested_here() {
         let all = serde_json::to_value(GossipConfig::default()).unwrap();
-        assert_eq!(all.as_object().unwrap().len(), 13 + 1);
+        assert_eq!(all.as_object().unwrap().len(), 13 + 2);
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl Network {
             loss: options.loss,
             crypto: options.crypto,
             network: tidings_proto::identity::Network::from_key(master),
-            config: options.scenario.config(),
+            config: GossipConfig { presence: options.presence, ..options.scenario.config() },
             rng: Rng::derive(&master, "network", &[]),
             trace: Trace::default(),
             told: Vec::new(),

@@ -90,6 +90,9 @@ impl std::fmt::Display for Seeds {
     }
 }
 
+/// Nodes that all know of each other who is here, unless it is said.
+const MOST_PRESENT: usize = 2_000;
+
 /// Everything that names a run besides its seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -107,6 +110,8 @@ pub struct Options {
     pub loss: f64,
     /// The share of nodes that nobody can dial: they dial others, and two of them never meet.
     pub unreachable: f64,
+    /// Whether nodes say that they are here. Of all at each takes more memory than machines have where nodes are many.
+    pub presence: bool,
     /// The crypto port.
     pub crypto: CryptoKind,
     /// Who publishes.
@@ -119,6 +124,12 @@ impl Options {
         Seeds { first: 1, last: (10_000 / nodes.max(1) as u64).clamp(1, 20) }
     }
 
+    /// Whether nodes say that they are here when nothing else is said: up to two thousand do, and where it matters. What each
+    /// knows of every other is some 1.5 kB, 150 GB in a network of ten thousand.
+    pub fn default_presence(scenario: Scenario, nodes: usize) -> bool {
+        nodes <= MOST_PRESENT || !scenario.is_of_membership()
+    }
+
     /// The defaults of a scenario.
     pub fn new(scenario: Scenario) -> Self {
         Options {
@@ -129,6 +140,7 @@ impl Options {
             jitter: 0.0,
             loss: scenario.default_loss(),
             unreachable: scenario.default_unreachable(),
+            presence: true,
             crypto: CryptoKind::default(),
             publishers: Publishers::default(),
         }
@@ -150,6 +162,9 @@ impl Options {
         c += &format!(" --latency {} --jitter {} --loss {}", self.latency, self.jitter, self.loss);
         if self.unreachable != self.scenario.default_unreachable() {
             c += &format!(" --unreachable {}", self.unreachable);
+        }
+        if self.presence != Options::default_presence(self.scenario, self.nodes) {
+            c += if self.presence { " --presence on" } else { " --presence off" };
         }
         if self.publishers == Publishers::Rotating {
             c += " --publishers rotating";

@@ -32,6 +32,8 @@ pub struct Report {
     pub seeds: String,
     /// Which crypto port ran.
     pub crypto: &'static str,
+    /// Whether nodes said that they are here.
+    pub presence: bool,
     /// Seeds in which an invariant did not hold.
     pub failed_seeds: Vec<u64>,
     /// What did not hold.
@@ -101,6 +103,7 @@ pub fn run(options: &Options, progress: &(dyn Fn(usize) + Sync)) -> Report {
             crate::CryptoKind::Sim => "sim",
             crate::CryptoKind::Real => "real",
         },
+        presence: options.presence,
         failed_seeds,
         failures,
         trace_hash: trace.finalize().to_hex().to_string(),

@@ -96,6 +96,23 @@ fn crash(nodes: usize, fraction: f64, restart: bool) -> Report {
     r
 }
 
+/// What `--presence` and its absence stand for, and that nobody is anywhere in a roster without it.
+#[test]
+fn rosters_of_all_at_all_are_kept_up_to_two_thousand_nodes() {
+    let (of_membership, of_presence) =
+        (Scenario::Crash { fraction: 0.5, restart: false }, Scenario::Presence { seconds: 1.0, ttl: 30.0 });
+    assert!(Options::default_presence(of_membership, 2_000) && !Options::default_presence(of_membership, 2_001));
+    assert!(Options::default_presence(of_presence, 10_000));
+    let mut o = Options::new(of_presence);
+    (o.nodes, o.seeds) = (10, Seeds { first: 1, last: 1 });
+    let complete = |o: &Options| worst(&run(o, &|_| {}), "complete");
+    assert_eq!(complete(&o), 1.0);
+    assert!(!o.replay(1).contains("--presence"));
+    o.presence = false;
+    assert_eq!(complete(&o), 0.0);
+    assert!(o.replay(1).ends_with("--presence off"));
+}
+
 #[test]
 fn half_the_nodes_crash_and_the_others_find_together_and_get_everything() {
     let r = crash(120, 0.5, false);

@@ -253,7 +253,9 @@ fn refused_by_core(e: &CommandError) -> StatusCode {
         | CommandError::HeadersTooLarge { .. }
         | CommandError::TooLargeToStore { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         CommandError::QueueFull { .. } => StatusCode::TOO_MANY_REQUESTS,
-        CommandError::TooManyTopics { .. } | CommandError::TooManyRevoked { .. } => StatusCode::CONFLICT,
+        CommandError::TooManyTopics { .. } | CommandError::TooManyRevoked { .. } | CommandError::NoPresence => {
+            StatusCode::CONFLICT
+        }
         CommandError::StatusRefused { .. } | CommandError::RevokesItself | CommandError::Capability(_) => {
             StatusCode::BAD_REQUEST
         }

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 
 pub(crate) use id::{ExportArgs, IdArgs, IdCommand, ImportArgs, NameArgs};
 pub(crate) use policy::{AcceptArgs, GrantArgs, TopicArgs};
-pub(crate) use sim::{Crypto, Network, SimScenario};
+pub(crate) use sim::{Crypto, Network, SimScenario, Switch};
 
 /// A peer-to-peer network: topics without a broker, a server or a DHT.
 #[derive(Debug, Parser)]
@@ -218,6 +218,9 @@ pub(crate) struct UpArgs {
     /// Keep the agent from being found by its id
     #[arg(long)]
     pub(crate) hidden: bool,
+    /// Don't tell others that the node is here: its addresses, its agent, its status
+    #[arg(long)]
+    pub(crate) no_presence: bool,
     /// Hold nothing for others about where agents and the members of topics are
     #[arg(long)]
     pub(crate) no_index: bool,

@@ -391,12 +391,24 @@ pub(crate) struct Network {
     /// else 0]
     #[arg(long, value_name = "F")]
     pub(crate) unreachable: Option<f64>,
+    /// Whether nodes say that they are here [default: on; off above 2000 nodes in broadcast, crash, detect, partition and churn]
+    #[arg(long, value_enum)]
+    pub(crate) presence: Option<Switch>,
     /// Real signatures, or simulated ones of the same size
     #[arg(long, value_enum, default_value_t = Crypto::Sim)]
     pub(crate) crypto: Crypto,
     /// Who publishes: one node, or another one each time
     #[arg(long, value_enum, default_value_t = Publishers::One)]
     pub(crate) publishers: Publishers,
+}
+
+/// Whether something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Which signatures.

@@ -107,6 +107,11 @@ pub enum CommandError {
         /// The longest allowed.
         limit: usize,
     },
+    /// The node does not say that it is here.
+    #[error(
+        "this node does not say that it is here, so nobody would read its status: set presence = true, and start it again"
+    )]
+    NoPresence,
     /// A message to this node itself.
     #[error("this node can't send a message to itself")]
     ToOneself,

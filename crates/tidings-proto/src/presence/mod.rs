@@ -144,7 +144,7 @@ impl Presence {
 
     /// Tells the group what this node is now, if it is not what it said last and there is anybody to tell.
     fn say(&mut self, cx: &mut Cx<'_>) {
-        if self.neighbors.is_empty() || self.left {
+        if self.neighbors.is_empty() || self.left || !cx.config.presence {
             return;
         }
         let beacon = self.beacon(cx, false);
@@ -336,6 +336,9 @@ impl Layer for Presence {
 
     fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
         match command {
+            Command::Status(ticket, _) if !cx.config.presence => {
+                cx.reply(ticket, Reply::Refused(CommandError::NoPresence));
+            }
             Command::Status(ticket, status) => {
                 let size = status.len();
                 if size > MAX_STATUS || status.chars().any(char::is_control) {

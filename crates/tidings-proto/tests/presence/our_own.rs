@@ -155,3 +155,19 @@ fn a_secret_of_zeros_is_none() {
     assert!(GroupSecret::from_bytes([1; 32]).is_some());
     assert!(!format!("{:?}", GroupSecret::from_bytes([1; 32])).contains('1'));
 }
+
+#[test]
+fn who_does_not_say_that_it_is_here_sees_who_is() {
+    let mut d = Driven::with(GossipConfig { presence: false, ..GossipConfig::default() });
+    let friend = Fake::new(1);
+    d.link(&friend);
+    d.befriend(&friend, Overlay::Root);
+    d.command(Command::SetAddrs { addrs: vec![addr(201)] });
+    let ticket = d.command(Command::SetStatus { status: "here".into() });
+    assert!(matches!(d.reply(ticket), Some(Reply::Refused(CommandError::NoPresence))));
+    d.pass(LIFE.times(2));
+    says(&mut d, &friend, &friend, 1, &beacon("near"));
+    assert_eq!(d.node.presence().iter().map(|p| p.node).collect::<Vec<_>>(), [friend.id]);
+    d.command(Command::Leave);
+    assert_eq!(beacons(&d, &friend).len(), 0, "not even a goodbye");
+}

@@ -267,6 +267,18 @@ impl Scenario {
         }
     }
 
+    /// Whether what it measures is membership and topics, which need not know who is here.
+    pub(super) fn is_of_membership(&self) -> bool {
+        matches!(
+            self,
+            Scenario::Broadcast { .. }
+                | Scenario::Crash { .. }
+                | Scenario::Detect { .. }
+                | Scenario::Partition { .. }
+                | Scenario::Churn { .. }
+        )
+    }
+
     /// The scenario's name on the command line.
     pub fn name(&self) -> &'static str {
         match self {

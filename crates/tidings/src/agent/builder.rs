@@ -28,6 +28,7 @@ pub struct AgentBuilder {
     log: Option<Box<dyn Log>>,
     hidden: bool,
     no_index: bool,
+    no_presence: bool,
     outgoing_only: bool,
 }
 
@@ -112,6 +113,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Whether the node tells others that it is here, as far as [`GossipConfig::presence`] allows. Default: it does.
+    #[must_use]
+    pub fn presence(mut self, tell: bool) -> Self {
+        self.no_presence = !tell;
+        self
+    }
+
     /// Whether the node holds for others where agents and the members of topics are, once two peers have confirmed that it can
     /// be reached. Default: it does.
     #[must_use]
@@ -137,11 +145,12 @@ impl AgentBuilder {
             return Err(AgentError::TransportWithoutSecret);
         }
         let dir = self.data_dir.as_deref().map(DataDir::open).transpose()?;
-        let config = match (self.config, &dir) {
+        let mut config = match (self.config, &dir) {
             (Some(config), _) => config,
             (None, Some(dir)) => dir.config()?,
             (None, None) => GossipConfig::default(),
         };
+        config.presence &= !self.no_presence;
         let secret = match (self.secret, &dir) {
             (Some(secret), _) => secret,
             (None, Some(dir)) => dir.secret()?,
