@@ -35,7 +35,7 @@ pub struct GossipConfig {
     #[serde(with = "text_duration")]
     pub presence_beacon_ttl: Duration,
     /// Whether this node says that it is here: its addresses, its agent, its status, its relays. Off, others see it neither come
-    /// nor go, and write to it by what they find of it otherwise; it sees who is here as before.
+    /// nor go, write to it by what they find of it otherwise, and do not learn which relays it is behind; it sees who is here as before.
     pub presence: bool,
     /// How often neighbours compare their histories: 1 s to 1 h. They do so at once when they become neighbours; this is
     /// for what slips through afterwards. Comparing equal ones costs some 60 bytes a neighbour.

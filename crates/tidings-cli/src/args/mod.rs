@@ -219,7 +219,7 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) hidden: bool,
     /// Don't tell others that the node is here: its addresses, its agent, its status
-    #[arg(long)]
+    #[arg(long, conflicts_with = "outgoing_only")]
     pub(crate) no_presence: bool,
     /// Hold nothing for others about where agents and the members of topics are
     #[arg(long)]

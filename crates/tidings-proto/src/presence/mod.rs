@@ -9,6 +9,9 @@
 //! neighbours know sooner, from the failure detector, and keep it to themselves: what a node says of another's death takes
 //! nobody offline, so that liars cannot. If the dead is heard again it is here again.
 //!
+//! Who is set not to say so (`presence = false`) publishes nothing, not even a goodbye, and keeps and passes on what others say as
+//! everybody does.
+//!
 //! Refreshes begin at a random time between a quarter and a half of the life, so that nodes started together do not speak
 //! together for ever.
 //!
