@@ -111,13 +111,14 @@ pub(super) fn bind(config: &QuicConfig) -> Result<(quinn::Endpoint, Dialing, Loc
         std::io::ErrorKind::AddrInUse => TransportError::AddressInUse(config.bind),
         _ => cannot(error.to_string()),
     })?;
+    let socket = super::socket::of(socket, LOCAL_MTU).map_err(|error| cannot(error.to_string()))?;
     let runtime = Arc::new(TokioRuntime);
     let mut endpoint = EndpointConfig::default();
     endpoint
         .max_udp_payload_size(LOCAL_MTU)
         .map_err(|_| TransportError::Config("the largest datagram is smaller or larger than QUIC can say"))?;
-    let endpoint =
-        quinn::Endpoint::new(endpoint, Some(server), socket, runtime).map_err(|error| cannot(error.to_string()))?;
+    let endpoint = quinn::Endpoint::new_with_abstract_socket(endpoint, Some(server), socket, runtime)
+        .map_err(|error| cannot(error.to_string()))?;
     let dialing = Dialing {
         tls,
         transport: Arc::new(transport(idle, keep_alive, wide())),

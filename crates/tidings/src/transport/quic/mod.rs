@@ -6,6 +6,7 @@ mod config;
 mod handshake;
 mod hello;
 mod link;
+mod socket;
 mod tls;
 
 pub use config::QuicConfig;
