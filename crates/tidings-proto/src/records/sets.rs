@@ -138,7 +138,7 @@ static SETS: [Rules; 5] = [
         verify: revocations::verify,
         stays: Stays::First,
     },
-    // One relay to 32 nodes, and those that lately were one, in the largest network (`roles/manager.rs`).
+    // The relays of the largest network, a quarter too many of them (`roles/manager.rs`).
     Rules {
         set: ROLES,
         most: 1_024,

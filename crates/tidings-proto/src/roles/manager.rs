@@ -60,11 +60,18 @@ const SKEW_MS: u64 = 15 * 60_000;
 /// Flows are whole numbers: thousandths of a point.
 const MILLI: f64 = 1_000.0;
 
-/// Relays that a network of `nodes` wants: one to 32, so that those for whom they carry meet at the same ones and give each about as
-/// much, while a relay has links enough for those that are busy at a time (`max_links`; who is not makes room); eight at least, so
-/// that one of them is not far and some may be away.
+/// Up to so many nodes one relay to 32 is enough; of those beyond, one to 16.
+const SMALL: usize = 320;
+/// With a quarter more than this, all that say so fit in their set of records (`sets::ROLES`).
+const MOST_WANTED: usize = 800;
+
+/// Relays that a network of `nodes` wants. One to 32 where it is small, so that those for whom they carry meet at the same ones and
+/// give each about as much; eight at least, so that one of them is not far and some may be away. In a large one those who talk hardly
+/// ever have a relay in common, and each wants links of its own to some: then there must be more of them, or their links
+/// (`max_links`) are fewer than those that are busy at a time.
 pub fn wanted(nodes: usize) -> usize {
-    nodes.div_ceil(32).max(8)
+    let (few, more) = (nodes.min(SMALL), nodes.saturating_sub(SMALL));
+    (few.div_ceil(32).max(8) + more.div_ceil(16)).min(MOST_WANTED)
 }
 
 /// What came of judging.

@@ -136,7 +136,7 @@ fn our_own_role_is_told_as_such() {
 
 #[test]
 fn a_network_wants_one_relay_to_thirty_two_nodes_and_eight_at_least() {
-    assert_eq!([1, 12, 256, 257, 1_000, 10_000].map(wanted), [8, 8, 8, 9, 32, 313]);
+    assert_eq!([1, 12, 256, 257, 320, 321, 1_000, 10_000, 100_000].map(wanted), [8, 8, 8, 9, 10, 11, 53, 615, 800]);
 }
 
 #[test]
