@@ -4,7 +4,7 @@
 //! over when it comes up: arming costs one place in a map and one in the heap, not a search for the old one.
 //!
 //! Invariants: the first of the heap is armed for that time; of one key and time there may be several, of which one fires; the heap
-//! holds no more than [`STALE`] and twice what is armed.
+//! holds no more than `STALE` and twice what is armed.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
